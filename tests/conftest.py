@@ -1,0 +1,140 @@
+"""What every test here can count on.
+
+- ``async def test_…`` runs on a fresh event loop, ``io_loop``, also under Hypothesis' ``@given``
+  (pytest-tornasync runs it; async fixtures are not supported: use a plain one and ``io_loop.run_sync``).
+- A warning fails the test (pyproject.toml), and so does a log record at WARNING or above that the
+  test did not announce with ``expect_log``.
+- Hypothesis draws the same examples every time; ``--hypothesis-profile=explore`` draws new ones.
+
+Waiting for something: ``tests.support.deadline``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import inspect
+import logging
+import re
+from collections.abc import Callable, Generator, Iterator
+
+import pytest
+import tornado.ioloop
+from hypothesis import HealthCheck, settings
+
+# No deadline and no complaint about slow examples: the machine may be busy, and pytest-timeout bounds the test.
+settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "explore", deadline=None, max_examples=2_000, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same")
+
+ExpectLog = Callable[[str, str], None]
+
+
+class _LogWatch(logging.Handler):
+    """Collects what is logged at WARNING or above, and what was announced."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.records: list[logging.LogRecord] = []
+        self.announced: list[tuple[str, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+    def expect(self, logger: str, pattern: str) -> None:
+        """Announce at least one record of ``logger`` or below whose message holds ``pattern`` (a regular expression)."""
+        self.announced.append((logger, pattern))
+
+    def problems(self) -> Iterator[str]:
+        missing = set(self.announced)
+        for record in self.records:
+            message = record.getMessage()
+            hits = {(name, words) for name, words in self.announced if _matches(record.name, name, words, message)}
+            missing -= hits
+            # Tornado's access log speaks at WARNING of every 4xx answer: the answer is the test's affair.
+            if not hits and not (record.name == "tornado.access" and record.levelno == logging.WARNING):
+                yield f"unexpected log record: {record.levelname} {record.name}: {message}"
+        for name, pattern in sorted(missing):
+            yield f"expected log record did not come: {name}: {pattern}"
+
+
+def _matches(record_name: str, name: str, pattern: str, message: str) -> bool:
+    return f"{record_name}.".startswith(f"{name}.") and re.search(pattern, message) is not None
+
+
+@pytest.fixture(autouse=True)
+def expect_log() -> Iterator[ExpectLog]:
+    """Fail the test for log records at WARNING or above, but for those it announces: ``expect_log(logger, pattern)``."""
+    watch = _LogWatch()
+    logging.getLogger().addHandler(watch)
+    try:
+        yield watch.expect
+    finally:
+        logging.getLogger().removeHandler(watch)
+    if problems := list(watch.problems()):
+        pytest.fail("\n".join(problems), pytrace=False)
+
+
+@pytest.fixture
+def io_loop(expect_log: ExpectLog) -> Iterator[tornado.ioloop.IOLoop]:
+    """Give the test an event loop of its own, as Tornado sees it; cancel what the test left running.
+
+    Takes the place of the plug-in's fixture, which calls what Tornado has deprecated.
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    io_loop = tornado.ioloop.IOLoop.current()  # wraps the loop just set
+    yield io_loop
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    asyncio.set_event_loop(None)
+    io_loop.close(all_fds=True)
+    # An exception nobody awaited and a socket nobody closed speak up when they are collected: here, not in
+    # the middle of a later test.
+    del tasks, loop, io_loop
+    gc.collect()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every coroutine test the loop, also where it does not ask for it."""
+    for item in items:
+        test = getattr(item, "obj", None)
+        if inspect.iscoroutinefunction(test) or _inner_coroutine(test) is not None:
+            names = getattr(item, "fixturenames", [])
+            if "io_loop" not in names:
+                names.insert(0, "io_loop")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Let ``@given`` stand on a coroutine: each example runs to its end on the loop."""
+    inner = _inner_coroutine(pyfuncitem.obj)
+    if inner is None:
+        return (yield)
+    io_loop = pyfuncitem.funcargs["io_loop"]
+    assert isinstance(io_loop, tornado.ioloop.IOLoop)
+
+    @functools.wraps(inner)  # Hypothesis reports its name and draws by its source
+    def run_to_its_end(*args: object, **kwargs: object) -> object:
+        return io_loop.run_sync(lambda: inner(*args, **kwargs))
+
+    handle = pyfuncitem.obj.hypothesis
+    handle.inner_test = run_to_its_end
+    try:
+        return (yield)
+    finally:
+        handle.inner_test = inner
+
+
+def _inner_coroutine(test: object) -> Callable[..., object] | None:
+    """Return the coroutine function under ``@given``, or None where there is none."""
+    inner = getattr(getattr(test, "hypothesis", None), "inner_test", None)
+    return inner if inspect.iscoroutinefunction(inner) else None

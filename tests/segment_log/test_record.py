@@ -1,0 +1,192 @@
+"""A record's bytes, and knowing a record again among damage."""
+
+from __future__ import annotations
+
+import json
+from zlib import crc32
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.segment_log.sample_log import body
+from yoi_runtime.segment_log.cursor import TokenEncoder
+from yoi_runtime.segment_log.record import (
+    RecordFormat,
+    Scan,
+    check_crc,
+    next_whole_record,
+    scan_records,
+    seal_object,
+    seq_of_line,
+)
+
+NONCE = 0x8000_0000_0000_0005
+FORM = RecordFormat(NONCE)
+TOKENS = TokenEncoder("0123456789abcdef", 1, NONCE)
+
+
+def record(seq: int, content: bytes = body("hello"), form: RecordFormat = FORM) -> bytes:
+    return form.build(TOKENS.encode(1000 + seq, seq), form.identity(seq), content)
+
+
+def records(first: int, last: int) -> list[bytes]:
+    return [record(seq, body(f"é {seq}")) for seq in range(first, last + 1)]
+
+
+def test_a_record_is_the_event_frame_with_its_crc_last():
+    line = record(7, body("hello"))
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    frame = json.loads(line)
+    assert list(frame) == ["kind", "envelope", "crc"]
+    assert frame["kind"] == "event"
+    assert list(frame["envelope"])[:3] == ["cursor", "event_id", "seq"]
+    assert frame["envelope"]["cursor"] == TOKENS.encode(1007, 7).decode()
+    assert frame["envelope"]["seq"] == 7
+    assert frame["envelope"]["text"] == "hello"
+    covered = line[: line.index(b',"crc"')]
+    assert frame["crc"] == f"{crc32(covered):08x}"
+
+
+@pytest.mark.parametrize("seq", [1, 255, 2**56 - 1])
+def test_an_event_id_is_at_most_24_characters_after_its_nonce(seq: int):
+    event_id = json.loads(record(seq))["envelope"]["event_id"]
+    assert event_id == f"{FORM.nonce_text.decode()}-{seq:x}"
+    assert len(event_id) <= 26
+    assert len(FORM.nonce_text) == 11
+
+
+@given(st.integers(1, 2**56 - 1), st.text(max_size=300))
+def test_the_size_is_known_before_the_token_exists(seq: int, text: str):
+    content = body(text)
+    assert RecordFormat.size(FORM.identity(seq), content) == len(record(seq, content))
+
+
+def test_a_sealed_object_is_known_by_its_checksum():
+    line = seal_object(b'{"a":1}')
+    assert json.loads(line) == {"a": 1, "crc": f"{crc32(b'{"a":1'):08x}"}
+    assert check_crc(line)
+
+
+def test_no_single_byte_of_a_sealed_object_may_change():
+    line = seal_object(b'{"a":"hello"}')
+    for at in range(len(line)):
+        for bit in range(8):
+            changed = bytearray(line)
+            changed[at] ^= 1 << bit
+            same_digit = chr(changed[at]).lower() == chr(line[at]).lower() and at >= len(line) - 10
+            assert check_crc(bytes(changed)) == same_digit, (at, bit)
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"}", b'"}', b',"crc":"00000000"}', b'{"a":1,"crc":"+1234567"}', b'{"a":1,"crc":"zzzzzzzz"}']
+)
+def test_what_ends_in_no_checksum_is_unsound(line: bytes):
+    assert not check_crc(line)
+
+
+def test_a_checksum_is_eight_digits_and_not_what_int_takes_for_a_number():
+    # int() reads signs, spaces and underscores: a checksum has none of them.
+    for text in (b" 0000000", b"0000000 ", b"+0000000", b"0_000000", b"0x000000"):
+        head = _text_with_crc_zero()
+        assert check_crc(head + b',"crc":"00000000"}')
+        assert not check_crc(head + b',"crc":"' + text + b'"}')
+
+
+def _text_with_crc_zero() -> bytes:
+    """Return bytes whose CRC-32 is 0: the four bytes that bring the register there are appended."""
+    head = b'{"a":1'
+    # CRC-32 of x + the complement of its own register, little end first, is 0xffffffff; of the register, 0x2144df1c.
+    # Found once by search: the four bytes for this head.
+    for tail in (int(value).to_bytes(4, "little") for value in _registers(head)):
+        if crc32(head + tail) == 0:
+            return head + tail
+    raise AssertionError("no such bytes")
+
+
+def _registers(head: bytes) -> list[int]:
+    """Return what to append so that the CRC becomes 0: run the table backwards from the wanted register."""
+    table = []
+    for byte in range(256):
+        value = byte
+        for _ in range(8):
+            value = value >> 1 ^ (0xEDB88320 if value & 1 else 0)
+        table.append(value)
+    back = {entry >> 24: index for index, entry in enumerate(table)}
+    wanted = 0 ^ 0xFFFFFFFF
+    for _ in range(4):
+        index = back[wanted >> 24]
+        wanted = ((wanted ^ table[index]) << 8 | index) & 0xFFFFFFFF
+    return [wanted ^ crc32(head) ^ 0xFFFFFFFF]
+
+
+def test_contiguous_records_are_scanned_to_the_last_newline():
+    data = b"".join(records(5, 9))
+    assert scan_records(data, FORM, 4) == Scan(len(data), 5, None)
+    assert scan_records(b"", FORM, 4) == Scan(0, 0, None)
+    whole = len(b"".join(records(5, 8)))
+    for cut in range(1, len(data) - whole):
+        assert scan_records(data[:-cut], FORM, 4) == Scan(whole, 4, None)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: record(7)[:-30] + b"X" + record(7)[-29:], "its checksum does not match"),
+        (lambda: b"\n", "its checksum does not match"),
+        (lambda: b"\0" * 300 + b"\n", "its checksum does not match"),
+        (lambda: seal_object(b'{"kind":"note"}') + b"\n", "it is not a record"),
+        (lambda: record(8), "record seq 8 stands where seq 7 should be"),
+        (lambda: record(6), "record seq 6 stands where seq 7 should be"),
+        (lambda: record(7, form=RecordFormat(NONCE + 1)), "it is a record of another segment"),
+        (lambda: record(7).replace(b'{"kind"', b'{"Kind"'), "its checksum does not match"),
+        (lambda: record(7)[:-1] + record(8), "its checksum does not match"),
+    ],
+)
+def test_the_scan_stops_at_the_first_line_that_is_not_the_next_record(make, reason: str):
+    good = b"".join(records(5, 6))
+    assert scan_records(good + make() + record(8), FORM, 4) == Scan(len(good), 2, reason)
+
+
+def test_two_halves_of_different_records_are_no_record():
+    # A failed append, cut back, and another one at its place, read by somebody who kept the first half.
+    old, new = record(7, body("delete nothing", 40)), record(7, body("delete everything", 37))
+    assert len(old) == len(new)
+    for at in range(1, len(old) - 1):
+        spliced = old[:at] + new[at:]
+        if spliced not in (old, new):
+            assert scan_records(spliced, FORM, 6).records == 0
+
+
+def test_the_next_whole_record_is_found_behind_damage():
+    line = records(5, 9)
+    data = line[0][:-40] + line[1] + b"\0" * 100 + b"\n" + line[2] + line[3]
+    assert next_whole_record(data, FORM, 4) == (data.index(line[2]), 7)
+    assert next_whole_record(data, FORM, 7) == (data.index(line[3]), 8)
+    assert next_whole_record(data, FORM, 8) is None
+    assert next_whole_record(line[0] + line[1], FORM, 4) == (0, 5)
+    assert next_whole_record(line[0][:-1], FORM, 4) is None
+    assert next_whole_record(record(9, form=RecordFormat(1)), FORM, 4) is None
+
+
+def test_the_beginning_of_a_record_bears_its_seq():
+    line = record(123_456)
+    assert seq_of_line(line[:256]) == 123_456
+    assert seq_of_line(line[:100]) is None
+    assert seq_of_line(b"x" + line) is None
+    assert seq_of_line(b"") is None
+
+
+@given(st.binary(max_size=400))
+def test_arbitrary_bytes_are_never_records(data: bytes):
+    assert scan_records(data, FORM, 0).records == 0
+    assert next_whole_record(data, FORM, 0) is None
+
+
+@given(st.binary(max_size=200), st.integers(0, 4), st.integers(0, 600))
+def test_records_with_arbitrary_bytes_among_them_come_out_whole(junk: bytes, place: int, cut: int):
+    lines = records(1, 5)
+    data = b"".join(lines[:place]) + junk + b"".join(lines[place:])
+    scan = scan_records(data[:cut] if cut < 600 else data, FORM, 0)
+    assert data[: scan.length] == b"".join(lines[: scan.records])

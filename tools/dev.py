@@ -1,0 +1,292 @@
+"""Work on yoi_runtime: make its environment when needed, then run a command in it.
+
+    python3 tools/dev.py COMMAND [ARGUMENT ...]
+
+    demo          show a Runtime and a Backend at work
+    serve         run a Runtime with its WebSocket server
+    test          run the tests; arguments are pytest's, paths from the top of the tree
+    lint          run ruff, mypy and import-linter; --fix lets ruff mend what it can
+    lock          write tools/requirements.lock from pyproject.toml; arguments are
+                  those of `uv pip compile` (--upgrade, --upgrade-package NAME)
+    any other     a command of yoi-runtime (`python3 tools/dev.py --help` is this text,
+                  `python3 tools/dev.py help` or `COMMAND --help` is that of yoi-runtime)
+
+Needs Python 3.11 or later with venv (Debian, Ubuntu: python3-venv), nothing else. The environment
+is .venv at the top of the tree (.venv-3.12 for a second Python): every package pinned by hash in
+tools/requirements.lock, yoi_runtime itself from the tree. It is made on the first run, and made anew
+when the lock changes, so that everybody runs the same; it belongs to this program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["main"]
+
+OLDEST_PYTHON = (3, 11)
+# The lock is this program's output: another version may write it in another way.
+UV = "uv==0.13.9"
+
+ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT = ROOT / "pyproject.toml"
+LOCK = ROOT / "tools" / "requirements.lock"
+ENVIRONMENT = ROOT / ".venv"
+SET_UP_LOCK = ROOT / ".venv.lock"
+
+
+class SetUpError(Exception):
+    """The environment cannot be made; the text says why and what to do."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command and return its exit status; most replace this process and never return."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print((__doc__ or "").strip(), file=sys.stdout if arguments else sys.stderr)
+        return 0 if arguments else 2
+    command, rest = arguments[0], arguments[1:]
+    try:
+        check_python()
+        if command == "lock":
+            return lock(rest)
+        environment = ready_environment()
+    except SetUpError as error:
+        say(str(error))
+        return 1
+    if command == "lint":
+        return lint(environment, rest)
+    if command == "test":
+        os.chdir(ROOT)
+        return replace_process(environment / "bin" / "python", "-m", "pytest", *rest)
+    return replace_process(environment / "bin" / "yoi-runtime", *(["--help"] if command == "help" else arguments))
+
+
+def say(text: str) -> None:
+    """Speak to the person, on stderr: stdout belongs to the command."""
+    print(f"dev.py: {text}", file=sys.stderr, flush=True)
+
+
+def replace_process(program: Path, *arguments: str) -> int:
+    """Become the program, so that signals, terminal and exit status are its own."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(program, [str(program), *arguments])
+
+
+# The environment
+
+
+def check_python() -> None:
+    """Raise SetUpError when this Python is too old or cannot make an environment."""
+    here = f"{sys.executable} is Python {sys.version_info[0]}.{sys.version_info[1]}"
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        raise SetUpError(f"needs Python {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or later; {here}")
+    if os.name != "posix":
+        raise SetUpError("works on Linux and macOS; on Windows use WSL")
+    if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
+        raise SetUpError(
+            f"python3-venv is missing; {here} and has no venv with pip. "
+            "On Debian and Ubuntu: apt install python3-venv. Then run this again"
+        )
+
+
+def ready_environment() -> Path:
+    """Return the directory of an environment that is true to the lock; make it first when there is none.
+
+    Raises:
+        SetUpError: it cannot be made. What is half made is made anew next time.
+    """
+    wanted = Stamp.wanted()
+    second = ENVIRONMENT.with_name(f"{ENVIRONMENT.name}-{wanted.python}")
+    for environment in (ENVIRONMENT, second):
+        if Stamp.of(environment) == wanted:
+            return environment
+    with set_up_lock():
+        # Of another Python, and whole: leave it to that one.
+        held = Stamp.of(ENVIRONMENT)
+        environment = second if held is not None and held.python != wanted.python else ENVIRONMENT
+        found = Stamp.of(environment)
+        if found != wanted:
+            make_environment(environment, found, wanted)
+    return environment
+
+
+class Stamp:
+    """What an environment was made from. Written last: an environment without one is not whole."""
+
+    def __init__(self, python: str, packages: str, project: str) -> None:
+        self.python = python
+        self.packages = packages
+        self.project = project
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stamp) and self.text() == other.text()
+
+    def __hash__(self) -> int:
+        return hash(self.text())
+
+    def text(self) -> str:
+        return f"{self.python}\n{self.packages}\n{self.project}\n"
+
+    @classmethod
+    def wanted(cls) -> Stamp:
+        """Return the stamp of an environment true to the tree as it is now."""
+        import tomllib  # not at the top: an old Python has none, and is to be told so
+
+        # Only what the installed metadata is made from: an edited lint rule needs no new environment.
+        settings = tomllib.loads(PYPROJECT.read_text("utf-8"))
+        project = [settings.get("build-system"), settings.get("project"), settings.get("tool", {}).get("hatch")]
+        return cls(
+            f"{sys.version_info[0]}.{sys.version_info[1]}",
+            hashlib.sha256(LOCK.read_bytes()).hexdigest(),
+            hashlib.sha256(json.dumps(project, sort_keys=True).encode()).hexdigest(),
+        )
+
+    @classmethod
+    def of(cls, environment: Path) -> Stamp | None:
+        """Return the stamp of a whole environment, None when it is missing, half made or its Python is gone."""
+        try:
+            lines = (environment / ".ready").read_text("utf-8").split()
+        except OSError:
+            return None
+        if len(lines) != 3 or not (environment / "bin" / "python").exists():
+            return None
+        return cls(*lines)
+
+
+@contextlib.contextmanager
+def set_up_lock() -> Iterator[None]:
+    """Let one process set up at a time; the others wait. A killed process holds nothing, but its venv or pip may live on.
+
+    So they inherit the lock (``run_set_up``) and hold it until they have written their last file.
+    """
+    import fcntl  # not at the top: Windows has none, and is to be told so
+
+    with SET_UP_LOCK.open("w") as file:
+        os.set_inheritable(file.fileno(), True)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another process is making the environment; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def make_environment(environment: Path, found: Stamp | None, wanted: Stamp) -> None:
+    """Make the environment, or bring it up to date, and stamp it."""
+    keep = found is not None and (found.python, found.packages) == (wanted.python, wanted.packages)
+    if keep:
+        say(f"pyproject.toml changed: installing yoi-runtime into {environment.name} again")
+    elif environment.exists():
+        say(f"making {environment.name} anew, for it does not match tools/requirements.lock (about 20 s)")
+    else:
+        say(f"first run: making {environment.name} (about 20 s)")
+    with contextlib.suppress(FileNotFoundError):
+        (environment / ".ready").unlink()
+    if not keep:
+        make_venv(environment)
+        pip_install(environment, "--require-hashes", "--only-binary=:all:", "--requirement", str(LOCK))
+    # The build back end is in the lock too; without isolation pip takes that one and fetches nothing.
+    pip_install(environment, "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
+    (environment / ".ready").write_text(wanted.text(), "utf-8")
+
+
+def make_venv(directory: Path) -> None:
+    run_set_up([sys.executable, "-m", "venv", "--clear", "--prompt", ROOT.name, str(directory)])
+
+
+def pip_install(environment: Path, *arguments: str) -> None:
+    python = str(environment / "bin" / "python")
+    run_set_up([python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *arguments])
+
+
+def run_set_up(command: list[str]) -> None:
+    """Run a step of the set-up; what it says goes to stderr.
+
+    Raises:
+        SetUpError: it failed.
+    """
+    if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, close_fds=False, check=False).returncode:
+        raise SetUpError(f"failed: {shlex.join(command)}\nIts words are above. The next run begins anew")
+
+
+# Commands
+
+
+def lint(environment: Path, arguments: list[str]) -> int:
+    """Run every linter, also after one has failed, and return 1 when any did."""
+    if arguments not in ([], ["--fix"]):
+        say(f"lint takes --fix and nothing else, not: {shlex.join(arguments)}")
+        return 2
+    fix = bool(arguments)
+    programs = environment / "bin"
+    checks: dict[str, list[str | Path]] = {
+        "ruff check": [programs / "ruff", "check", *(["--fix"] if fix else [])],
+        "ruff format": [programs / "ruff", "format", *([] if fix else ["--check"])],
+        "mypy": [programs / "mypy"],
+        "import-linter": [programs / "lint-imports", "--no-logo"],
+    }
+    failed = []
+    for name, command in checks.items():
+        print(f"--- {name}", flush=True)
+        if subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode != 0:
+            failed.append(name)
+    print(f"--- lint: {'failed: ' + ', '.join(failed) if failed else 'all passed'}", flush=True)
+    return 1 if failed else 0
+
+
+def lock(arguments: list[str]) -> int:
+    """Write the lock from pyproject.toml: everything to run, test, lint and build, on every system and Python.
+
+    Keeps the versions that are locked and still fit, unless ``--upgrade`` is among the arguments.
+    """
+    import tomllib
+
+    settings = tomllib.loads(PYPROJECT.read_text("utf-8"))
+    groups = [f"--group={name}" for name in sorted(settings["dependency-groups"])]
+    # An index or a folder of this machine has no place in a file that is for all.
+    local = ("UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX", "UV_INDEX_URL", "UV_NO_INDEX")
+    variables = {name: value for name, value in os.environ.items() if name not in local}
+    with tempfile.TemporaryDirectory(prefix="yoi-lock-") as directory:
+        scratch = Path(directory)
+        make_venv(scratch / "venv")
+        pip_install(scratch / "venv", "--only-binary=:all:", UV)
+        build = scratch / "build-system.txt"
+        build.write_text("".join(f"{line}\n" for line in settings["build-system"]["requires"]), "utf-8")
+        output = scratch / LOCK.name
+        if LOCK.exists():
+            shutil.copy(LOCK, output)
+        command: list[str | Path] = [
+            *(scratch / "venv" / "bin" / "uv", "--no-config", "pip", "compile", PYPROJECT.name, build),
+            *("--all-extras", *groups, "--universal", "--generate-hashes", "--only-binary=:all:"),
+            *("--python-version", ".".join(map(str, OLDEST_PYTHON)), "--no-annotate", "--quiet"),
+            *("--custom-compile-command", "python3 tools/dev.py lock", "--output-file", output),
+            *arguments,
+        ]
+        if subprocess.run(command, cwd=ROOT, env=variables, stdin=subprocess.DEVNULL, check=False).returncode != 0:
+            say("uv could not make the lock; its words are above. tools/requirements.lock is as it was")
+            return 1
+        text = output.read_text("utf-8")
+        if "://" in text or directory in text:
+            say("the new lock would name an address or a path of this machine. tools/requirements.lock is as it was")
+            return 1
+        LOCK.write_text(text, "utf-8")
+    print(f"tools/requirements.lock: {text.count('==')} packages")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,254 @@
+"""The catalog: the ledger made durable, as ``DATA_DIR/catalog.json``.
+
+The snapshot names the segment it was taken at the end of; whoever opens the catalog reads the log from
+there on. It is replaced at every roll, before any segment is deleted, and at a clean close, so what it
+says was rotated out is never less than what is gone. Format: docs/log-format.md, "catalog.json".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from yoi_runtime.catalog.durable_file import replace_file
+from yoi_runtime.catalog.ledger import LIFECYCLE_EVENT_NAMES, Ledger
+from yoi_runtime.catalog.segment_index import index_path, read_index, write_index
+from yoi_runtime.catalog.worker_state import Tally, WorkerState
+from yoi_runtime.errors import RecordCorruptError, SegmentGoneError
+from yoi_runtime.events import Event, decode_payload
+from yoi_runtime.events.envelope import HEAD_PATTERN, parse_head, payload_bytes
+from yoi_runtime.segment_log.platform import Platform
+from yoi_runtime.segment_log.position import Position
+from yoi_runtime.segment_log.reader import Chunk, LogReader
+from yoi_runtime.segment_log.record import check_crc, seal_object
+from yoi_runtime.segment_log.timestamp import TimestampFormat
+from yoi_runtime.segment_log.writer import SealedSegment
+
+__all__ = ["CATALOG", "Catalog", "Snapshot", "fold_chunk", "read_snapshot"]
+
+CATALOG = "catalog.json"
+_READ_BYTES = 1 << 20
+_LIFECYCLE_NAMES = frozenset(name.encode("ascii") for name in LIFECYCLE_EVENT_NAMES)
+_FORGET_AFTER_US = 30 * 86_400 * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A ledger as of ``as_of`` in the log ``log_id``."""
+
+    log_id: str
+    as_of: Position
+    ledger: Ledger
+
+
+def read_snapshot(data_dir: Path, platform: Platform) -> Snapshot | None:
+    """Return what ``catalog.json`` holds, None when it is missing or not sound."""
+    files = platform.files
+    try:
+        fd = files.open_read(data_dir / CATALOG)
+    except FileNotFoundError:
+        return None
+    try:
+        line = files.pread(fd, files.stat(fd).size, 0).rstrip(b"\n")
+    finally:
+        files.close(fd)
+    if not check_crc(line):
+        return None
+    try:
+        fields = json.loads(line)
+        if (fields["kind"], fields["format"]) != ("catalog", 1):
+            return None
+        place = fields["as_of"]
+        ledger = Ledger()
+        ledger.rotated_out = Tally.from_json(fields["rotated_out"])
+        ledger.unaccounted_seq = int(fields["unaccounted_seq"])
+        for entry in fields["workers"]:
+            state = WorkerState.from_json(entry)
+            ledger.workers[state.worker_id] = state
+        ledger.seq = int(place["seq"])
+        as_of = Position(int(place["segment"]), int(place["nonce"], 16), int(place["offset"]), ledger.seq)
+        return Snapshot(str(fields["log_id"]), as_of, ledger)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def fold_chunk(ledger: Ledger, chunk: Chunk) -> None:
+    """Fold the records of ``chunk`` into ``ledger`` (2.6 µs a record; only lifecycle events are decoded)."""
+    for found in HEAD_PATTERN.finditer(chunk.data):
+        _, _, seq, worker_id, worker_seq, time, name = found.groups()
+        event = _lifecycle_event(found[0]) if name in _LIFECYCLE_NAMES else None
+        ledger.apply(
+            int(seq),
+            None if worker_id is None else worker_id.decode("ascii"),
+            0 if worker_seq is None else int(worker_seq),
+            time.decode("ascii"),
+            event,
+        )
+
+
+def _lifecycle_event(line: bytes) -> Event | None:
+    head = parse_head(line)
+    return decode_payload(payload_bytes(line, head)) if head is not None else None
+
+
+class Catalog:
+    """The writing process's catalog. Its owner serialises all calls; none is for two threads at once."""
+
+    def __init__(self, data_dir: Path, log_directory: Path, platform: Platform) -> None:
+        """Load the snapshot and read the log on from there, to its end.
+
+        A missing or damaged snapshot is made again from the whole log; what was rotated out is then unknown.
+
+        Raises:
+            LogError, OSError: the log cannot be read.
+        """
+        self._data_dir = data_dir
+        self._log_directory = log_directory
+        self._platform = platform
+        reader = LogReader(log_directory, platform)
+        try:
+            self._log_id = reader.log_id
+            snapshot = read_snapshot(data_dir, platform)
+            if snapshot is not None and snapshot.log_id == reader.log_id and snapshot.as_of <= reader.end:
+                self.ledger = snapshot.ledger
+                position = max(snapshot.as_of, reader.floor())
+            else:
+                position = reader.floor()
+                self.ledger = Ledger()
+                self.ledger.seq = self.ledger.unaccounted_seq = position.seq
+            self._as_of = self._fold(reader, position, reader.end)
+        finally:
+            reader.close()
+
+    def _fold(self, reader: LogReader, position: Position, end: Position) -> Position:
+        """Fold the records between two places into the ledger; passes damage by, which readers report."""
+        while position < end:
+            try:
+                chunk = reader.read(position, _READ_BYTES)
+            except RecordCorruptError as error:
+                position = reader.after_damage(error)
+                continue
+            except SegmentGoneError:
+                reader.relist()
+                position = reader.floor()
+                continue
+            if chunk is None:
+                break
+            if chunk.start.segment != position.segment:
+                self._finish_segment(position)
+            fold_chunk(self.ledger, chunk)
+            position = chunk.end
+        if position.segment != end.segment:
+            self._finish_segment(position)
+        return end
+
+    def _finish_segment(self, position: Position) -> None:
+        """Put away the tallies of the segment of ``position``; an index that cannot be written is made later."""
+        tallies = self.ledger.begin_segment()
+        if tallies:
+            try:
+                write_index(self._log_directory, position.segment, position.nonce, tallies, self._platform)
+            except OSError:
+                return
+
+    # What the event log calls, under its lock.
+
+    def last_worker_seq(self, worker_id: str) -> int:
+        """Return the newest worker_seq of a Worker, 0 when it has none."""
+        state = self.ledger.workers.get(worker_id)
+        return state.worker_seq if state is not None else 0
+
+    def appended(self, seq: int, worker_id: str | None, worker_seq: int, time: str, event: Event) -> None:
+        """Take in a record that was just appended."""
+        self.ledger.apply(seq, worker_id, worker_seq, time, event)
+
+    def sealed(self, segment: SealedSegment, next_start: Position) -> None:
+        """Write the index of a segment that was just sealed, then the snapshot as of its end.
+
+        Raises:
+            OSError: the snapshot is the one before; call ``save`` again before anything is deleted.
+        """
+        tallies = self.ledger.begin_segment()
+        self._as_of = next_start
+        write_index(self._log_directory, segment.number, segment.nonce, tallies, self._platform)
+        self.save()
+
+    def rotating_out(self, segments: Sequence[SealedSegment]) -> None:
+        """Count ``segments`` (oldest first) as gone, durably; after this they may be deleted.
+
+        A segment counted before, by a pass that did not come to its end, is not counted twice.
+
+        Raises:
+            OSError, LogError: delete nothing; call again.
+        """
+        for segment in segments:
+            if segment.last_seq > self.ledger.rotated_out.last_seq:
+                self.ledger.note_rotated_out(self._tallies_of(segment), segment.last_seq)
+        self.save()
+
+    def _tallies_of(self, segment: SealedSegment) -> dict[str, Tally]:
+        tallies = read_index(self._log_directory, segment.number, segment.nonce, self._platform)
+        return tallies if tallies is not None else self._tally_segment(segment)
+
+    def _tally_segment(self, segment: SealedSegment) -> dict[str, Tally]:
+        """Read a whole segment for want of its index."""
+        ledger = Ledger()
+        reader = LogReader(self._log_directory, self._platform)
+        try:
+            position = next(
+                (reader.start_of(number) for number in reader.segment_numbers() if number == segment.number), None
+            )
+            while position is not None and position.segment == segment.number:
+                try:
+                    chunk = reader.read(position, _READ_BYTES)
+                except RecordCorruptError as error:
+                    position = reader.after_damage(error)
+                    continue
+                if chunk is None or chunk.start.segment != segment.number:
+                    break
+                fold_chunk(ledger, chunk)
+                position = chunk.end
+        finally:
+            reader.close()
+        return ledger.segment_tallies
+
+    def rotated_out(self, segments: Sequence[SealedSegment]) -> None:
+        """Delete the indexes of deleted segments; one that stays is deleted at the next open."""
+        for segment in segments:
+            try:
+                self._platform.files.unlink(index_path(self._log_directory, segment.number))
+            except OSError:
+                continue
+
+    def save(self, end: Position | None = None) -> None:
+        """Replace the snapshot; ``end`` moves it to the end of the log, for a clean close.
+
+        Raises:
+            OSError: the snapshot is the one before.
+        """
+        if end is not None:
+            self._finish_segment(end)
+            self._as_of = end
+        horizon_us = self._platform.clock.now_us() - _FORGET_AFTER_US
+        self.ledger.forget_ended(TimestampFormat()(horizon_us))
+        line = seal_object(json.dumps(self._fields(), separators=(",", ":")).encode()) + b"\n"
+        replace_file(self._data_dir / CATALOG, line, self._platform)
+
+    def _fields(self) -> dict[str, object]:
+        place = self._as_of
+        return {
+            "kind": "catalog",
+            "format": 1,
+            "log_id": self._log_id,
+            "as_of": {
+                "segment": place.segment,
+                "nonce": f"{place.nonce:016x}",
+                "offset": place.offset,
+                "seq": place.seq,
+            },
+            "rotated_out": self.ledger.rotated_out.to_json(),
+            "unaccounted_seq": self.ledger.unaccounted_seq,
+            "workers": [state.to_json() for state in self.ledger.workers.values()],
+        }

@@ -1,0 +1,114 @@
+"""The ledger: a fold over records, in order, into the state of every Worker.
+
+The same fold runs in the writing process, fed by each append, and in every server process, fed by
+reading the log; it does no I/O.
+"""
+
+from __future__ import annotations
+
+from yoi_runtime.catalog.worker_state import Tally, WorkerState
+from yoi_runtime.events import Event, Status, WorkerCreated, WorkerEnded, WorkerStarted
+
+__all__ = ["LIFECYCLE_EVENT_NAMES", "Ledger"]
+
+# The only events whose content the ledger looks at; of all others it needs just the numbers.
+LIFECYCLE_EVENT_NAMES = frozenset(
+    event.event_name for event in (Status, WorkerCreated, WorkerStarted, WorkerEnded)
+)
+
+
+class Ledger:
+    """State of all Workers as of record ``seq``, and what was rotated out of the log as a whole.
+
+    ``segment_tallies`` counts, per Worker ("" for the Runtime), the records of the segment being written or read.
+    ``unaccounted_seq``: nobody knows of which Worker the records up to here were, because the catalog was lost.
+    """
+
+    def __init__(self) -> None:
+        self.workers: dict[str, WorkerState] = {}
+        self.seq = 0
+        self.rotated_out = Tally()
+        self.unaccounted_seq = 0
+        self.segment_tallies: dict[str, Tally] = {}
+
+    def apply(self, seq: int, worker_id: str | None, worker_seq: int, time: str, event: Event | None) -> None:
+        """Take in the next record. ``event`` is needed when its name is in ``LIFECYCLE_EVENT_NAMES``.
+
+        A record at or below ``self.seq`` was counted before and changes nothing.
+        """
+        if seq <= self.seq:
+            return
+        self.seq = seq
+        key = worker_id or ""
+        tally = self.segment_tallies.get(key)
+        if tally is None:
+            tally = self.segment_tallies[key] = Tally()
+        tally.add(seq, worker_seq, time)
+        if worker_id is not None:
+            state = self._state(worker_id)
+            state.worker_seq, state.seq = worker_seq, seq
+            if isinstance(event, Status):
+                state.status = event.status
+        elif event is not None:
+            self._apply_lifecycle(event, time)
+
+    def _state(self, worker_id: str) -> WorkerState:
+        state = self.workers.get(worker_id)
+        if state is None:
+            state = self.workers[worker_id] = WorkerState(worker_id)
+        return state
+
+    def _apply_lifecycle(self, event: Event, time: str) -> None:
+        if isinstance(event, WorkerCreated):
+            state = self._state(event.worker_id)
+            state.created_at = state.created_at or time
+        elif isinstance(event, WorkerStarted):
+            state = self._state(event.worker_id)
+            state.run, state.started_at = event.run, time
+            state.ended_at, state.outcome, state.exit_code = None, None, None
+        elif isinstance(event, WorkerEnded):
+            state = self._state(event.worker_id)
+            state.ended_at, state.outcome, state.exit_code = time, event.outcome, event.exit_code
+            state.status = "idle"
+
+    def begin_segment(self) -> dict[str, Tally]:
+        """Start counting a new segment; returns the tallies of the one before."""
+        finished, self.segment_tallies = self.segment_tallies, {}
+        return finished
+
+    def note_rotated_out(self, tallies: dict[str, Tally], last_seq: int) -> None:
+        """Count the records of a segment that is about to be deleted as gone; ``last_seq`` is its last. Oldest first."""
+        for worker_id, tally in tallies.items():
+            if worker_id:
+                state = self._state(worker_id)
+                if state.rotated_out is None:
+                    state.rotated_out = Tally()
+                state.rotated_out.merge(tally)
+        self.rotated_out.merge(_sum(tallies))
+        self.rotated_out.last_seq = last_seq
+
+    def forget_ended(self, before: str) -> list[str]:
+        """Drop Workers that ended before the time ``before`` and have no record left; returns their ids."""
+        gone = [
+            state.worker_id
+            for state in self.workers.values()
+            if state.ended_at is not None
+            and state.ended_at < before
+            and (state.rotated_out.last_worker_seq if state.rotated_out is not None else 0) >= state.worker_seq
+        ]
+        for worker_id in gone:
+            del self.workers[worker_id]
+        return gone
+
+
+def _sum(tallies: dict[str, Tally]) -> Tally:
+    """Return one tally for a whole segment; worker_seq has no meaning there and is 0."""
+    filled = [tally for tally in tallies.values() if tally.events]
+    if not filled:
+        return Tally()
+    return Tally(
+        events=sum(tally.events for tally in filled),
+        last_seq=max(tally.last_seq for tally in filled),
+        from_time=min(tally.from_time for tally in filled),
+        to_time=max(tally.to_time for tally in filled),
+    )

@@ -1,0 +1,72 @@
+"""The index file beside a sealed segment: what of whom is in it. Format: docs/log-format.md, "Index files".
+
+An index saves reading the segment; it is never the truth. A missing, damaged or foreign one is
+made again from the segment.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from yoi_runtime.catalog.durable_file import replace_file
+from yoi_runtime.catalog.worker_state import Tally
+from yoi_runtime.segment_log.platform import Platform
+from yoi_runtime.segment_log.record import check_crc, seal_object
+from yoi_runtime.segment_log.segment import segment_name
+
+__all__ = ["index_path", "read_index", "write_index"]
+
+_MAX_INDEX_BYTES = 256 << 20
+
+
+def index_path(log_directory: Path, segment: int) -> Path:
+    """Return the path of the index of ``segment``."""
+    return log_directory / segment_name(segment).replace(".jsonl", ".index.json")
+
+
+def write_index(
+    log_directory: Path, segment: int, nonce: int, tallies: dict[str, Tally], platform: Platform
+) -> None:
+    """Write the index of a sealed segment.
+
+    Raises:
+        OSError: there is no index, or the one before.
+    """
+    fields = {
+        "kind": "segment_index",
+        "format": 1,
+        "segment": segment,
+        "nonce": f"{nonce:016x}",
+        "tallies": {worker_id: tally.to_json() for worker_id, tally in tallies.items()},
+    }
+    line = seal_object(json.dumps(fields, separators=(",", ":")).encode()) + b"\n"
+    replace_file(index_path(log_directory, segment), line, platform)
+
+
+def read_index(log_directory: Path, segment: int, nonce: int, platform: Platform) -> dict[str, Tally] | None:
+    """Return the tallies in the index of ``segment``, None when there is no sound index of this very segment."""
+    files = platform.files
+    try:
+        fd = files.open_read(index_path(log_directory, segment))
+    except FileNotFoundError:
+        return None
+    try:
+        data = files.pread(fd, min(files.stat(fd).size, _MAX_INDEX_BYTES), 0)
+    finally:
+        files.close(fd)
+    line = data.rstrip(b"\n")
+    if not check_crc(line):
+        return None
+    try:
+        fields = json.loads(line)
+        if (fields["kind"], fields["format"], fields["segment"], fields["nonce"]) != (
+            "segment_index",
+            1,
+            segment,
+            f"{nonce:016x}",
+        ):
+            return None
+        return {str(worker_id): Tally.from_json(tally) for worker_id, tally in fields["tallies"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

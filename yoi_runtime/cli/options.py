@@ -1,0 +1,133 @@
+"""What stands behind the options: addresses, sizes, durations and Workers, read from text. Pure.
+
+Every parser raises ``ValueError`` with a sentence for the person who typed the value.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+from typing import NamedTuple
+
+from yoi_runtime.errors import WorkerIdInvalidError
+from yoi_runtime.workers.worker_id import check_worker_id
+
+__all__ = [
+    "DEFAULT_HOST",
+    "DEFAULT_PORT",
+    "NO_LIMIT",
+    "Address",
+    "WorkerSpec",
+    "parse_bind",
+    "parse_duration",
+    "parse_linger",
+    "parse_size",
+    "parse_worker",
+    "parse_workers",
+    "worker_id_from_command",
+]
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 38800
+# Instead of a size or an age: that rule does not apply.
+NO_LIMIT = "off"
+
+_MAX_WORKER_ID = 64
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhdw])")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
+# As dd(1) and its family read them: K and KiB are 1024 bytes, KB is 1000.
+_SIZE = re.compile(r"([0-9]+)(?:([kmgt])(i?b)?|b)?", re.IGNORECASE)
+
+
+class Address(NamedTuple):
+    """Where a server listens; port 0 lets the system choose one."""
+
+    host: str
+    port: int
+
+
+class WorkerSpec(NamedTuple):
+    """A Worker and the command that is to be it."""
+
+    worker_id: str
+    command: tuple[str, ...]
+
+
+def parse_bind(text: str) -> Address:
+    """Read ``HOST:PORT``, ``[IPv6]:PORT`` or ``:PORT``, which means 127.0.0.1."""
+    host, colon, port_text = text.rpartition(":")
+    if not colon:
+        raise ValueError(f"{text!r} has no port; write HOST:PORT, for example 127.0.0.1:{DEFAULT_PORT}")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"{text!r} is ambiguous; write an IPv6 address in brackets, [::1]:{DEFAULT_PORT}")
+    if not (port_text.isascii() and port_text.isdigit()) or int(port_text[:6]) > 65535:
+        raise ValueError(f"{port_text!r} is not a port from 0 to 65535")
+    return Address(host or DEFAULT_HOST, int(port_text))
+
+
+def parse_duration(text: str) -> float:
+    """Read ``90s``, ``15m``, ``2h``, ``7d`` or ``1w`` and return seconds."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is not a duration; write a number and s, m, h, d or w: 90s, 15m, 2h, 7d")
+    seconds = float(found[1]) * _SECONDS[found[2]]
+    if seconds <= 0:
+        raise ValueError(f"{text!r} is no time at all")
+    return seconds
+
+
+def parse_linger(text: str) -> float:
+    """Read seconds, as a plain number or a duration, and return them."""
+    return float(text) if _NUMBER.fullmatch(text) else parse_duration(text)
+
+
+def parse_size(text: str) -> int:
+    """Read ``65536``, ``64KiB``, ``16M`` or ``1GiB`` and return bytes."""
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is not a size; write bytes, or a number and KiB, MiB or GiB: 16MiB")
+    letter, suffix = found[2], found[3]
+    base = 1000 if suffix is not None and suffix.lower() == "b" else 1024
+    size = int(found[1]) * base ** (_POWERS[letter.lower()] if letter is not None else 0)
+    if size == 0:
+        raise ValueError(f"{text!r} leaves no room at all")
+    return size
+
+
+def parse_worker(text: str) -> WorkerSpec:
+    """Read ``ID=COMMAND``; the command is split into words as a shell would, and no shell runs."""
+    worker_id, equals, command_text = text.partition("=")
+    if not equals:
+        raise ValueError(f"{text!r} is not ID=COMMAND")
+    try:
+        check_worker_id(worker_id)
+        command = tuple(shlex.split(command_text))
+    except WorkerIdInvalidError as error:
+        raise ValueError(str(error)) from None
+    except ValueError as error:
+        raise ValueError(f"{command_text!r} cannot be split into words: {error}") from None
+    if not command:
+        raise ValueError(f"{text!r} has no command after the =")
+    return WorkerSpec(worker_id, command)
+
+
+def parse_workers(texts: Iterable[str]) -> list[WorkerSpec]:
+    """Read several ``ID=COMMAND``; no id may come twice."""
+    workers: dict[str, WorkerSpec] = {}
+    for worker in map(parse_worker, texts):
+        if worker.worker_id in workers:
+            raise ValueError(f"the Worker id {worker.worker_id} is given twice")
+        workers[worker.worker_id] = worker
+    return list(workers.values())
+
+
+def worker_id_from_command(command: Sequence[str]) -> str:
+    """Make a Worker id of a command's base name: ``/opt/my.agent`` becomes ``my-agent``."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", PurePath(command[0]).name)
+    return name[:_MAX_WORKER_ID].strip("-") or "worker"

@@ -1,0 +1,91 @@
+"""``yoi-runtime serve``: a Runtime and its server, or a server alone, until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Sequence
+
+from yoi_runtime.cli.exit_codes import say, signal_exit_code
+from yoi_runtime.cli.extras import load_event_server
+from yoi_runtime.cli.options import WorkerSpec
+from yoi_runtime.cli.served_runtime import ServedRuntime, ServeOptions
+from yoi_runtime.cli.signals import StopSignals
+from yoi_runtime.workers.adapters import AdapterName
+from yoi_runtime.workers.outcome import WorkerExit
+
+__all__ = ["describe_exit", "serve", "serve_read_only", "warn_when_public"]
+
+
+async def serve(options: ServeOptions, workers: Sequence[WorkerSpec], adapter: AdapterName) -> int:
+    """Serve until a signal and return its exit code; ends of Workers are told and change nothing.
+
+    Raises:
+        MissingExtraError, LogError, OSError: see ``ServedRuntime.start``.
+        WorkerStartError: a command could not be started; the others were stopped.
+        LogBrokenError: a Worker found the log out of service; everything was stopped.
+    """
+    with StopSignals() as signals:
+        served = await ServedRuntime.start(options)
+        reason = "a Worker could not be started"
+        signalled = asyncio.create_task(signals.wait())
+        try:
+            followed = [
+                asyncio.create_task(_tell_end(spec.worker_id, served.children.start(*spec, adapter=adapter)))
+                for spec in workers
+            ]
+            warn_when_public(options.bind.host)
+            print(f"yoi-runtime: {served.description}", flush=True)
+            reason = "the log is out of service"
+            await _until_signal_or_failure(signalled, followed)
+            reason = f"signal {signalled.result().name}"
+        finally:
+            signalled.cancel()
+            await served.stop(reason)
+        return signal_exit_code(signalled.result())
+
+
+async def serve_read_only(options: ServeOptions) -> int:
+    """Serve a directory that another process writes, until a signal; return its exit code.
+
+    Raises:
+        MissingExtraError, OSError: nothing is served.
+        LogNotFoundError: nothing has ever been written there.
+    """
+    with StopSignals() as signals:
+        server = await load_event_server().start(options.data_dir, options.bind.host, options.bind.port)
+        try:
+            warn_when_public(options.bind.host)
+            print(f"yoi-runtime: serving {server.url} (read-only, data {options.data_dir})", flush=True)
+            return signal_exit_code(await signals.wait())
+        finally:
+            await server.stop()
+
+
+def describe_exit(worker_id: str, ended: WorkerExit) -> str:
+    """Say in a line how a Worker ended."""
+    how = f"signal {ended.signal}" if ended.signal is not None else f"exit code {ended.exit_code}"
+    return f"Worker {worker_id} {ended.outcome} ({how})"
+
+
+def warn_when_public(host: str) -> None:
+    """Warn when others than this machine can connect: there is no password."""
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    if not local:
+        say(f"warning: everybody who reaches {host} can read every event; there is no password")
+
+
+async def _tell_end(worker_id: str, task: asyncio.Task[WorkerExit]) -> None:
+    say(describe_exit(worker_id, await task))
+
+
+async def _until_signal_or_failure(signalled: asyncio.Task[object], followed: Sequence[asyncio.Task[None]]) -> None:
+    """Return when there is a signal; raise what a Worker's task raised."""
+    waiting: set[asyncio.Task[object]] = {signalled, *followed}
+    while not signalled.done():
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()

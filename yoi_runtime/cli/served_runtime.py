@@ -1,0 +1,92 @@
+"""A Runtime with its server in one process: opened, announced in ``server.json``, and taken down in order."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yoi_runtime.cli.extras import load_event_server
+from yoi_runtime.cli.options import Address
+from yoi_runtime.cli.server_file import ServerInfo, remove_server_file, write_server_file
+from yoi_runtime.runtime.child_workers import ChildWorkers
+from yoi_runtime.runtime.options import RuntimeOptions
+from yoi_runtime.runtime.runtime import Runtime
+
+if TYPE_CHECKING:
+    from yoi_runtime.server.event_server import EventServer
+
+__all__ = ["ServeOptions", "ServedRuntime"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """Where to keep the log and how, and where to serve it."""
+
+    data_dir: Path
+    bind: Address
+    runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
+
+
+class ServedRuntime:
+    """Made by ``start``, taken down by ``stop``; in between, ``children`` starts Workers. One event loop, main thread."""
+
+    def __init__(self, data_dir: Path, runtime: Runtime, server: EventServer) -> None:
+        self.data_dir = data_dir
+        self.runtime = runtime
+        self.server = server
+        self.children = ChildWorkers(runtime)
+
+    @classmethod
+    async def start(cls, options: ServeOptions) -> ServedRuntime:
+        """Open the Runtime, serve it, and write ``server.json``.
+
+        Raises:
+            MissingExtraError: the extra ``ws-server`` is not installed; nothing was opened.
+            LogHeldError: another process is the Runtime of this directory.
+            LogError: the log cannot be opened.
+            OSError: the directory cannot be used, or the address is taken. In all cases nothing is left open.
+        """
+        event_server = load_event_server()
+        runtime = Runtime.open(options.data_dir, options.runtime)
+        try:
+            server = await event_server.start(options.data_dir, options.bind.host, options.bind.port)
+        except BaseException:
+            runtime.close("cannot serve")
+            raise
+        served = cls(options.data_dir, runtime, server)
+        try:
+            write_server_file(options.data_dir, ServerInfo(server.url, os.getpid(), runtime.log_id))
+        except BaseException:
+            await served.stop("cannot serve")
+            raise
+        return served
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    @property
+    def description(self) -> str:
+        """What is served, in one line for people."""
+        return f"serving {self.url} (log {self.runtime.log_id}, data {self.data_dir})"
+
+    async def stop(self, reason: str) -> None:
+        """Stop the children, close the log, stop the server, remove ``server.json``. Later steps happen whatever fails.
+
+        The log before the server: subscribers still get its last events.
+
+        Raises:
+            LogError, OSError: the last events may not have been written.
+        """
+        try:
+            await self.children.stop(reason)
+        finally:
+            try:
+                self.runtime.close(reason)
+            finally:
+                try:
+                    remove_server_file(self.data_dir, os.getpid())
+                finally:
+                    await self.server.stop()

@@ -1,0 +1,40 @@
+"""What the event log asks of whoever keeps the books on Workers (the catalog; joined in ``runtime``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from yoi_runtime.events import Event
+from yoi_runtime.segment_log.position import Position
+from yoi_runtime.segment_log.writer import SealedSegment
+
+__all__ = ["Bookkeeper"]
+
+
+class Bookkeeper(Protocol):
+    """All calls come under the event log's lock, in the log's order."""
+
+    def last_worker_seq(self, worker_id: str) -> int:
+        """Return the newest worker_seq of a Worker, 0 when it has none."""
+        ...
+
+    def appended(self, seq: int, worker_id: str | None, worker_seq: int, time: str, event: Event) -> None:
+        """Take in a record that was just appended."""
+        ...
+
+    def sealed(self, segment: SealedSegment, next_start: Position) -> None:
+        """Take note that a segment was sealed; raises ``OSError`` when that cannot be made durable now."""
+        ...
+
+    def rotating_out(self, segments: Sequence[SealedSegment]) -> None:
+        """Make durable that these segments are gone; raising ``OSError`` or ``LogError`` keeps them."""
+        ...
+
+    def rotated_out(self, segments: Sequence[SealedSegment]) -> None:
+        """Clean up after deleted segments; never raises."""
+        ...
+
+    def save(self, end: Position | None = None) -> None:
+        """Make everything durable; ``end`` at a clean close. Raises ``OSError``."""
+        ...

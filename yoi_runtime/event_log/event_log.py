@@ -1,0 +1,276 @@
+"""The event log: typed events in, records out. Owns the append lock and the gap-free numbers.
+
+Joins ``segment_log``, which knows bytes, and ``events``, which knows types. It also keeps the log within
+its retention, with the help of a bookkeeper that makes durable what must outlive a deleted segment.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from yoi_runtime.errors import LogError, LogFullError, RecordTooLargeError
+from yoi_runtime.event_log.bookkeeper import Bookkeeper
+from yoi_runtime.event_log.oversize import cut_to_fit
+from yoi_runtime.events import Alert, Event, EventsLost, encode_payload
+from yoi_runtime.segment_log.cursor import CursorToken, decode_token, worker_tag
+from yoi_runtime.segment_log.platform import Platform
+from yoi_runtime.segment_log.position import Position
+from yoi_runtime.segment_log.retention import RetentionPolicy, SegmentAge, count_to_rotate_out
+from yoi_runtime.segment_log.timestamp import TimestampFormat
+from yoi_runtime.segment_log.writer import Appended, LogOptions, LogWriter
+
+__all__ = ["EventLog", "EventLogOptions"]
+
+_log = logging.getLogger("yoi_runtime.event_log")
+
+# Bytes of a record around its payload: token, ids, numbers at their longest, checksum.
+_AROUND_PAYLOAD_BYTES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class EventLogOptions:
+    """How the log is written and how long it is kept."""
+
+    log: LogOptions = field(default_factory=LogOptions)
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
+
+
+class _Refused(NamedTuple):
+    events: int
+    from_time: str
+    to_time: str
+
+
+class EventLog:
+    """An open event log; any thread may call any method."""
+
+    def __init__(
+        self, writer: LogWriter, bookkeeper: Bookkeeper, retention: RetentionPolicy, platform: Platform
+    ) -> None:
+        """Take over ``writer``; ``close`` closes it. ``start_maintenance`` starts age-based rolls and retention."""
+        self._writer = writer
+        self._books = bookkeeper
+        self._retention = retention
+        self._clock = platform.clock
+        self._lock = threading.RLock()
+        self._timestamp = TimestampFormat()
+        self._active = writer.end.segment
+        self._refused: dict[str, _Refused] = {}
+        self._max_payload_bytes = writer.options.max_record_bytes - _AROUND_PAYLOAD_BYTES
+        self._stop = threading.Event()
+        self._maintenance: threading.Thread | None = None
+
+    @property
+    def log_id(self) -> str:
+        return self._writer.log_id
+
+    @property
+    def directory(self) -> Path:
+        return self._writer.directory
+
+    # Appending.
+
+    def append(self, event: Event, worker_id: str | None = None) -> CursorToken:
+        """Append one event of a Worker, or of the Runtime, and return its cursor token.
+
+        An event too large for a record is cut at its longest string, and an ``alert`` after it says so.
+        When the disk refuses it, that is told later, in an ``events_lost`` in the Worker's own sequence.
+
+        Raises:
+            EventInvalidError: nothing was written.
+            RecordTooLargeError: too large and nothing in it can be cut; nothing was written.
+            LogBusyError, LogFullError, LogBrokenError, LogClosedError, OSError: as ``LogWriter.append``.
+
+        Durability: survives a killed process at once, a power cut after ``wait_durable``.
+        """
+        try:
+            return self.offer(event, worker_id)
+        except LogFullError:
+            if worker_id is not None:
+                with self._lock:
+                    self._note_refused(worker_id)
+            raise
+
+    def offer(self, event: Event, worker_id: str | None = None) -> CursorToken:
+        """Like ``append``, for a caller that keeps a refused event and offers it again: no loss is noted."""
+        payload = encode_payload(event)
+        alert: Alert | None = None
+        if len(payload) > self._max_payload_bytes:
+            payload, alert = self._cut(event, payload)
+        with self._lock:
+            if worker_id in self._refused:
+                self._tell_refused(worker_id)
+            token = self._append(event, payload, worker_id).token
+            if alert is not None:
+                self._append(alert, encode_payload(alert), worker_id)
+        return CursorToken(token.decode("ascii"))
+
+    def _append(self, event: Event, payload: bytes, worker_id: str | None) -> Appended:
+        time = self._timestamp(self._clock.now_us())
+        if worker_id is None:
+            body = b'"worker_id":null,"worker_seq":null,"time":"%s","payload":%s' % (time.encode("ascii"), payload)
+            worker_seq = 0
+            appended = self._writer.append(body)
+        else:
+            worker_seq = self._books.last_worker_seq(worker_id) + 1
+            body = b'"worker_id":"%s","worker_seq":%d,"time":"%s","payload":%s' % (
+                worker_id.encode("ascii"),
+                worker_seq,
+                time.encode("ascii"),
+                payload,
+            )
+            appended = self._writer.append(body, worker_tag(worker_id), worker_seq)
+        if appended.position.segment != self._active:
+            self._after_roll()
+        self._books.appended(appended.position.seq, worker_id, worker_seq, time, event)
+        return appended
+
+    def _cut(self, event: Event, payload: bytes) -> tuple[bytes, Alert]:
+        size = len(payload)
+        cut = cut_to_fit(payload, self._max_payload_bytes)
+        if cut is None:
+            raise RecordTooLargeError(self.directory, size, self._max_payload_bytes)
+        payload, path, cut_bytes = cut
+        message = (
+            f"{event.event_name} of {size} bytes was too large for the log: "
+            f"{cut_bytes} bytes were cut from the end of {path}"
+        )
+        return payload, Alert(
+            level="warn", source="worker", message=message, timestamp_ms=self._clock.now_us() // 1000
+        )
+
+    def _note_refused(self, worker_id: str) -> None:
+        now = self._timestamp(self._clock.now_us())
+        before = self._refused.get(worker_id)
+        self._refused[worker_id] = _Refused(
+            before.events + 1 if before else 1, before.from_time if before else now, now
+        )
+
+    def _tell_refused(self, worker_id: str | None) -> None:
+        assert worker_id is not None
+        refused = self._refused[worker_id]
+        lost = EventsLost(count=refused.events, from_time=refused.from_time, to_time=refused.to_time)
+        self._append(lost, encode_payload(lost), worker_id)
+        del self._refused[worker_id]
+
+    # Durability and room.
+
+    def wait_durable(self, cursor: CursorToken, deadline_seconds: float | None = None) -> None:
+        """Block until the event of ``cursor`` survives a power cut.
+
+        Raises:
+            CursorMalformedError: not a token.
+            LogBusyError: the deadline passed.
+            LogBrokenError, LogClosedError: it will never happen.
+        """
+        self._writer.wait_synced(self._position_of(cursor), deadline_seconds)
+
+    async def durable(self, cursor: CursorToken) -> None:
+        """Like ``wait_durable``, for a coroutine, without a deadline."""
+        await self._writer.synced_at(self._position_of(cursor))
+
+    async def room(self) -> None:
+        """Wait until an append need not wait for the disk. Raises ``LogBrokenError``, ``LogClosedError``."""
+        await self._writer.room()
+
+    def _position_of(self, token: CursorToken) -> Position:
+        cursor = decode_token(token)
+        # Only segment and offset decide here; nonce 0 sorts a place just before those of the same segment.
+        synced = self._writer.synced
+        nonce = synced.nonce if cursor.segment == synced.segment else self._writer.end.nonce
+        return Position(cursor.segment, nonce, cursor.offset, cursor.seq)
+
+    # Keeping within bounds.
+
+    def start_maintenance(self, interval_seconds: float) -> None:
+        """Roll and rotate out by age every ``interval_seconds``, in a thread of its own."""
+        self._maintenance = threading.Thread(
+            target=self._maintain_until_stopped, args=(interval_seconds,), name="yoi-maintenance", daemon=True
+        )
+        self._maintenance.start()
+
+    def _maintain_until_stopped(self, interval_seconds: float) -> None:
+        while not self._stop.wait(interval_seconds):
+            try:
+                self.maintain()
+            except (LogError, OSError) as error:
+                _log.warning("maintenance of the log failed, will try again: %s", error)
+
+    def maintain(self) -> None:
+        """Roll the active segment when it is old, and rotate out what retention does not keep.
+
+        Raises:
+            LogError, OSError: as ``LogWriter.roll``; nothing was lost.
+        """
+        with self._lock:
+            age_us = self._writer.steady_clock.now_us() - self._writer.begun_us
+            retain = self._retention.retain_age_seconds
+            # A quarter: nothing outlives its time by more than that.
+            if retain is not None and self._writer.active_records and age_us > retain / 4 * 1_000_000:
+                self._writer.roll()
+            if self._writer.end.segment != self._active:
+                self._after_roll()
+            else:
+                self._rotate_out()
+
+    def roll(self) -> None:
+        """Seal the active segment and open the next one. Errors: ``LogWriter.roll``."""
+        with self._lock:
+            self._writer.roll()
+            self._after_roll()
+
+    def _after_roll(self) -> None:
+        """Let the books follow a roll. The log is right without them; what fails here is done again later."""
+        self._active = self._writer.end.segment
+        segment = self._writer.sealed[-1]
+        start = self._writer.active_start
+        try:
+            self._books.sealed(segment, start)
+            self._rotate_out()
+        except (LogError, OSError) as error:
+            _log.warning("books and retention could not follow the roll to segment %d: %s", self._active, error)
+
+    def _rotate_out(self) -> None:
+        sealed = self._writer.sealed
+        ages = [SegmentAge(segment.number, segment.size_bytes, segment.sealed_us) for segment in sealed]
+        now_us = self._writer.steady_clock.now_us()
+        count = count_to_rotate_out(ages, self._writer.active_bytes, self._retention, now_us)
+        if count:
+            gone = sealed[:count]
+            self._books.rotating_out(gone)
+            self._writer.rotate_out(count)
+            self._books.rotated_out(gone)
+
+    def close(self) -> None:
+        """Commit everything, save the books, let the next writer in. Closing twice is harmless.
+
+        Raises:
+            LogBrokenError: the last records could not be synced; the log is closed all the same.
+        """
+        self._stop.set()
+        if self._maintenance is not None:
+            self._maintenance.join()
+            self._maintenance = None
+        with self._lock:
+            if self._writer.closed:
+                return
+            self._tell_all_refused()
+            try:
+                self._writer.sync()
+                # Before the lock goes: nobody else may write the catalog then.
+                self._books.save(self._writer.end)
+            except OSError as error:
+                _log.warning("the catalog could not be saved at close; the next start reads the log: %s", error)
+            finally:
+                self._writer.close()
+
+    def _tell_all_refused(self) -> None:
+        for worker_id in list(self._refused):
+            try:
+                self._tell_refused(worker_id)
+            except (LogError, OSError) as error:
+                _log.error("Worker %s: refused events could not be told: %s", worker_id, error)

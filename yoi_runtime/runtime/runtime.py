@@ -1,0 +1,164 @@
+"""The Runtime: opens the log, keeps the books on Workers, and says in the log what becomes of both."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from yoi_runtime.catalog.catalog import Catalog
+from yoi_runtime.errors import LogClosedError, WorkerRunningError
+from yoi_runtime.event_log.event_log import EventLog
+from yoi_runtime.events import (
+    LogRecovered,
+    RuntimeStarted,
+    RuntimeStopping,
+    WorkerCreated,
+    WorkerEnded,
+    WorkerStarted,
+)
+from yoi_runtime.runtime.options import RuntimeOptions
+from yoi_runtime.runtime.worker import Outcome, Worker
+from yoi_runtime.segment_log.cursor import CursorToken
+from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
+from yoi_runtime.segment_log.writer import LogWriter
+from yoi_runtime.version import VERSION
+from yoi_runtime.workers.worker_id import check_worker_id
+
+__all__ = ["LOG_DIRECTORY", "Runtime"]
+
+LOG_DIRECTORY = "log"
+
+
+class Runtime:
+    """The one writer of ``data_dir``. Any thread may call any method."""
+
+    def __init__(self, data_dir: Path, options: RuntimeOptions, platform: Platform) -> None:
+        """Open the log in ``data_dir`` (made when missing), recover it, and start.
+
+        Workers that the last process left running get ``worker_ended`` with outcome ``lost``.
+
+        Raises:
+            LogHeldError: another process is the Runtime of this directory.
+            LogError, OSError: the log cannot be opened; nothing was lost.
+        """
+        self.data_dir = data_dir
+        self._lock = threading.Lock()
+        self._workers: dict[str, Worker] = {}
+        self._closed = False
+        platform.files.make_directory(data_dir)
+        writer = LogWriter(data_dir / LOG_DIRECTORY, options.log, platform)
+        try:
+            catalog = Catalog(data_dir, writer.directory, platform)
+            self._ledger = catalog.ledger
+            self._log = EventLog(writer, catalog, options.retention, platform)
+            self._begin(writer, platform)
+        except BaseException:
+            writer.close()
+            raise
+        self._log.start_maintenance(options.maintenance_interval_seconds)
+
+    def _begin(self, writer: LogWriter, platform: Platform) -> None:
+        self._log.append(RuntimeStarted(version=VERSION, pid=platform.pid()))
+        report = writer.recovery
+        if report is not None:
+            reason = "unclean end" if report.corrupt_reason is None else f"damage: {report.corrupt_reason}"
+            self._log.append(
+                LogRecovered(
+                    segment=report.segment,
+                    kept_events=report.kept_records,
+                    dropped_bytes=report.dropped_bytes,
+                    reason=reason,
+                )
+            )
+        for state in list(self._ledger.workers.values()):
+            if not state.ended:
+                self._log.append(WorkerEnded(worker_id=state.worker_id, outcome="lost"))
+
+    @classmethod
+    def open(
+        cls, data_dir: Path | str, options: RuntimeOptions | None = None, platform: Platform = REAL_PLATFORM
+    ) -> Runtime:
+        """Open the Runtime of ``data_dir``. Errors: the constructor's."""
+        return cls(Path(data_dir), options or RuntimeOptions(), platform)
+
+    @property
+    def log_id(self) -> str:
+        """Return the id of this log's lifetime, 16 hex digits."""
+        return self._log.log_id
+
+    @property
+    def log_directory(self) -> Path:
+        return self._log.directory
+
+    def create_worker(self, worker_id: str, *, command: Sequence[str] | None = None) -> Worker:
+        """Start a Worker under ``worker_id``; one that ran before continues its numbers.
+
+        ``command`` is recorded in ``worker_started`` for people to read.
+
+        Raises:
+            WorkerIdInvalidError: the id breaks the grammar.
+            WorkerRunningError: it runs already.
+            LogError, OSError: the log refused; the Worker does not run.
+        """
+        check_worker_id(worker_id)
+        with self._lock:
+            if self._closed:
+                raise LogClosedError(self._log.directory)
+            if worker_id in self._workers:
+                raise WorkerRunningError(worker_id)
+            known = self._ledger.workers.get(worker_id)
+            run = known.run + 1 if known is not None else 1
+            if known is None or known.created_at is None:
+                self._log.append(WorkerCreated(worker_id=worker_id))
+            self._log.append(
+                WorkerStarted(worker_id=worker_id, run=run, command=tuple(command) if command is not None else None)
+            )
+            worker = Worker(worker_id, run, self._log, self._end_worker)
+            self._workers[worker_id] = worker
+            return worker
+
+    def _end_worker(self, worker: Worker, outcome: Outcome, exit_code: int | None) -> None:
+        self._log.append(WorkerEnded(worker_id=worker.worker_id, outcome=outcome, exit_code=exit_code))
+        with self._lock:
+            self._workers.pop(worker.worker_id, None)
+
+    def running_workers(self) -> list[str]:
+        """Return the ids of the Workers that run."""
+        with self._lock:
+            return sorted(self._workers)
+
+    def wait_durable(self, cursor: CursorToken, deadline_seconds: float | None = None) -> None:
+        """Block until the event of ``cursor`` survives a power cut. Errors: ``EventLog.wait_durable``."""
+        self._log.wait_durable(cursor, deadline_seconds)
+
+    async def durable(self, cursor: CursorToken) -> None:
+        """Wait until the event of ``cursor`` survives a power cut. Errors: ``EventLog.durable``."""
+        await self._log.durable(cursor)
+
+    def close(self, reason: str = "closed") -> None:
+        """End the Workers that still run (outcome ``cancelled``) and close the log. Closing twice is harmless.
+
+        Raises:
+            LogBrokenError: the last events could not be synced; the log is closed all the same.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            running = list(self._workers.values())
+        try:
+            for worker in running:
+                worker.end("cancelled")
+            self._log.append(RuntimeStopping(reason=reason))
+        finally:
+            self._log.close()
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,46 @@
+"""A bell per log directory, inside one process: the writer rings it after each commit.
+
+A ring is a hint and carries no data; whoever hears it looks at the watermark. A lost ring costs
+delay, never records: readers in other processes hear nothing and poll.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+__all__ = ["Doorbell", "doorbell_of"]
+
+_bells: dict[str, Doorbell] = {}
+_bells_lock = threading.Lock()
+
+
+class Doorbell:
+    """Calls everybody who listens. Safe from any thread; listeners run in the ringing thread and must return at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._listeners: tuple[Callable[[], None], ...] = ()
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Add a listener; returns the call that removes it again (calling it twice is harmless)."""
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+        def stop() -> None:
+            with self._lock:
+                self._listeners = tuple(other for other in self._listeners if other is not listener)
+
+        return stop
+
+    def ring(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+
+def doorbell_of(directory: Path) -> Doorbell:
+    """Return the one bell of ``directory`` in this process."""
+    key = str(directory.resolve())
+    with _bells_lock:
+        return _bells.setdefault(key, Doorbell())

@@ -1,0 +1,166 @@
+"""Tornado adapter: the server as a whole. Starts it, stops it, and knows its sockets.
+
+Belongs to the running asyncio event loop. It reads the log in ``data_dir`` and nothing else: it does not
+know whether a Runtime lives in the same process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from pathlib import Path
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from yoi_runtime.segment_log.platform import REAL_PLATFORM
+from yoi_runtime.server.event_socket import EventSocket
+from yoi_runtime.server.http_views import (
+    EventsStatusView,
+    HealthView,
+    ReadyView,
+    RuntimeView,
+    WorkersView,
+    WorkerView,
+)
+from yoi_runtime.server.keepalive import PING_SECONDS, PONG_SECONDS, Keepalive
+from yoi_runtime.server.log_view import LogView
+from yoi_runtime.server.request_base import NoSuchPath, ServerState
+from yoi_runtime.server.request_guard import HostList
+from yoi_runtime.server.websocket_outlet import STALL_SECONDS
+
+__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "EventServer", "is_loopback"]
+
+_log = logging.getLogger("yoi_runtime.server")
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 38800
+_LOG_DIRECTORY = "log"
+# How long subscribers have to take their last frames at a stop.
+_DRAIN_SECONDS = 5.0
+_WORKER = r"/v1/workers/(?P<worker_id>[^/]*)"
+
+
+class EventServer:
+    """A running server. Made by ``start``."""
+
+    def __init__(self, http: HTTPServer, state: ServerState, pinging: asyncio.Task[None], url: str, port: int) -> None:
+        self._http = http
+        self._state = state
+        self._pinging = pinging
+        self.url = url
+        self.port = port
+        self._stopped = False
+
+    @classmethod
+    async def start(
+        cls,
+        data_dir: Path,
+        host: str = DEFAULT_HOST,
+        port: int = DEFAULT_PORT,
+        *,
+        stall_seconds: float = STALL_SECONDS,
+        ping_seconds: float = PING_SECONDS,
+        pong_seconds: float = PONG_SECONDS,
+    ) -> EventServer:
+        """Bind, read the log's state, and serve. Port 0 picks a free one; ``url`` and ``port`` tell.
+
+        The port is bound first and answers only when the log has been read: a port in use costs nothing.
+
+        Raises:
+            OSError: the address cannot be bound; it is never shared with another process.
+            LogNotFoundError: there is no log in ``data_dir``.
+            LogError: the log cannot be read.
+        """
+        sockets = bind_sockets(port, host, reuse_port=False)
+        try:
+            view = LogView(data_dir, data_dir / _LOG_DIRECTORY, REAL_PLATFORM)
+            try:
+                await view.start()
+            except BaseException:
+                await view.close()
+                raise
+        except BaseException:
+            for bound in sockets:
+                bound.close()
+            raise
+        loop = asyncio.get_running_loop()
+        keepalive = Keepalive(loop.time, ping_seconds, pong_seconds)
+        state = ServerState(view, HostList(host), keepalive, stall_seconds=stall_seconds)
+        http = HTTPServer(
+            _application(state),
+            idle_connection_timeout=10,
+            body_timeout=5,
+            max_header_size=8 << 10,
+            max_body_size=64 << 10,
+            max_buffer_size=1 << 20,
+        )
+        http.add_sockets(sockets)
+        bound_port = int(sockets[0].getsockname()[1])
+        shown_host = f"[{host}]" if ":" in host else host or DEFAULT_HOST
+        pinging = loop.create_task(keepalive.run(), name="keepalive")
+        return cls(http, state, pinging, f"http://{shown_host}:{bound_port}", bound_port)
+
+    @property
+    def subscribers(self) -> int:
+        """Return how many WebSockets are open."""
+        return len(self._state.sockets)
+
+    async def stop(self) -> None:
+        """Refuse new requests, tell every subscriber, wait for them up to 5 s, close. May be repeated."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._state.closing = True
+        self._state.view.begin_closing()
+        deadline = asyncio.get_running_loop().time() + _DRAIN_SECONDS
+        while self._state.sockets and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        self._http.stop()
+        for remaining in list(self._state.sockets):
+            remaining.drop()
+        await self._http.close_all_connections()
+        self._pinging.cancel()
+        await asyncio.gather(self._pinging, return_exceptions=True)
+        await self._state.view.close()
+
+
+def _application(state: ServerState) -> Application:
+    shared = {"state": state}
+    return Application(
+        [
+            (r"/v1/events/ws", EventSocket, shared),
+            (_WORKER + r"/events/ws", EventSocket, shared),
+            (r"/v1/runtime", RuntimeView, shared),
+            (r"/v1/workers", WorkersView, shared),
+            (_WORKER, WorkerView, shared),
+            (r"/v1/events/status", EventsStatusView, shared),
+            (r"/healthz", HealthView, shared),
+            (r"/readyz", ReadyView, shared),
+        ],
+        default_handler_class=NoSuchPath,
+        default_handler_args=shared,
+        log_function=_log_request,
+        # A peer of ours sends nothing; ping and close frames are smaller than this.
+        websocket_max_message_size=4 << 10,
+    )
+
+
+def _log_request(handler: RequestHandler) -> None:
+    """Log the path template, never the query: it may hold what should not be in a log."""
+    if handler.get_status() >= 500:
+        _log.error("%s answered %d", type(handler).__name__, handler.get_status())
+    else:
+        _log.debug("%s answered %d", type(handler).__name__, handler.get_status())
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether ``host`` names this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,152 @@
+"""Tornado adapter: the two WebSocket endpoints. Thin: it judges the request, then a subscriber serves.
+
+Order of checks: browser and host (403), upgrade (426), query (400), Worker id (400), shutting down and
+log availability (503), Worker (404); then the upgrade, and only then the cursor. Specification:
+docs/protocol.md, "Connecting".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from yoi_runtime.errors import LogUnavailableError, RequestInvalidError
+from yoi_runtime.protocol.close_codes import CloseCode
+from yoi_runtime.protocol.diagnostics import DiagnosticCode, code_spec, diagnostic
+from yoi_runtime.protocol.stream_request import StreamRequest, parse_stream_request
+from yoi_runtime.protocol.versions import ProtocolVersion
+from yoi_runtime.server.diagnose import diagnose_request, worker_not_found
+from yoi_runtime.server.request_base import DiagnosticAnswer, GuardedRequest
+from yoi_runtime.server.subscriber import ConsumerTooSlow, OutletClosed, Subscriber
+from yoi_runtime.server.websocket_outlet import WebSocketOutlet
+
+__all__ = ["EventSocket"]
+
+_log = logging.getLogger("yoi_runtime.server")
+
+# Per second; a keepalive needs one in 20 s. More is a flood, and answering it would feed it.
+_MAX_PINGS_PER_SECOND = 50
+
+
+class EventSocket(GuardedRequest, WebSocketHandler):
+    """One Backend's connection to ``/v1/events/ws`` or ``/v1/workers/{worker_id}/events/ws``."""
+
+    _stream_request: StreamRequest
+    _outlet: WebSocketOutlet | None = None
+    _serving: asyncio.Task[None] | None = None
+
+    def prepare(self) -> None:
+        GuardedRequest.prepare(self)
+        if self.request.headers.get("Upgrade", "").lower() != "websocket":
+            problem = diagnostic(DiagnosticCode.INVALID_REQUEST, "this path is a WebSocket: send an Upgrade")
+            raise DiagnosticAnswer(problem, 426)
+        worker_id = self.path_kwargs.get("worker_id")
+        self._stream_request = self._parsed_request(worker_id)
+        if worker_id is not None:
+            self.checked_worker_id(worker_id)
+        if self.state.closing:
+            raise DiagnosticAnswer(diagnostic(DiagnosticCode.UNAVAILABLE, "this server is shutting down"))
+        try:
+            self.state.view.check_available()
+        except LogUnavailableError as error:
+            raise DiagnosticAnswer(diagnostic(DiagnosticCode.UNAVAILABLE, error.reason)) from error
+        if worker_id is not None and self.state.view.worker(worker_id) is None:
+            raise DiagnosticAnswer(worker_not_found(worker_id))
+
+    def _parsed_request(self, worker_id: str | None) -> StreamRequest:
+        pairs = [
+            (name, value.decode("utf-8", "replace"))
+            for name, values in self.request.query_arguments.items()
+            for value in values
+        ]
+        offered = self.request.headers.get("Sec-WebSocket-Protocol", "")
+        subprotocols = [name.strip() for name in offered.split(",") if name.strip()]
+        try:
+            request = parse_stream_request(worker_id, pairs, subprotocols)
+            if request.version is not ProtocolVersion.V0:
+                raise RequestInvalidError("Sec-WebSocket-Protocol", "names a version this server does not speak yet")
+        except RequestInvalidError as error:
+            raise DiagnosticAnswer(diagnose_request(error)) from error
+        return request
+
+    def check_origin(self, origin: str) -> bool:
+        # prepare() has refused every request with an Origin already.
+        return True
+
+    def get_compression_options(self) -> dict[str, Any] | None:
+        # Per-message deflate costs ten times an idle connection's memory and forbids shared bytes.
+        return None
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        """Start the subscriber as a task: Tornado reads no frame until this returns."""
+        try:
+            self._outlet = WebSocketOutlet(self, self.state.stall_seconds)
+        except OutletClosed:
+            return
+        self.state.sockets.add(self)
+        self.state.keepalive.watch(self)
+        self._ping_second, self._pings = 0, 0
+        self._serving = asyncio.get_running_loop().create_task(self._serve(self._outlet), name="subscriber")
+
+    async def _serve(self, outlet: WebSocketOutlet) -> None:
+        try:
+            await Subscriber(self.state.view, self._stream_request, outlet).run()
+        except ConsumerTooSlow:
+            problem = diagnostic(DiagnosticCode.CONSUMER_TOO_SLOW, "no byte was taken for too long; come back")
+            await outlet.cut_off(problem.frame(), CloseCode.CONSUMER_TOO_SLOW, problem.close_reason)
+        except Exception:
+            # A bug of ours must not leave a peer waiting on a stream that nobody feeds.
+            _log.exception("a subscriber failed")
+            problem = diagnostic(DiagnosticCode.INTERNAL, "this server failed; its log has the reason")
+            await outlet.cut_off(problem.frame(), CloseCode.INTERNAL, problem.close_reason)
+
+    def on_message(self, message: str | bytes) -> None:
+        """Refuse data: this socket is for observation only."""
+        if self._outlet is None or self._serving is None:
+            return
+        self._serving.cancel()
+        problem = diagnostic(DiagnosticCode.OBSERVATION_ONLY, "this socket is for observation: send nothing on it")
+        try:
+            self.write_message(problem.frame())
+        except (WebSocketClosedError, StreamClosedError):
+            return
+        self.close(code_spec(problem.code).close_code, problem.close_reason)
+
+    def on_ping(self, data: bytes) -> None:
+        second = int(asyncio.get_running_loop().time())
+        if second != self._ping_second:
+            self._ping_second, self._pings = second, 0
+        self._pings += 1
+        if self._pings > _MAX_PINGS_PER_SECOND:
+            _log.warning("dropped a peer that sent more than %d pings in a second", _MAX_PINGS_PER_SECOND)
+            self.drop()
+
+    def on_pong(self, data: bytes) -> None:
+        self.state.keepalive.heard(self)
+
+    def on_close(self) -> None:
+        self.state.keepalive.forget(self)
+        self.state.sockets.discard(self)
+        if self._serving is not None:
+            self._serving.cancel()
+
+    # Keepalive's side.
+
+    def is_writing(self) -> bool:
+        return self._outlet is not None and self._outlet.write_pending
+
+    def send_ping(self) -> None:
+        try:
+            self.ping(b"")
+        except (WebSocketClosedError, StreamClosedError):
+            return
+
+    def drop(self) -> None:
+        """End the connection without a word."""
+        connection = self.ws_connection
+        if connection is not None:
+            connection._abort()

@@ -1,0 +1,145 @@
+"""Tornado adapter: the read-only HTTP endpoints. Specification: docs/protocol.md, "HTTP"."""
+
+from __future__ import annotations
+
+from yoi_runtime.catalog.worker_state import WorkerState
+from yoi_runtime.errors import LogUnavailableError
+from yoi_runtime.protocol.diagnostics import DiagnosticCode, diagnostic
+from yoi_runtime.protocol.http_models import (
+    ApiInfo,
+    EventsStatus,
+    RuntimeAnswer,
+    RuntimeInfo,
+    WorkerAnswer,
+    WorkerEventsStatus,
+    WorkerInfo,
+    WorkersAnswer,
+)
+from yoi_runtime.protocol.versions import ProtocolVersion
+from yoi_runtime.server.diagnose import worker_not_found
+from yoi_runtime.server.log_view import LogView
+from yoi_runtime.server.request_base import DiagnosticAnswer, GuardedRequest
+from yoi_runtime.version import VERSION
+
+__all__ = ["EventsStatusView", "HealthView", "ReadyView", "RuntimeView", "WorkerView", "WorkersView"]
+
+
+class _LogRequest(GuardedRequest):
+    """A request that needs the log."""
+
+    SUPPORTED_METHODS = ("GET", "HEAD")
+
+    def prepare(self) -> None:
+        super().prepare()
+        try:
+            self.state.view.check_available()
+        except LogUnavailableError as error:
+            raise DiagnosticAnswer(diagnostic(DiagnosticCode.UNAVAILABLE, error.reason)) from error
+
+    def head(self, *args: str, **kwargs: str) -> None:
+        self.get(*args, **kwargs)
+
+
+class RuntimeView(_LogRequest):
+    """``/v1/runtime``."""
+
+    def get(self) -> None:
+        log_id = self.state.view.log_id
+        info = RuntimeInfo(
+            runtime_id=f"rt-{log_id}",
+            log_id=log_id,
+            version=VERSION,
+            api=ApiInfo(stream_versions=(ProtocolVersion.V0,)),
+        )
+        self.finish(RuntimeAnswer(runtime=info).body())
+
+
+class WorkersView(_LogRequest):
+    """``/v1/workers``: all Workers that the log knows, by id."""
+
+    def get(self) -> None:
+        view = self.state.view
+        workers = sorted(view.ledger.workers.values(), key=lambda state: state.worker_id)
+        self.finish(WorkersAnswer(workers=tuple(_worker_info(view, state) for state in workers)).body())
+
+
+class WorkerView(_LogRequest):
+    """``/v1/workers/{worker_id}``."""
+
+    def get(self, worker_id: str) -> None:
+        view = self.state.view
+        state = view.worker(self.checked_worker_id(worker_id))
+        if state is None:
+            raise DiagnosticAnswer(worker_not_found(worker_id))
+        self.finish(WorkerAnswer(worker=_worker_info(view, state)).body())
+
+
+class EventsStatusView(_LogRequest):
+    """``/v1/events/status``: what can be read, and between which cursors."""
+
+    def get(self) -> None:
+        view = self.state.view
+        floor, end = view.floor(), view.end
+        numbers = view.reader.segment_numbers()
+        self.finish(
+            EventsStatus(
+                log_id=view.log_id,
+                oldest_cursor=view.token(floor),
+                latest_cursor=view.token(end),
+                durable_cursor=view.token(min(view.synced, end)),
+                events=end.seq - floor.seq,
+                bytes=view.reader.readable_bytes(),
+                segments=len(numbers),
+                workers=tuple(
+                    WorkerEventsStatus(
+                        worker_id=state.worker_id,
+                        worker_seq=state.worker_seq,
+                        oldest_worker_seq=(state.rotated_out.last_worker_seq if state.rotated_out else 0) + 1,
+                        cursor=view.token(end, state.worker_id, state.worker_seq),
+                    )
+                    for state in sorted(view.ledger.workers.values(), key=lambda state: state.worker_id)
+                ),
+            ).body()
+        )
+
+
+class HealthView(GuardedRequest):
+    """``/healthz``: this process answers."""
+
+    SUPPORTED_METHODS = ("GET", "HEAD")
+
+    def get(self) -> None:
+        self.finish(b'{"status":"ok"}')
+
+    def head(self) -> None:
+        self.get()
+
+
+class ReadyView(GuardedRequest):
+    """``/readyz``: this process can serve streams; 503 while it starts, stops, or has lost the log."""
+
+    SUPPORTED_METHODS = ("GET", "HEAD")
+
+    def get(self) -> None:
+        if self.state.closing or not self.state.view.ready:
+            self.set_status(503)
+            self.finish(b'{"status":"unavailable"}')
+        else:
+            self.finish(b'{"status":"ready"}')
+
+    def head(self) -> None:
+        self.get()
+
+
+def _worker_info(view: LogView, state: WorkerState) -> WorkerInfo:
+    return WorkerInfo(
+        worker_id=state.worker_id,
+        status=state.status,
+        outcome=state.outcome,
+        exit_code=state.exit_code,
+        worker_seq=state.worker_seq,
+        run=state.run or None,
+        created_at=state.created_at,
+        ended_at=state.ended_at,
+        cursor=view.token(view.end, state.worker_id, state.worker_seq),
+    )

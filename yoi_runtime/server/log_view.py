@@ -1,0 +1,273 @@
+"""The view: what one process shows of a log, shared by all its subscribers. No sockets here.
+
+One task follows the watermark, folds each new record into the ledger once, and only then lets
+subscribers see it: whoever reads up to ``end`` finds the Workers' state at least that new. Wake-ups come
+from the writer's bell when it is in this process, and from polling in any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from pathlib import Path
+
+from yoi_runtime.catalog.catalog import fold_chunk, read_snapshot
+from yoi_runtime.catalog.ledger import Ledger
+from yoi_runtime.catalog.worker_state import WorkerState
+from yoi_runtime.errors import LogError, LogUnavailableError, RecordCorruptError, SegmentGoneError
+from yoi_runtime.segment_log.cursor import NO_WORKER, CursorToken, worker_tag
+from yoi_runtime.segment_log.doorbell import doorbell_of
+from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
+from yoi_runtime.segment_log.position import Position
+from yoi_runtime.segment_log.reader import Chunk, LogReader
+
+__all__ = ["LogView"]
+
+_log = logging.getLogger("yoi_runtime.server")
+
+# One read and fold of this many bytes holds the event loop for about 2 ms.
+CHUNK_BYTES = 128 << 10
+# Recent chunks that subscribers at the same place share.
+_CACHE_BYTES = 64 << 20
+# How long a reader without a bell sleeps: an event in another process is seen this much later at most.
+_POLL_SECONDS = 0.01
+# How often to look which segments are gone, so that their bytes are freed within 5 s.
+_RELIST_SECONDS = 2.0
+
+
+class LogView:
+    """Shows the log in ``log_directory``. Belongs to one event loop."""
+
+    def __init__(self, data_dir: Path, log_directory: Path, platform: Platform = REAL_PLATFORM) -> None:
+        """Open the log for reading; call ``start`` next.
+
+        Raises:
+            LogNotFoundError: there is no log yet.
+            LogFormatError: its watermark cannot be read.
+        """
+        self._data_dir = data_dir
+        self.platform = platform
+        self._reader = LogReader(log_directory, platform)
+        self._ledger = Ledger()
+        self._end = self._reader.end
+        self._caught_up = False
+        self._closing = False
+        self._failure: LogError | OSError | None = None
+        self._rung = asyncio.Event()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._cache: OrderedDict[tuple[int, int, int], Chunk] = OrderedDict()
+        self._cached_bytes = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read what the ledger does not know yet, then follow the log in a task.
+
+        Raises:
+            LogError, OSError: the log cannot be read.
+        """
+        self._reader.refresh()
+        position = self._load_ledger()
+        await self._fold_from(position)
+        self._caught_up = True
+        loop = asyncio.get_running_loop()
+
+        def ring() -> None:
+            loop.call_soon_threadsafe(self._rung.set)
+
+        self._stop_listening = doorbell_of(self._reader.directory).listen(ring)
+        self._task = loop.create_task(self._follow(), name="log view")
+
+    def _load_ledger(self) -> Position:
+        snapshot = read_snapshot(self._data_dir, self.platform)
+        floor = self._reader.floor()
+        if snapshot is not None and snapshot.log_id == self._reader.log_id and snapshot.as_of <= self._reader.end:
+            self._ledger = snapshot.ledger
+            return max(snapshot.as_of, floor)
+        self._ledger = Ledger()
+        self._ledger.seq = self._ledger.unaccounted_seq = floor.seq
+        return floor
+
+    # What there is.
+
+    @property
+    def log_id(self) -> str:
+        return self._reader.log_id
+
+    @property
+    def end(self) -> Position:
+        """Return the place up to which events may be sent."""
+        return self._end
+
+    @property
+    def synced(self) -> Position:
+        """Return the place up to which the log survives a power cut."""
+        return self._reader.watermark.synced
+
+    @property
+    def ready(self) -> bool:
+        """Return whether the view has caught up and still follows the log."""
+        return self._caught_up and self._failure is None and not self._closing
+
+    @property
+    def closing(self) -> bool:
+        return self._closing
+
+    @property
+    def failure(self) -> LogError | OSError | None:
+        """Return what ended the following of the log, None while it goes on."""
+        return self._failure
+
+    @property
+    def ledger(self) -> Ledger:
+        """Return the state of all Workers as of ``end``."""
+        return self._ledger
+
+    def worker(self, worker_id: str) -> WorkerState | None:
+        """Return the state of a Worker as of ``end``, None when there is no such Worker."""
+        return self._ledger.workers.get(worker_id)
+
+    def floor(self) -> Position:
+        """Return the oldest place that can be read from. Raises ``LogUnavailableError``."""
+        return self._reader.floor()
+
+    @property
+    def reader(self) -> LogReader:
+        """Return the reader, for questions about cursors and segments."""
+        return self._reader
+
+    def token(self, position: Position, worker_id: str | None = None, worker_seq: int = 0) -> CursorToken:
+        """Return the cursor token of a place, issued for a Worker's stream or (None) for everything."""
+        return self._reader.token_at(position, worker_tag(worker_id) if worker_id else NO_WORKER, worker_seq)
+
+    # Following.
+
+    async def _follow(self) -> None:
+        relist_at = self.platform.clock.monotonic() + _RELIST_SECONDS
+        try:
+            while not self._closing:
+                if self._reader.refresh():
+                    await self._fold_from(self._end)
+                    continue
+                if self.platform.clock.monotonic() >= relist_at:
+                    relist_at = self.platform.clock.monotonic() + _RELIST_SECONDS
+                    self.relist()
+                self._rung.clear()
+                try:
+                    await asyncio.wait_for(self._rung.wait(), _POLL_SECONDS)
+                except TimeoutError:
+                    continue
+        except (LogError, OSError) as error:
+            _log.error("the log can no longer be followed: %s", error)
+            self._failure = error
+        finally:
+            self._wake()
+
+    async def _fold_from(self, position: Position) -> None:
+        """Fold committed records into the ledger, a bounded piece at a time, and show them."""
+        target = self._reader.end
+        while position < target:
+            try:
+                chunk = self._read_through_cache(position)
+            except RecordCorruptError as error:
+                _log.error("damaged record: %s", error)
+                position = self._reader.after_damage(error)
+                continue
+            except SegmentGoneError:
+                self.relist()
+                position = self._reader.floor()
+                continue
+            if chunk is None:
+                break
+            if chunk.start.segment != position.segment:
+                self._ledger.begin_segment()
+            fold_chunk(self._ledger, chunk)
+            position = chunk.end
+            if self._caught_up:
+                self._show(position)
+            await asyncio.sleep(0)
+        self._show(max(position, target))
+
+    def _show(self, position: Position) -> None:
+        self._end = position
+        self._wake()
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def relist(self) -> None:
+        """Look which segments are gone, and take over what the catalog says of them."""
+        before = self._reader.segment_numbers()[:1]
+        self._reader.relist()
+        if self._reader.segment_numbers()[:1] == before:
+            return
+        snapshot = read_snapshot(self._data_dir, self.platform)
+        if snapshot is None or snapshot.log_id != self._reader.log_id:
+            return
+        self._ledger.rotated_out = snapshot.ledger.rotated_out
+        for worker_id, state in snapshot.ledger.workers.items():
+            known = self._ledger.workers.get(worker_id)
+            if known is not None:
+                known.rotated_out = state.rotated_out
+
+    async def beyond(self, position: Position) -> None:
+        """Wait until there is something after ``position``, or the view closes or fails."""
+        while self._end <= position and not self._closing and self._failure is None:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    # Reading.
+
+    def read(self, position: Position) -> Chunk | None:
+        """Return records after ``position``, at most about 128 KiB; None at the end. Errors: ``LogReader.read``.
+
+        Subscribers at the same place get the same object.
+        """
+        if position >= self._end:
+            return None
+        chunk = self._read_through_cache(position)
+        if chunk is not None and chunk.end > self._end:
+            # The watermark moved after the last fold; wait for the fold.
+            return None
+        return chunk
+
+    def _read_through_cache(self, position: Position) -> Chunk | None:
+        key = (position.segment, position.nonce, position.offset)
+        cached = self._cache.get(key)
+        if cached is not None:
+            self._cache.move_to_end(key)
+            return cached
+        chunk = self._reader.read(position, CHUNK_BYTES)
+        if chunk is not None:
+            self._cache[key] = chunk
+            self._cached_bytes += len(chunk.data)
+            while self._cached_bytes > _CACHE_BYTES:
+                _, oldest = self._cache.popitem(last=False)
+                self._cached_bytes -= len(oldest.data)
+        return chunk
+
+    def begin_closing(self) -> None:
+        """Make every wait return, so that subscribers can say goodbye."""
+        self._closing = True
+        self._rung.set()
+        self._wake()
+
+    async def close(self) -> None:
+        """Stop following and close every file."""
+        self.begin_closing()
+        if self._task is not None:
+            self._stop_listening()
+            await self._task
+            self._task = None
+        self._reader.close()
+
+    def check_available(self) -> None:
+        """Raise ``LogUnavailableError`` when the log cannot be shown at present."""
+        if self._failure is not None:
+            raise LogUnavailableError(self._reader.directory, "the log can no longer be followed")
+        if not self._caught_up:
+            raise LogUnavailableError(self._reader.directory, "the server is still reading the log")

@@ -1,0 +1,99 @@
+"""Tornado adapter: what every request to this server has in common: the guard, and errors as diagnostics."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from tornado.web import HTTPError, RequestHandler
+
+from yoi_runtime.errors import WorkerIdInvalidError
+from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, code_spec, diagnostic
+from yoi_runtime.server.keepalive import Keepalive
+from yoi_runtime.server.log_view import LogView
+from yoi_runtime.server.request_guard import HostList, refusal
+from yoi_runtime.workers.worker_id import check_worker_id
+
+__all__ = ["DiagnosticAnswer", "GuardedRequest", "NoSuchPath", "ServerState"]
+
+_log = logging.getLogger("yoi_runtime.server")
+
+
+@dataclass(slots=True)
+class ServerState:
+    """What the handlers of one server share."""
+
+    view: LogView
+    hosts: HostList
+    keepalive: Keepalive
+    closing: bool = False
+    stall_seconds: float = 20.0
+    sockets: set[Any] = field(default_factory=set)
+
+
+class DiagnosticAnswer(Exception):
+    """Ends a request with a diagnostic as its body, before any upgrade."""
+
+    def __init__(self, problem: Diagnostic, http_status: int | None = None) -> None:
+        self.problem = problem
+        self.http_status = http_status or code_spec(problem.code).http_status or 500
+        super().__init__(problem.code.value)
+
+
+class GuardedRequest(RequestHandler):
+    """Base of all handlers. Bodies are JSON; header values are fixed text, never a peer's."""
+
+    state: ServerState
+
+    def initialize(self, state: ServerState) -> None:
+        self.state = state
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+
+    def prepare(self) -> None:
+        reason = refusal(self.request.headers, self.state.hosts)
+        if reason is not None:
+            raise DiagnosticAnswer(diagnostic(DiagnosticCode.ORIGIN_REFUSED, reason))
+
+    def checked_worker_id(self, worker_id: str) -> str:
+        """Return the id from the path (decoded), or answer 400."""
+        try:
+            return check_worker_id(worker_id)
+        except WorkerIdInvalidError:
+            message = "a Worker id is 1 to 64 of the characters A-Z a-z 0-9 _ -"
+            raise DiagnosticAnswer(diagnostic(DiagnosticCode.INVALID_REQUEST, message)) from None
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer every error, ours or Tornado's, with a diagnostic."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(error, DiagnosticAnswer):
+            self.set_status(error.http_status)
+            retry_after_ms = error.problem.retry_after_ms
+            if retry_after_ms is not None:
+                self.set_header("Retry-After", str(-(-retry_after_ms // 1000)))
+            if error.http_status == 426:
+                self.set_header("Upgrade", "websocket")
+            self.finish(error.problem.frame())
+            return
+        if status_code >= 500:
+            problem = diagnostic(DiagnosticCode.INTERNAL, "this server failed to answer; its log has the reason")
+        else:
+            problem = diagnostic(DiagnosticCode.INVALID_REQUEST, f"HTTP {status_code}: {self._reason}")
+        self.finish(problem.frame())
+
+    def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
+        """A refusal is no fault of ours: only bugs are logged, with their stack."""
+        if not isinstance(value, (DiagnosticAnswer, HTTPError)):
+            super().log_exception(typ, value, tb)
+
+
+class NoSuchPath(GuardedRequest):
+    """Every path that there is not."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        raise DiagnosticAnswer(diagnostic(DiagnosticCode.INVALID_REQUEST, "there is nothing under this path"), 404)

@@ -1,0 +1,145 @@
+"""Where a stream starts: the answer to a cursor, per scope. Decides; sends nothing.
+
+Expiry is exact per scope: a Worker's cursor expires only if an event *of that Worker* after it was
+rotated out. Decision: docs/decisions/0004-exact-expiry.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from yoi_runtime.catalog.ledger import Ledger
+from yoi_runtime.catalog.worker_state import WorkerState
+from yoi_runtime.errors import CursorExpiredError
+from yoi_runtime.protocol.diagnostics import Lost
+from yoi_runtime.segment_log.cursor import Cursor, CursorToken, decode_token, worker_tag
+from yoi_runtime.segment_log.position import Position
+from yoi_runtime.segment_log.reader import LogReader
+from yoi_runtime.server.log_view import LogView
+
+__all__ = ["Place", "StreamExpired", "after_rotation", "place_of_cursor", "place_of_event_id", "place_of_now", "place_of_oldest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a stream stands: ``position``, the token that names it, and the scope's ``worker_seq`` there.
+
+    ``worker_seq`` is None when the place came from a token issued for another scope.
+    """
+
+    position: Position
+    token: CursorToken
+    worker_seq: int | None
+
+
+class StreamExpired(Exception):
+    """Events of this scope after the cursor were rotated out; ``lost`` is the receipt."""
+
+    def __init__(self, lost: Lost) -> None:
+        self.lost = lost
+        super().__init__(f"{lost.events} events were rotated out")
+
+
+def place_of_now(view: LogView, worker_id: str | None) -> Place:
+    """Return the end of what the view shows."""
+    worker_seq = _newest_worker_seq(view, worker_id)
+    return Place(view.end, view.token(view.end, worker_id, worker_seq), worker_seq)
+
+
+def place_of_oldest(view: LogView, worker_id: str | None) -> Place:
+    """Return the floor of the log."""
+    floor = view.floor()
+    state = view.worker(worker_id) if worker_id else None
+    gone = state.rotated_out if state is not None else None
+    worker_seq = gone.last_worker_seq if gone is not None else 0
+    return Place(floor, view.token(floor, worker_id, worker_seq), worker_seq)
+
+
+def place_of_cursor(view: LogView, worker_id: str | None, token: str) -> Place:
+    """Return the place that a peer's cursor names, in the scope of its stream.
+
+    Raises:
+        CursorMalformedError, CursorForeignError, CursorUnknownError, CursorAheadError: as their names say.
+        StreamExpired: with the receipt.
+        LogUnavailableError: ask again in a moment.
+    """
+    cursor = decode_token(token)
+    worker_seq = _worker_seq_of(cursor, worker_id)
+    try:
+        position = view.reader.resolve(cursor)
+    except CursorExpiredError:
+        view.relist()
+        return after_rotation(view, worker_id, cursor.seq, worker_seq)
+    return Place(position, CursorToken(token), worker_seq)
+
+
+async def place_of_event_id(view: LogView, worker_id: str | None, event_id: str) -> Place:
+    """Return the place just after an event. Reads up to one segment, in a thread.
+
+    Raises:
+        CursorMalformedError, CursorUnknownError: as their names say.
+        LogUnavailableError: ask again in a moment.
+    """
+    position = await asyncio.get_running_loop().run_in_executor(None, _find_event, view, event_id)
+    return Place(position, view.token(position, worker_id), None if worker_id else 0)
+
+
+def _find_event(view: LogView, event_id: str) -> Position:
+    # A reader of its own: the view's belongs to the event loop.
+    reader = LogReader(view.reader.directory, view.platform)
+    try:
+        return reader.find_event(event_id)
+    finally:
+        reader.close()
+
+
+def after_rotation(view: LogView, worker_id: str | None, seq: int, worker_seq: int | None) -> Place:
+    """Go on after event ``seq``, whose segment is gone: at the floor, if this scope lost nothing.
+
+    Raises:
+        StreamExpired: it lost events; the receipt is exact when ``worker_seq`` or the scope allows it.
+    """
+    floor = view.floor()
+    ledger = view.ledger
+    lost = (
+        _lost_of_everything(ledger, seq, floor.seq)
+        if worker_id is None
+        else _lost_of_worker(ledger, ledger.workers.get(worker_id), seq, worker_seq, floor.seq)
+    )
+    if lost is not None:
+        raise StreamExpired(lost)
+    return Place(floor, view.token(floor, worker_id, worker_seq or 0), worker_seq)
+
+
+def _worker_seq_of(cursor: Cursor, worker_id: str | None) -> int | None:
+    if worker_id is None:
+        return 0
+    return cursor.worker_seq if cursor.worker == worker_tag(worker_id) else None
+
+
+def _newest_worker_seq(view: LogView, worker_id: str | None) -> int:
+    state = view.worker(worker_id) if worker_id else None
+    return state.worker_seq if state is not None else 0
+
+
+def _lost_of_everything(ledger: Ledger, seq: int, floor_seq: int) -> Lost | None:
+    if floor_seq <= seq:
+        return None
+    to_time = ledger.rotated_out.to_time or None
+    return Lost(events=floor_seq - seq, exact=True, to_time=to_time)
+
+
+def _lost_of_worker(
+    ledger: Ledger, state: WorkerState | None, seq: int, worker_seq: int | None, floor_seq: int
+) -> Lost | None:
+    gone = state.rotated_out if state is not None else None
+    last_gone_seq = gone.last_seq if gone is not None else 0
+    if max(last_gone_seq, ledger.unaccounted_seq) <= seq:
+        return None
+    between = floor_seq - seq
+    if gone is None or not gone.events:
+        return Lost(events=between, exact=False)
+    if worker_seq is not None and last_gone_seq > seq:
+        return Lost(events=gone.last_worker_seq - worker_seq, exact=True, to_time=gone.to_time or None)
+    return Lost(events=min(between, gone.events), exact=False, to_time=gone.to_time or None)

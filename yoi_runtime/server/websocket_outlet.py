@@ -1,0 +1,83 @@
+"""Tornado adapter: one accepted WebSocket as an outlet. The only module that touches Tornado's internals.
+
+It writes many frames at once to the connection's ``IOStream`` (``WebSocketProtocol13.stream``) and
+watches the stream's count of bytes handed to the kernel (``_total_write_done_index``). Both are pinned by
+tests/server/test_websocket_outlet.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+
+from tornado.iostream import IOStream, StreamClosedError
+from tornado.websocket import WebSocketHandler, WebSocketProtocol13
+
+from yoi_runtime.server.subscriber import ConsumerTooSlow, OutletClosed
+from yoi_runtime.server.websocket_frames import text_frames
+
+__all__ = ["SEND_BUFFER_BYTES", "STALL_SECONDS", "WebSocketOutlet"]
+
+_log = logging.getLogger("yoi_runtime.server")
+
+# What "sent" may mean at most beyond what the peer has read; the kernel doubles it for its bookkeeping.
+SEND_BUFFER_BYTES = 256 << 10
+# Without one byte taken for this long, a peer is stalled, not slow.
+STALL_SECONDS = 20.0
+_GRACE_SECONDS = 5.0
+
+
+class WebSocketOutlet:
+    """Sends frames on one upgraded connection. For one task at a time."""
+
+    def __init__(self, handler: WebSocketHandler, stall_seconds: float = STALL_SECONDS) -> None:
+        connection = handler.ws_connection
+        if not isinstance(connection, WebSocketProtocol13):
+            raise OutletClosed
+        self._handler = handler
+        self._stream: IOStream = connection.stream
+        self._stall_seconds = stall_seconds
+        self.write_pending = False
+        self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+    async def send(self, messages: list[bytes]) -> None:
+        """Send each message as one text message, in one write; returns when the kernel took the bytes.
+
+        Raises:
+            OutletClosed: the connection is gone; some of the messages may have arrived.
+            ConsumerTooSlow: the peer took no byte for ``stall_seconds``.
+        """
+        if self._handler.ws_connection is None:
+            raise OutletClosed
+        self.write_pending = True
+        try:
+            written = self._stream.write(text_frames(messages))
+            while not written.done():
+                before = self._taken_bytes()
+                await asyncio.wait([written], timeout=self._stall_seconds)
+                if not written.done() and self._taken_bytes() == before:
+                    raise ConsumerTooSlow
+            written.result()
+        except StreamClosedError:
+            raise OutletClosed from None
+        finally:
+            self.write_pending = False
+
+    def _taken_bytes(self) -> int:
+        return self._stream._total_write_done_index
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame after all that was written; the peer has 5 s to answer it."""
+        self._handler.close(code, reason)
+
+    async def cut_off(self, last_message: bytes, code: int, reason: str) -> None:
+        """Part with a peer that takes nothing: leave word, wait a grace of 5 s, then drop the connection."""
+        try:
+            leaving = self._stream.write(text_frames([last_message]))
+            self._handler.close(code, reason)
+            await asyncio.wait([leaving], timeout=_GRACE_SECONDS)
+        except StreamClosedError:
+            return
+        finally:
+            self._stream.close()

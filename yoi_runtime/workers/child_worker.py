@@ -1,0 +1,199 @@
+"""A Worker that is a child process: follows its output and ends with it.
+
+    pipe -> LineSplitter -> Adapter -> EventSink.emit
+
+Output waits rather than vanishes: while the sink takes nothing, the pipe is not read and the child
+blocks in ``write``. Memory per Worker is two chunks and two unfinished lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from yoi_runtime.errors import (
+    EventInvalidError,
+    LogBusyError,
+    LogFullError,
+    RecordTooLargeError,
+)
+from yoi_runtime.events.conversation_events import Status
+from yoi_runtime.events.event import Event
+from yoi_runtime.workers.adapters import Adapter, NowMs, StreamName, quote, wall_clock_ms, worker_alert
+from yoi_runtime.workers.child_process import ChildProcess
+from yoi_runtime.workers.event_sink import EventSink
+from yoi_runtime.workers.line_splitter import Line, LineSplitter
+from yoi_runtime.workers.outcome import WorkerExit, worker_exit
+from yoi_runtime.workers.pipe_reader import PipeReader
+from yoi_runtime.workers.worker_id import check_worker_id
+
+__all__ = ["MAX_LINE_BYTES", "ChildWorker"]
+
+# Four times the largest record: a line whose event the sink has to cut still arrives whole.
+MAX_LINE_BYTES: Final = 1024 * 1024
+# About 3 ms of work; other tasks of the loop run in between.
+LINES_PER_TURN: Final = 200
+RETRY_FIRST_SECONDS: Final = 0.01
+RETRY_LAST_SECONDS: Final = 1.0
+
+
+class ChildWorker:
+    """One run of one Worker. Belongs to one loop, on the thread that ``ChildProcess.start`` asks for.
+
+    The adapter keeps state: give each run its own.
+    """
+
+    def __init__(
+        self,
+        worker_id: str,
+        command: Sequence[str],
+        adapter: Adapter,
+        sink: EventSink,
+        *,
+        cwd: str | Path | None = None,
+        env: Mapping[str, str] | None = None,
+        grace_seconds: float = 5.0,
+        max_line_bytes: int = MAX_LINE_BYTES,
+        now_ms: NowMs = wall_clock_ms,
+    ) -> None:
+        """Prepare; nothing is started.
+
+        Raises:
+            WorkerIdInvalidError: the id breaks the grammar.
+        """
+        self.worker_id = check_worker_id(worker_id)
+        self._command = list(command)
+        self._adapter = adapter
+        self._sink = sink
+        self._cwd = cwd
+        self._env = env
+        self._grace_seconds = grace_seconds
+        self._max_line_bytes = max_line_bytes
+        self._now_ms = now_ms
+        self._child: ChildProcess | None = None
+        self._stop_reason: str | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, None before the start."""
+        return self._child.pid if self._child is not None else None
+
+    def start(self) -> None:
+        """Start the process; ``run`` must follow. For who wants to know that it started before its first event.
+
+        Raises:
+            WorkerStartError: no process exists and nothing was emitted.
+        """
+        if self._child is None:
+            self._child = ChildProcess.start(self.worker_id, self._command, cwd=self._cwd, env=self._env)
+
+    async def run(self) -> WorkerExit:
+        """Follow the process to its end: ``status`` running, its lines, ``status`` idle. Call it once.
+
+        Starts the process unless ``start`` did. Returns when the process has ended and all its
+        output was emitted. Another process that still holds its pipes is followed until they were
+        quiet for 1 s, for 10 s at most; then an ``alert`` says that they were closed.
+
+        When this is cancelled, or the sink fails, the process group is killed at once; what it had
+        not yet emitted is lost.
+
+        Raises:
+            WorkerStartError: no process exists and nothing was emitted.
+            LogBrokenError: the sink takes nothing more; likewise any other error of the sink's
+                that ``EventSink`` does not call passing.
+        """
+        if self._child is None and self._stop_reason is not None:
+            return WorkerExit("cancelled", None, None, self._stop_reason)
+        self.start()
+        child = self._child
+        assert child is not None
+        try:
+            await self._emit(Status(status="running"))
+            await self._follow(child)
+            returncode = await child.wait()
+            if child.stdout.abandoned or child.stderr.abandoned:
+                message = (
+                    "the Worker's process has ended, another still held its output; what that writes is not followed"
+                )
+                await self._emit(worker_alert("warn", message, self._now_ms))
+            await self._emit(Status(status="idle"))
+        finally:
+            try:
+                await child.kill("the Worker is no longer followed")
+            finally:
+                child.close()
+        return worker_exit(returncode, child.stop_reason)
+
+    async def stop(self, reason: str) -> None:
+        """End the process, with the grace given at the start; return when it is gone.
+
+        ``run`` still emits what the process had written, then returns ``cancelled``; or its own
+        outcome when it had ended before. Before the start: ``run`` will start nothing. May be
+        repeated.
+        """
+        if self._stop_reason is None:
+            self._stop_reason = reason
+        if self._child is not None:
+            await self._child.stop(reason, self._grace_seconds)
+
+    async def _follow(self, child: ChildProcess) -> None:
+        """Emit both streams to their ends; the first error of either ends both."""
+        pumps = [
+            asyncio.create_task(self._pump("stdout", child.stdout, self._adapter.stdout_line)),
+            asyncio.create_task(self._pump("stderr", child.stderr, self._adapter.stderr_line)),
+        ]
+        try:
+            done, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_EXCEPTION)
+            for pump in done:
+                pump.result()
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+
+    async def _pump(self, stream: StreamName, pipe: PipeReader, translate: Callable[[Line], list[Event]]) -> None:
+        splitter = LineSplitter(self._max_line_bytes)
+        while chunk := await pipe.read():
+            lines = splitter.feed(chunk)
+            while batch := list(itertools.islice(lines, LINES_PER_TURN)):
+                await self._emit_lines(stream, batch, translate)
+            # read() returns at once while the pipe has bytes: a line without end would hold the loop.
+            await asyncio.sleep(0)
+        last = splitter.finish()
+        if last is not None:
+            await self._emit_lines(stream, [last], translate)
+
+    async def _emit_lines(
+        self, stream: StreamName, lines: list[Line], translate: Callable[[Line], list[Event]]
+    ) -> None:
+        await self._sink.ready()
+        for line in lines:
+            for event in translate(line):
+                try:
+                    await self._emit(event)
+                except EventInvalidError as error:
+                    await self._emit_refusal(stream, line, str(error))
+                except RecordTooLargeError as error:
+                    # Not the error's text: it names a directory of ours.
+                    reason = f"a record of {error.size_bytes} bytes is over the limit of {error.limit_bytes}"
+                    await self._emit_refusal(stream, line, reason)
+        await asyncio.sleep(0)
+
+    async def _emit_refusal(self, stream: StreamName, line: Line, reason: str) -> None:
+        message = f"{stream} line {line.number}: its event was refused: {quote(reason)}"
+        await self._emit(worker_alert("error", message, self._now_ms))
+
+    async def _emit(self, event: Event) -> None:
+        """Emit, however long the log takes to have room: a held event holds its stream, and so the pipe."""
+        delay = RETRY_FIRST_SECONDS
+        while True:
+            try:
+                self._sink.emit(event)
+                return
+            except (LogBusyError, LogFullError):
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, RETRY_LAST_SECONDS)
+            await self._sink.ready()
