@@ -216,11 +216,11 @@ FULL: tuple[Example, ...] = (
     Example(
         RewindApplied(
             entries=({"kind": "segment_start"}, 1),
-            input=(TextSegment(content="again"),),
+            input=(TextSegment(content="again"), PasteSegment(id=1, chars=1, lines=1, content="x")),
             summary=RewindSummary(truncated_to_entries=2, discarded_entries=7, tool_side_effect_warning=True),
         ),
         '{"event":"rewind_applied","data":{"entries":[{"kind":"segment_start"},1],"input":[{"kind":"text",'
-        '"content":"again"}],"summary":{"truncated_to_entries":2,"discarded_entries":7,'
+        '"content":"again"},{"kind":"paste","id":1,"chars":1,"lines":1,"content":"x"}],"summary":{"truncated_to_entries":2,"discarded_entries":7,'
         '"tool_side_effect_warning":true}}}',
     ),
     Example(

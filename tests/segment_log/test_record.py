@@ -27,7 +27,7 @@ TOKENS = TokenEncoder("0123456789abcdef", 1, NONCE)
 
 
 def record(seq: int, content: bytes = body("hello"), form: RecordFormat = FORM) -> bytes:
-    return form.build(TOKENS.encode(1000 + seq, seq), form.identity(seq), content)
+    return form.build(TOKENS.encode(1000, seq), form.identity(seq), content)
 
 
 def records(first: int, last: int) -> list[bytes]:
@@ -42,18 +42,18 @@ def test_a_record_is_the_event_frame_with_its_crc_last():
     assert list(frame) == ["kind", "envelope", "crc"]
     assert frame["kind"] == "event"
     assert list(frame["envelope"])[:3] == ["cursor", "event_id", "seq"]
-    assert frame["envelope"]["cursor"] == TOKENS.encode(1007, 7).decode()
+    assert frame["envelope"]["cursor"] == TOKENS.encode(1000, 7).decode()
     assert frame["envelope"]["seq"] == 7
     assert frame["envelope"]["text"] == "hello"
     covered = line[: line.index(b',"crc"')]
     assert frame["crc"] == f"{crc32(covered):08x}"
 
 
-@pytest.mark.parametrize("seq", [1, 255, 2**56 - 1])
-def test_an_event_id_is_at_most_24_characters_after_its_nonce(seq: int):
+@pytest.mark.parametrize("seq", [1, 255, 2**48 - 1])
+def test_an_event_id_is_nonce_and_seq_in_at_most_24_characters(seq: int):
     event_id = json.loads(record(seq))["envelope"]["event_id"]
     assert event_id == f"{FORM.nonce_text.decode()}-{seq:x}"
-    assert len(event_id) <= 26
+    assert len(event_id) <= 24
     assert len(FORM.nonce_text) == 11
 
 
@@ -65,7 +65,7 @@ def test_the_size_is_known_before_the_token_exists(seq: int, text: str):
 
 def test_a_sealed_object_is_known_by_its_checksum():
     line = seal_object(b'{"a":1}')
-    assert json.loads(line) == {"a": 1, "crc": f"{crc32(b'{"a":1'):08x}"}
+    assert line == b'{"a":1,"crc":"%08x"}' % crc32(b'{"a":1')
     assert check_crc(line)
 
 
@@ -75,50 +75,22 @@ def test_no_single_byte_of_a_sealed_object_may_change():
         for bit in range(8):
             changed = bytearray(line)
             changed[at] ^= 1 << bit
-            same_digit = chr(changed[at]).lower() == chr(line[at]).lower() and at >= len(line) - 10
-            assert check_crc(bytes(changed)) == same_digit, (at, bit)
+            assert not check_crc(bytes(changed)), (at, bit)
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"}", b'"}', b',"crc":"00000000"}', b'{"a":1,"crc":"+1234567"}', b'{"a":1,"crc":"zzzzzzzz"}']
+    "line", [b"", b"}", b'"}', b'"crc":"00000000"}', b'{"a":1,"crc":"+1234567"}', b'{"a":1,"crc":"zzzzzzzz"}']
 )
 def test_what_ends_in_no_checksum_is_unsound(line: bytes):
     assert not check_crc(line)
 
 
-def test_a_checksum_is_eight_digits_and_not_what_int_takes_for_a_number():
-    # int() reads signs, spaces and underscores: a checksum has none of them.
-    for text in (b" 0000000", b"0000000 ", b"+0000000", b"0_000000", b"0x000000"):
-        head = _text_with_crc_zero()
-        assert check_crc(head + b',"crc":"00000000"}')
-        assert not check_crc(head + b',"crc":"' + text + b'"}')
-
-
-def _text_with_crc_zero() -> bytes:
-    """Return bytes whose CRC-32 is 0: the four bytes that bring the register there are appended."""
-    head = b'{"a":1'
-    # CRC-32 of x + the complement of its own register, little end first, is 0xffffffff; of the register, 0x2144df1c.
-    # Found once by search: the four bytes for this head.
-    for tail in (int(value).to_bytes(4, "little") for value in _registers(head)):
-        if crc32(head + tail) == 0:
-            return head + tail
-    raise AssertionError("no such bytes")
-
-
-def _registers(head: bytes) -> list[int]:
-    """Return what to append so that the CRC becomes 0: run the table backwards from the wanted register."""
-    table = []
-    for byte in range(256):
-        value = byte
-        for _ in range(8):
-            value = value >> 1 ^ (0xEDB88320 if value & 1 else 0)
-        table.append(value)
-    back = {entry >> 24: index for index, entry in enumerate(table)}
-    wanted = 0 ^ 0xFFFFFFFF
-    for _ in range(4):
-        index = back[wanted >> 24]
-        wanted = ((wanted ^ table[index]) << 8 | index) & 0xFFFFFFFF
-    return [wanted ^ crc32(head) ^ 0xFFFFFFFF]
+def test_a_checksum_has_one_spelling():
+    # int() would also read capitals, signs, spaces and underscores.
+    line = next(line for n in range(1_000_000) if (line := seal_object(b'{"n":%d}' % n))[-10:-2].startswith(b"00ab"))
+    digits = line[-10:-2]
+    for spelling in (digits.upper(), b" " + digits[1:], b"+" + digits[1:], b"0_" + digits[2:], b"0x" + digits[2:]):
+        assert not check_crc(line[:-10] + spelling + b'"}')
 
 
 def test_contiguous_records_are_scanned_to_the_last_newline():

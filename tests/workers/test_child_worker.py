@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -29,8 +30,9 @@ from yoi_runtime.errors import (
 from yoi_runtime.events.conversation_events import Alert, Status
 from yoi_runtime.events.event import Event
 from yoi_runtime.events.output_events import TextDelta, TextDone
-from yoi_runtime.workers.adapters import AdapterName, make_adapter
-from yoi_runtime.workers.child_worker import LINES_PER_TURN, ChildWorker
+from yoi_runtime.workers.adapters import AdapterName, LinesAdapter, make_adapter
+from yoi_runtime.workers.child_worker import LINES_PER_TURN, LONG_LINE_BYTES, ChildWorker
+from yoi_runtime.workers.line_splitter import Line
 from yoi_runtime.workers.outcome import WorkerExit
 
 NOW = 1_700_000_000_000
@@ -519,6 +521,27 @@ def test_other_tasks_run_between_turns_of_a_chunk_of_short_lines() -> None:
         steps = [after - before for before, after in itertools.pairwise(seen)]
         assert sum(steps) >= 65536
         assert max(steps) <= LINES_PER_TURN + 1
+
+    run(test)
+
+
+def test_only_long_lines_are_translated_off_the_loop_and_the_order_stays() -> None:
+    long = "x" * LONG_LINE_BYTES
+    on_loop: list[bool] = []
+
+    class NotingAdapter(LinesAdapter):
+        def stdout_line(self, line: Line) -> list[Event]:
+            on_loop.append(threading.get_ident() == loop_thread)
+            return super().stdout_line(line)
+
+    loop_thread = threading.get_ident()
+
+    async def test() -> None:
+        sink = RecordingSink()
+        code = f"long = 'x' * {LONG_LINE_BYTES}; print('a'); print(long); print('b')"
+        await ChildWorker("w", python(code), NotingAdapter(lambda: NOW), sink).run()
+        assert sink.texts == ["a", long, "b"]
+        assert on_loop == [True, False, True]
 
     run(test)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from enum import IntEnum
 
@@ -59,10 +58,3 @@ def say(sentence: str) -> None:
     """Tell the person something, on stderr: stdout belongs to the command's result."""
     print(f"yoi-runtime: {sentence}", file=sys.stderr, flush=True)
 
-
-def signal_name(number: int) -> str:
-    """Return ``SIGTERM`` for 15; the number itself where it has no name."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

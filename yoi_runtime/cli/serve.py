@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Sequence
 
 from yoi_runtime.cli.exit_codes import say, signal_exit_code
@@ -70,11 +69,9 @@ def describe_exit(worker_id: str, ended: WorkerExit) -> str:
 
 def warn_when_public(host: str) -> None:
     """Warn when others than this machine can connect: there is no password."""
-    try:
-        local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = host == "localhost"
-    if not local:
+    from yoi_runtime.server.event_server import is_loopback
+
+    if not is_loopback(host):
         say(f"warning: everybody who reaches {host} can read every event; there is no password")
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from types import FrameType, TracebackType
+from typing import TypeAlias
 
 from yoi_runtime.cli.exit_codes import signal_exit_code
 
 __all__ = ["StopSignals"]
+
+_Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 
 
 class StopSignals:
@@ -23,7 +27,7 @@ class StopSignals:
         self.received: signal.Signals | None = None
         self._loop = asyncio.get_running_loop()
         self._arrived = asyncio.Event()
-        self._before: dict[signal.Signals, object] = {}
+        self._before: dict[signal.Signals, _Handler] = {}
 
     def __enter__(self) -> StopSignals:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -36,7 +40,9 @@ class StopSignals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # as signal.signal returned it
+            # None: it was not installed from Python, and cannot be put back.
+            if handler is not None:
+                signal.signal(number, handler)
 
     async def wait(self) -> signal.Signals:
         """Return the first signal, as soon as it has come."""

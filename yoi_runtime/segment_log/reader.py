@@ -105,6 +105,17 @@ class LogReader:
         self._mark = mark
         return True
 
+    def is_replaced(self) -> bool:
+        """Return whether another log stands in the directory than the one that was opened, or none."""
+        try:
+            fd = self._files.open_read(self.directory / COMMITTED)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        try:
+            return self._files.stat(fd).inode != self._files.stat(self._mark_fd).inode
+        finally:
+            self._files.close(fd)
+
     def relist(self) -> None:
         """Look which segments there are, and let go of deleted ones so that their bytes are freed."""
         self._numbers = self._segments.numbers()

@@ -50,6 +50,8 @@ class LogView:
         self.platform = platform
         self._reader = LogReader(log_directory, platform)
         self._ledger = Ledger()
+        self._accounted_floor: int | None = None
+        self.epoch = 0
         self._end = self._reader.end
         self._caught_up = False
         self._closing = False
@@ -79,8 +81,9 @@ class LogView:
         self._task = loop.create_task(self._follow(), name="log view")
 
     def _load_ledger(self) -> Position:
-        snapshot = read_snapshot(self._data_dir, self.platform)
         floor = self._reader.floor()
+        self._accounted_floor = floor.segment
+        snapshot = read_snapshot(self._data_dir, self.platform)
         if snapshot is not None and snapshot.log_id == self._reader.log_id and snapshot.as_of <= self._reader.end:
             self._ledger = snapshot.ledger
             return max(snapshot.as_of, floor)
@@ -143,25 +146,56 @@ class LogView:
     # Following.
 
     async def _follow(self) -> None:
-        relist_at = self.platform.clock.monotonic() + _RELIST_SECONDS
-        try:
-            while not self._closing:
+        monotonic = self.platform.clock.monotonic
+        relist_at = monotonic() + _RELIST_SECONDS
+        while not self._closing:
+            try:
+                if not self._caught_up:
+                    await self._reopen()
                 if self._reader.refresh():
                     await self._fold_from(self._end)
                     continue
-                if self.platform.clock.monotonic() >= relist_at:
-                    relist_at = self.platform.clock.monotonic() + _RELIST_SECONDS
+                if monotonic() >= relist_at:
+                    relist_at = monotonic() + _RELIST_SECONDS
+                    if self._reader.is_replaced():
+                        self._let_go()
+                        continue
                     self.relist()
-                self._rung.clear()
-                try:
-                    await asyncio.wait_for(self._rung.wait(), _POLL_SECONDS)
-                except TimeoutError:
-                    continue
-        except (LogError, OSError) as error:
-            _log.error("the log can no longer be followed: %s", error)
-            self._failure = error
-        finally:
-            self._wake()
+                self._failure = None
+            except (LogError, OSError) as error:
+                if self._failure is None:
+                    _log.error("the log cannot be followed, will try again: %s", error)
+                self._failure = error
+                self._wake()
+            await self._bell_or_poll()
+        self._wake()
+
+    async def _bell_or_poll(self) -> None:
+        self._rung.clear()
+        try:
+            await asyncio.wait_for(self._rung.wait(), _POLL_SECONDS)
+        except TimeoutError:
+            return
+
+    def _let_go(self) -> None:
+        """Part with a log that is no longer the one in the directory; whoever follows it is told."""
+        _log.warning("the log was removed or replaced by another one")
+        self._caught_up = False
+        self.epoch += 1
+        self._wake()
+
+    async def _reopen(self) -> None:
+        """Go over to the log that is in the directory now.
+
+        Raises:
+            LogError, OSError: there is none yet.
+        """
+        self._reader.close()
+        self._cache.clear()
+        self._cached_bytes = 0
+        self._reader = LogReader(self._reader.directory, self.platform)
+        await self._fold_from(self._load_ledger())
+        self._caught_up = True
 
     async def _fold_from(self, position: Position) -> None:
         """Fold committed records into the ledger, a bounded piece at a time, and show them."""
@@ -200,10 +234,11 @@ class LogView:
 
     def relist(self) -> None:
         """Look which segments are gone, and take over what the catalog says of them."""
-        before = self._reader.segment_numbers()[:1]
         self._reader.relist()
-        if self._reader.segment_numbers()[:1] == before:
+        oldest = next(iter(self._reader.segment_numbers()), None)
+        if oldest == self._accounted_floor:
             return
+        self._accounted_floor = oldest
         snapshot = read_snapshot(self._data_dir, self.platform)
         if snapshot is None or snapshot.log_id != self._reader.log_id:
             return
@@ -215,7 +250,8 @@ class LogView:
 
     async def beyond(self, position: Position) -> None:
         """Wait until there is something after ``position``, or the view closes or fails."""
-        while self._end <= position and not self._closing and self._failure is None:
+        epoch = self.epoch
+        while self._end <= position and not self._closing and self._failure is None and self.epoch == epoch:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter

@@ -67,6 +67,7 @@ class Subscriber:
 
     def __init__(self, view: LogView, request: StreamRequest, outlet: Outlet) -> None:
         self._view = view
+        self._epoch = view.epoch
         self._request = request
         self._worker_id = request.worker_id
         self._outlet = outlet
@@ -133,6 +134,9 @@ class Subscriber:
     async def _pull(self, place: Place) -> None:
         view, position, worker_seq = self._view, place.position, place.worker_seq
         while True:
+            if view.epoch != self._epoch:
+                await self._refuse(diagnostic(DiagnosticCode.UNAVAILABLE, "the log was replaced; connect again"))
+                return
             if view.closing:
                 await self._refuse(diagnostic(DiagnosticCode.SHUTTING_DOWN, "this server is shutting down"))
                 return

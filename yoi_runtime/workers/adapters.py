@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import threading
 import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol, get_args
@@ -50,7 +51,11 @@ _JSON_SPACE = " \t\r\n"
 
 
 class Adapter(Protocol):
-    """Translates the lines of one run of a Worker; never raises, whatever the line."""
+    """Translates the lines of one run of a Worker; never raises, whatever the line.
+
+    The lines of a stream come in order, one after the other; the two streams may come from two
+    threads at once.
+    """
 
     def stdout_line(self, line: Line) -> list[Event]: ...
     def stderr_line(self, line: Line) -> list[Event]: ...
@@ -91,7 +96,8 @@ class LinesAdapter:
 
     def __init__(self, now_ms: NowMs) -> None:
         self._now_ms = now_ms
-        self._announced_not_utf8 = False
+        # Taken by the first line that is not UTF-8, and kept: of two threads only one gets it.
+        self._not_utf8 = threading.Lock()
 
     def stdout_line(self, line: Line) -> list[Event]:
         return self._as_text(self._decode("stdout", line))
@@ -121,8 +127,7 @@ class LinesAdapter:
             text, used = codecs.utf_8_decode(line.data, "strict", whole)
         except UnicodeDecodeError:
             text, used = codecs.utf_8_decode(line.data, "replace", whole)
-            if not self._announced_not_utf8:
-                self._announced_not_utf8 = True
+            if self._not_utf8.acquire(blocking=False):
                 message = f"{name} is not UTF-8: what could not be decoded became U+FFFD, here and in later lines"
                 alerts.append(self._alert("warn", message))
         cut_bytes = line.cut_bytes + len(line.data) - used
