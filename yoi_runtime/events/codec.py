@@ -100,7 +100,7 @@ def _not_encodable(event: Event, error: PydanticSerializationError) -> EventInva
         check_json({"event": event.event_name, "data": data})
     except EventInvalidError as fault:
         return EventInvalidError(event.event_name, fault.where, fault.reason)
-    except PydanticSerializationError:
+    except ValueError:  # it holds itself, or lies deeper than pydantic goes
         pass
     return EventInvalidError(event.event_name, "data", str(error))
 

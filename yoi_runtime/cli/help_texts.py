@@ -1,0 +1,132 @@
+r"""What ``--help`` says beyond the options: what each command is for, how it ends, and examples that can be pasted.
+
+A paragraph that begins with ``\b`` keeps its lines. A test reads every example with the program's own parser.
+"""
+
+from __future__ import annotations
+
+from yoi_runtime.cli.data_dir import DATA_DIR_VARIABLE
+from yoi_runtime.cli.exit_codes import EXIT_CODES_HELP
+from yoi_runtime.cli.options import DEFAULT_HOST, DEFAULT_PORT, NO_LIMIT
+
+__all__ = [
+    "ADAPTER",
+    "BIND",
+    "DATA_DIR",
+    "DEMO",
+    "DURABILITY",
+    "END",
+    "MAIN",
+    "READ_ONLY",
+    "RETAIN_AGE",
+    "RETAIN_BYTES",
+    "RUN",
+    "RUN_END",
+    "SEGMENT_BYTES",
+    "SERVE",
+    "SERVE_END",
+    "TAIL",
+    "TAIL_END",
+    "WORKER",
+]
+
+END = EXIT_CODES_HELP
+
+MAIN = """\
+Runs LLM-agent Workers and lets Backends follow their events without a silent gap.
+
+Every event is a line in a log on disk before anybody sees it. Who follows may drop, come back with the cursor of the
+last event it saw, and gets what it missed: after a lost connection, a restart, a kill -9.
+
+\b
+Begin here:
+  yoi-runtime demo
+  yoi-runtime run -- ping -c 5 127.0.0.1
+  yoi-runtime serve --worker clock='sh -c "while date; do sleep 1; done"'
+  yoi-runtime tail
+"""
+
+SERVE = """\
+Run a Runtime and serve its events until SIGINT or SIGTERM.
+
+Each --worker is a command that runs as a Worker: every line it prints becomes an event. The server stays up when
+they end. At a signal they are asked to stop (SIGTERM, after 5 s SIGKILL); a second signal ends everything at once.
+Started again on the same directory, everybody goes on where they were.
+
+\b
+Examples:
+  yoi-runtime serve
+  yoi-runtime serve --worker agent='python3 agent.py' --worker sh='sh -c "uname -a"'
+  yoi-runtime serve --data-dir ./data --bind 127.0.0.1:0 --retain-bytes 256MiB --retain-age 2d
+  yoi-runtime serve --data-dir ./data --bind :38801 --read-only
+"""
+
+SERVE_END = (
+    "While it serves, DATA_DIR/server.json holds the address; tail looks there. A port in use is an error, a port is"
+    " never shared. " + END
+)
+
+RUN = """\
+Run one command as a Worker and serve its events until it ends.
+
+The command's output goes into the log, not to this terminal: follow it with `yoi-runtime tail` in another. It is run
+as given, without a shell. Its exit code is passed on.
+
+\b
+Examples:
+  yoi-runtime run -- python3 agent.py --task 'fix the tests'
+  yoi-runtime run --worker-id build --linger 60 -- make -j4
+  yoi-runtime run --adapter lines -- sh -c 'for i in 1 2 3; do echo $i; sleep 1; done'
+"""
+
+RUN_END = (
+    "Ends with the command's exit code, or 128+N when signal N ended the command or yoi-runtime itself; else: " + END
+)
+
+TAIL = f"""\
+Follow a Runtime's events: reconnects by itself, resumes where it was, shows no event twice.
+
+URL is the address that serve printed, such as http://{DEFAULT_HOST}:{DEFAULT_PORT}; without it the one in
+DATA_DIR/server.json is taken. Ctrl-C prints the command that goes on from here.
+
+\\b
+Examples:
+  yoi-runtime tail
+  yoi-runtime tail http://{DEFAULT_HOST}:{DEFAULT_PORT} --worker agent --from oldest
+  yoi-runtime tail --json | jq -r .envelope.payload.event
+"""
+
+TAIL_END = (
+    "When a cursor is refused, for instance because its events were rotated out, tail says so and ends with 4:"
+    " it never skips events silently. " + END
+)
+
+DEMO = """\
+Watch a Runtime, two Workers and a Backend at work, in this terminal, for about 12 seconds.
+
+A scripted agent and an ordinary program run as Workers; a client follows them over WebSocket. In the middle the
+server is stopped while the Workers go on, and started again: the client resumes, and nothing is missing. Uses a
+temporary directory, which is removed at the end.
+"""
+
+DATA_DIR = (
+    "Directory of the log; made when missing."
+    f" [default: ${DATA_DIR_VARIABLE}, else $XDG_DATA_HOME/yoi-runtime, else ~/.local/share/yoi-runtime]"
+)
+BIND = (
+    f"Address to listen on; port 0 picks a free one, :PORT is {DEFAULT_HOST}:PORT, IPv6 is written [::1]:PORT."
+    " There is no password: keep it on this machine or behind a proxy that asks for one."
+)
+WORKER = "Run COMMAND as the Worker ID; may be repeated. Split into words as a shell would, but no shell runs."
+ADAPTER = (
+    "How output becomes events. lines: each line is text; jsonl: each line is an event in JSON;"
+    " auto: JSON objects with the key event are events, all else is text."
+)
+SEGMENT_BYTES = "Size of one file of the log, for example 64MiB; at least 4096. [default: 16MiB]"
+RETAIN_BYTES = f"Keep at most about N bytes of events, the oldest go first; {NO_LIMIT}: no limit. [default: 1GiB]"
+RETAIN_AGE = f"Keep events this long: 90s, 15m, 2h, 7d; {NO_LIMIT}: no limit. [default: 7d]"
+DURABILITY = (
+    "When an event is shown. synced: once it survives a power cut; written: at once, it then survives only a"
+    " killed process. [default: synced]"
+)
+READ_ONLY = "Only serve a directory that another process writes: one more server on the same log. Takes no --worker."
