@@ -31,6 +31,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 __all__ = ["main"]
 
@@ -60,7 +61,7 @@ def main(arguments: list[str]) -> int:
         if command == "lock":
             return lock(rest)
         environment = ready_environment()
-    except SetUpError as error:
+    except (OSError, SetUpError) as error:
         say(str(error))
         return 1
     if command == "lint":
@@ -121,22 +122,12 @@ def ready_environment() -> Path:
     return environment
 
 
-class Stamp:
+class Stamp(NamedTuple):
     """What an environment was made from. Written last: an environment without one is not whole."""
 
-    def __init__(self, python: str, packages: str, project: str) -> None:
-        self.python = python
-        self.packages = packages
-        self.project = project
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Stamp) and self.text() == other.text()
-
-    def __hash__(self) -> int:
-        return hash(self.text())
-
-    def text(self) -> str:
-        return f"{self.python}\n{self.packages}\n{self.project}\n"
+    python: str
+    packages: str
+    project: str
 
     @classmethod
     def wanted(cls) -> Stamp:
@@ -148,7 +139,8 @@ class Stamp:
         project = [settings.get("build-system"), settings.get("project"), settings.get("tool", {}).get("hatch")]
         return cls(
             f"{sys.version_info[0]}.{sys.version_info[1]}",
-            hashlib.sha256(LOCK.read_bytes()).hexdigest(),
+            # With its place: an environment that was copied or moved runs the code of the old one.
+            hashlib.sha256(LOCK.read_bytes() + bytes(ENVIRONMENT)).hexdigest(),
             hashlib.sha256(json.dumps(project, sort_keys=True).encode()).hexdigest(),
         )
 
@@ -198,7 +190,7 @@ def make_environment(environment: Path, found: Stamp | None, wanted: Stamp) -> N
         pip_install(environment, "--require-hashes", "--only-binary=:all:", "--requirement", str(LOCK))
     # The build back end is in the lock too; without isolation pip takes that one and fetches nothing.
     pip_install(environment, "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
-    (environment / ".ready").write_text(wanted.text(), "utf-8")
+    (environment / ".ready").write_text("\n".join(wanted), "utf-8")
 
 
 def make_venv(directory: Path) -> None:

@@ -9,6 +9,7 @@
     │   ├── LogFullError             the disk refused bytes; the log is whole, try again later
     │   ├── LogBrokenError           the writer can promise nothing any more; open the log anew
     │   ├── LogNotFoundError         no log in this directory
+    │   ├── LogPlacementError        the directory is on a file system where a log is not safe
     │   ├── LogFormatError           a file of the log is of a version or shape we do not know
     │   ├── LogUnavailableError      the answer needs a writer to open (or be alive on) this log first
     │   ├── RecordTooLargeError      a record over the limit; nothing was written
@@ -31,7 +32,9 @@
     │   └── WorkerStartError         its command could not be started
     └── StreamError                  the Backend client's side of a stream
         ├── StreamConnectError       no connection: refused, timed out, not resolved, TLS
-        └── StreamRefusedError       the Runtime refused; carries the diagnostic
+        ├── StreamRefusedError       the Runtime refused; carries the diagnostic
+        ├── StreamGapError           events are missing between two that came
+        └── StreamFrameError         a message that cannot be read; it may have been an event
 
 Errors carry fields and build their message from them. ``OSError`` passes through the
 log unchanged where the table above has no word for it, after the file is back in a good state.
@@ -60,6 +63,7 @@ __all__ = [
     "LogFullError",
     "LogHeldError",
     "LogNotFoundError",
+    "LogPlacementError",
     "LogUnavailableError",
     "MissingExtraError",
     "RecordCorruptError",
@@ -68,6 +72,8 @@ __all__ = [
     "SegmentGoneError",
     "StreamConnectError",
     "StreamError",
+    "StreamFrameError",
+    "StreamGapError",
     "StreamRefusedError",
     "WorkerEndedError",
     "WorkerError",
@@ -167,6 +173,16 @@ class LogNotFoundError(LogError):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory, f"{directory}: no log here")
+
+
+class LogPlacementError(LogError):
+    """The directory is on a network file system (``filesystem``), where locks and syncs may not hold."""
+
+    def __init__(self, directory: Path, filesystem: str) -> None:
+        self.filesystem = filesystem
+        super().__init__(
+            directory, f"{directory}: a log on {filesystem} is not safe; choose a disk of this machine, or allow it"
+        )
 
 
 class LogFormatError(LogError):
@@ -376,10 +392,40 @@ class StreamConnectError(StreamError):
 
 
 class StreamRefusedError(StreamError):
-    """The Runtime refused with a diagnostic that says not to repeat the request."""
+    """The Runtime refused with a diagnostic that says not to repeat the request.
+
+    ``lost`` is the receipt for events that can no longer be read, when the diagnostic has one.
+    """
 
     def __init__(self, url: str, diagnostic: Mapping[str, Any]) -> None:
         self.diagnostic = dict(diagnostic)
         self.code = str(diagnostic.get("code", ""))
         self.recovery = str(diagnostic.get("recovery", ""))
+        self.lost: Mapping[str, Any] | None = diagnostic.get("lost")
         super().__init__(url, f"{url} refused: {self.code}: {diagnostic.get('message', '')}")
+
+
+class StreamGapError(StreamError):
+    """Two events that came do not follow each other: ``expected`` is the number that should have come, ``got`` the one that did.
+
+    ``numbering`` is ``seq`` or ``worker_seq``. ``cursor`` is the point before the hole, of the last event handed
+    over; ``cursor_after`` the point after the event ``got``, which was not.
+    """
+
+    def __init__(
+        self, url: str, expected: int, got: int, *, numbering: str, cursor: str, cursor_after: str
+    ) -> None:
+        self.expected = expected
+        self.got = got
+        self.numbering = numbering
+        self.cursor = cursor
+        self.cursor_after = cursor_after
+        super().__init__(url, f"{url}: {numbering} {expected} should have come, {got} did")
+
+
+class StreamFrameError(StreamError):
+    """The Runtime sent what cannot be read; since it may have been an event, the stream ends here."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(url, f"{url}: {reason}")

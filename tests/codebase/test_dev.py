@@ -149,6 +149,15 @@ def test_an_environment_whose_python_is_gone_is_made_anew(tree: Tree):
     assert tree.take_diary() == MADE
 
 
+def test_an_environment_that_was_moved_with_its_tree_is_made_anew(tree: Tree, monkeypatch: pytest.MonkeyPatch):
+    dev.ready_environment()
+    moved = (tree.root / ".venv").rename(tree.root / "moved")
+    monkeypatch.setattr(dev, "ENVIRONMENT", moved)
+    tree.take_diary()
+    assert dev.ready_environment() == moved
+    assert tree.take_diary() == [row.replace(".venv", "moved") for row in MADE]
+
+
 def test_the_environment_of_another_python_is_left_to_it(tree: Tree):
     dev.ready_environment()
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -180,6 +189,12 @@ def test_an_old_python_is_told_so(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         status = dev.main(["test"])
     assert status == 1
     assert "needs Python 3.11 or later" in capsys.readouterr().err
+
+
+def test_a_tree_without_a_lock_is_reported_in_a_sentence(tree: Tree, capsys: pytest.CaptureFixture[str]):
+    dev.LOCK.unlink()
+    assert dev.main(["test"]) == 1
+    assert "requirements.lock" in capsys.readouterr().err
 
 
 def test_a_python_without_venv_is_told_what_to_install(

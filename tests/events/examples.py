@@ -113,7 +113,13 @@ FULL: tuple[Example, ...] = (
     Example(LlmCallEnd(llm_call=4), '{"event":"llm_call_end","data":{"llm_call":4}}'),
     Example(
         LlmRetry(
-            llm_call=3, failed_attempt=1, max_attempts=4, wait_ms=800, elapsed_ms=120, status=504, error="gateway timeout"
+            llm_call=3,
+            failed_attempt=1,
+            max_attempts=4,
+            wait_ms=800,
+            elapsed_ms=120,
+            status=504,
+            error="gateway timeout",
         ),
         '{"event":"llm_retry","data":{"llm_call":3,"failed_attempt":1,"max_attempts":4,"wait_ms":800,'
         '"elapsed_ms":120,"status":504,"error":"gateway timeout"}}',
@@ -248,9 +254,7 @@ FULL: tuple[Example, ...] = (
         '{"event":"compact_done","data":{"new_segment_id":"0192f0e8-4d84-7d6e-a000-000000000001"}}',
     ),
     Example(CompactFailed(error="429"), '{"event":"compact_failed","data":{"error":"429"}}'),
-    Example(
-        RuntimeStarted(version="0.1.0", pid=42), '{"event":"runtime_started","data":{"version":"0.1.0","pid":42}}'
-    ),
+    Example(RuntimeStarted(version="0.1.0", pid=42), '{"event":"runtime_started","data":{"version":"0.1.0","pid":42}}'),
     Example(RuntimeStopping(reason="signal"), '{"event":"runtime_stopping","data":{"reason":"signal"}}'),
     Example(WorkerCreated(worker_id="coder-1"), '{"event":"worker_created","data":{"worker_id":"coder-1"}}'),
     Example(
@@ -325,9 +329,7 @@ _LESS: tuple[Example, ...] = (
         '"truncate_entries":0,"turn_index":0,"preview":"","eligible":true}]}}',
     ),
     Example(RuntimeStopping(), '{"event":"runtime_stopping","data":{}}'),
-    Example(
-        WorkerStarted(worker_id="_", run=1), '{"event":"worker_started","data":{"worker_id":"_","run":1}}'
-    ),
+    Example(WorkerStarted(worker_id="_", run=1), '{"event":"worker_started","data":{"worker_id":"_","run":1}}'),
     Example(
         WorkerEnded(worker_id="_", outcome="lost"),
         '{"event":"worker_ended","data":{"worker_id":"_","outcome":"lost"}}',

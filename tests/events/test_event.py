@@ -12,7 +12,7 @@ from yoi_runtime.events.event import Event, KindPart, UnitEvent
 def test_an_event_cannot_be_changed():
     event = TextDelta(text="hi")
     with pytest.raises(ValidationError, match="frozen"):
-        event.text = "ho"  # type: ignore[misc]
+        event.text = "ho"
 
 
 def test_events_are_values():

@@ -25,9 +25,11 @@ def test_any_sound_json_is_read_as_the_standard_library_reads_it(value, ascii_on
     assert json.dumps(parsed) == json.dumps(value)  # 1, 1.0 and True are equal, and members have an order
 
 
-@given(st.binary(max_size=60) | st.text(alphabet='{}[]",:\\u dD89aA018eE.-+nultrfsNI\x00\n', max_size=40).map(str.encode))
+@given(
+    st.binary(max_size=60) | st.text(alphabet='{}[]",:\\u dD89aA018eE.-+nultrfsNI\x00\n', max_size=40).map(str.encode)
+)
 @example(b"\xef\xbb\xbf{}")
-@example('"\\ud83d\\ude00"'.encode())
+@example(b'"\\ud83d\\ude00"')
 @example(b'"\\ud83d\\u0041"')
 @example(b'"\\ude00\\ud83d"')
 @example("{}".encode("utf-16"))
@@ -61,7 +63,7 @@ def test_whatever_comes_is_read_as_the_standard_library_does_or_refused(data):
         (b'{"a":{"b":1,"b":2},"a":{}}', "a", "the key stands twice"),
         (b'{"data":{"x":[1,NaN]}}', "data.x[1]", "not a finite number"),
         (b'{"data":Infinity}', "data", "not a finite number"),
-        (b'[-Infinity]', "[0]", "not a finite number"),
+        (b"[-Infinity]", "[0]", "not a finite number"),
         (b'{"data":[1e999]}', "data[0]", "not a finite number"),
         (b"-1e999", "", "not a finite number"),
         (b'{"data":{"text":"ab\\ud800"}}', "data.text", "a lone surrogate at character 2"),

@@ -41,7 +41,9 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["data", "event"]) | st.text(), inner),
     max_leaves=8,
 )
-TEXTS = st.lists(st.sampled_from(['"', "\\", ',"data":', '"payload":{"event":"', "}"]) | st.text(max_size=5)).map("".join)
+TEXTS = st.lists(st.sampled_from(['"', "\\", ',"data":', '"payload":{"event":"', "}"]) | st.text(max_size=5)).map(
+    "".join
+)
 
 
 @given(TEXTS.filter(lambda name: name not in EVENT_CLASSES), JSON_VALUES, st.booleans())
@@ -55,6 +57,12 @@ def test_whatever_is_wrapped_can_be_unwrapped(name, data, has_data):
     expected["envelope"]["payload"] = {"event": "system_item", "data": {"item": item}}
     assert json.dumps(json.loads(wrapped)) == json.dumps(expected)
     assert decode_record(wrapped).payload == SystemItem(item=item)
+
+
+def test_a_payload_of_the_greatest_depth_is_still_read_when_wrapped():
+    data = json.loads("[" * 99 + "]" * 99)
+    wrapped = wrap_for_v0(record(encode_payload(UnknownEvent(name="x", data=data))))
+    assert decode_record(wrapped).payload == SystemItem(item={"kind": "yoi.event", "event": "x", "data": data})
 
 
 def test_wrapping_twice_is_wrapping_once():

@@ -33,14 +33,14 @@ user_message system_item invoke_start turn_start turn_end llm_call_start llm_cal
 text_delta text_done thinking_start thinking_delta thinking_done tool_call_start tool_call_args_delta tool_call_done
 tool_result usage run_end error snapshot segment_rotated status completions rewind_targets rewind_applied
 workers_listed worker_restored peer_registered alert memory_worker compact_start compact_done compact_failed shutdown
-""".split()
+"""
 
 ROWS = list(dict.fromkeys((*FULL, *MINIMAL)))
 
 
 def test_the_names_are_upstreams_ours_and_no_others():
     ours = {"runtime_started", "runtime_stopping", "worker_created", "worker_started", "worker_ended", "log_recovered"}
-    assert set(UPSTREAM) == UPSTREAM_EVENT_NAMES
+    assert set(UPSTREAM.split()) == UPSTREAM_EVENT_NAMES
     assert ours == RUNTIME_EVENT_NAMES
     assert ours | {"events_lost"} == RESERVED_EVENT_NAMES
     assert set(EVENT_CLASSES) == UPSTREAM_EVENT_NAMES | RESERVED_EVENT_NAMES
@@ -204,9 +204,9 @@ def test_an_integers_both_ends_decode_and_what_lies_beyond_does_not(path: str):
 
     for value in (least, most):
         assert encode_payload(decode_payload(with_value(value))).decode() == with_value(value)
-    for value in (least - 1, most + 1, True, 1.0, str(most)):
+    for wrong in (least - 1, most + 1, True, 1.0, str(most)):
         with pytest.raises(EventInvalidError) as caught:
-            decode_payload(with_value(value))
+            decode_payload(with_value(wrong))
         assert re.sub(r"\[\d+\]", "[]", caught.value.where) == "data." + ".".join(members).replace(".[]", "[]")
 
 

@@ -12,9 +12,7 @@ from yoi_runtime.events import Event, Status, WorkerCreated, WorkerEnded, Worker
 __all__ = ["LIFECYCLE_EVENT_NAMES", "Ledger"]
 
 # The only events whose content the ledger looks at; of all others it needs just the numbers.
-LIFECYCLE_EVENT_NAMES = frozenset(
-    event.event_name for event in (Status, WorkerCreated, WorkerStarted, WorkerEnded)
-)
+LIFECYCLE_EVENT_NAMES = frozenset(event.event_name for event in (Status, WorkerCreated, WorkerStarted, WorkerEnded))
 
 
 class Ledger:

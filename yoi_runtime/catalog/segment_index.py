@@ -25,9 +25,7 @@ def index_path(log_directory: Path, segment: int) -> Path:
     return log_directory / segment_name(segment).replace(".jsonl", ".index.json")
 
 
-def write_index(
-    log_directory: Path, segment: int, nonce: int, tallies: dict[str, Tally], platform: Platform
-) -> None:
+def write_index(log_directory: Path, segment: int, nonce: int, tallies: dict[str, Tally], platform: Platform) -> None:
     """Write the index of a sealed segment.
 
     Raises:

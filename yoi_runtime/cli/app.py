@@ -9,31 +9,35 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Literal, NoReturn, TypeVar
 
 import typer
 
 from yoi_runtime.cli import help_texts
 from yoi_runtime.cli.data_dir import choose_data_dir
+from yoi_runtime.cli.demo import demo
 from yoi_runtime.cli.exit_codes import ExitCode, exit_code_of, say, sentence_of, signal_exit_code
 from yoi_runtime.cli.options import (
     DEFAULT_HOST,
     DEFAULT_PORT,
-    NO_LIMIT,
     WorkerSpec,
+    check_id,
+    or_no_limit,
     parse_bind,
     parse_duration,
     parse_linger,
+    parse_segment_size,
     parse_server_url,
     parse_size,
-    parse_worker_id,
     parse_workers,
     worker_id_from_command,
 )
 from yoi_runtime.cli.run import run
 from yoi_runtime.cli.serve import serve, serve_read_only
 from yoi_runtime.cli.served_runtime import ServeOptions
+from yoi_runtime.cli.tail import TailRequest, tail
 from yoi_runtime.errors import YoiError
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.version import VERSION
@@ -42,6 +46,7 @@ from yoi_runtime.workers.adapters import AdapterName
 __all__ = ["app", "run_app"]
 
 _T = TypeVar("_T")
+_R = TypeVar("_R")
 _PROGRAM = "yoi-runtime"
 
 # Plain help, not Rich's: it can be piped and pasted, and square brackets in it are square brackets.
@@ -82,8 +87,156 @@ def run_app() -> int:
     return ExitCode.OK
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"{_PROGRAM} {VERSION}")
+        raise typer.Exit
+
+
 @app.callback()
-def _main(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Show the version and exit.")] = False,
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
-    pass
+    """Every command begins here; the text of its help is given to ``app``."""
+
+
+@app.command("serve", help=help_texts.SERVE, epilog=help_texts.SERVE_END)
+def _serve(
+    context: typer.Context,
+    data_dir: DataDir = None,
+    bind: Bind = _DEFAULT_BIND,
+    worker: Annotated[
+        list[str] | None, typer.Option("--worker", metavar="ID=COMMAND", help=help_texts.WORKER, show_default=False)
+    ] = None,
+    adapter: Adapter = "auto",
+    segment_bytes: SegmentBytes = None,
+    retain_bytes: RetainBytes = None,
+    retain_age: RetainAge = None,
+    durability: DurabilityName = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help=help_texts.READ_ONLY)] = False,
+) -> None:
+    workers = _read(context, "--worker", parse_workers, worker or [])
+    options = _serve_options(context, data_dir, bind, segment_bytes, retain_bytes, retain_age, durability)
+    if not read_only:
+        _finish(serve(options, workers, adapter))
+    writing = {
+        "--worker": worker,
+        "--segment-bytes": segment_bytes,
+        "--retain-bytes": retain_bytes,
+        "--retain-age": retain_age,
+        "--durability": durability,
+    }
+    for name, value in writing.items():
+        if value:
+            raise typer.BadParameter("another process writes the log with --read-only", context, param_hint=name)
+    _finish(serve_read_only(options))
+
+
+@app.command(
+    "run",
+    help=help_texts.RUN,
+    epilog=help_texts.RUN_END,
+    options_metavar="[OPTIONS] --",
+    # What follows the command is the command's, options included, also when the -- was forgotten.
+    context_settings={"allow_interspersed_args": False},
+)
+def _run(
+    context: typer.Context,
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND [ARG]", help=help_texts.COMMAND)],
+    worker_id: Annotated[str | None, typer.Option("--worker-id", metavar="ID", help=help_texts.WORKER_ID)] = None,
+    linger: Annotated[str, typer.Option("--linger", metavar="SECONDS", help=help_texts.LINGER)] = "0",
+    data_dir: DataDir = None,
+    bind: Bind = _DEFAULT_BIND,
+    adapter: Adapter = "auto",
+    segment_bytes: SegmentBytes = None,
+    retain_bytes: RetainBytes = None,
+    retain_age: RetainAge = None,
+    durability: DurabilityName = None,
+) -> None:
+    name = worker_id_from_command(command) if worker_id is None else worker_id
+    worker = WorkerSpec(_read(context, "--worker-id", check_id, name), tuple(command))
+    options = _serve_options(context, data_dir, bind, segment_bytes, retain_bytes, retain_age, durability)
+    _finish(run(options, worker, adapter, _read(context, "--linger", parse_linger, linger)))
+
+
+@app.command("tail", help=help_texts.TAIL, epilog=help_texts.TAIL_END)
+def _tail(
+    context: typer.Context,
+    url: Annotated[str | None, typer.Argument(metavar="[URL]", help=help_texts.URL, show_default=False)] = None,
+    worker: Annotated[str | None, typer.Option("--worker", metavar="ID", help=help_texts.TAIL_WORKER)] = None,
+    cursor: Annotated[str | None, typer.Option("--cursor", metavar="TOKEN", help=help_texts.CURSOR)] = None,
+    start: Annotated[
+        Literal["oldest", "now"] | None, typer.Option("--from", metavar="oldest|now", help=help_texts.FROM)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help=help_texts.JSON)] = False,
+    data_dir: DataDir = None,
+) -> None:
+    if cursor is not None and start is not None:
+        raise typer.BadParameter("a cursor says where to begin; give one of the two", context, param_hint="--from")
+    request = TailRequest(
+        url=_read(context, "URL", parse_server_url, url) if url is not None else None,
+        data_dir=_data_dir(data_dir),
+        data_dir_given=data_dir,
+        worker_id=_read(context, "--worker", check_id, worker) if worker is not None else None,
+        cursor=cursor,
+        start=start or "now",
+        as_json=as_json,
+    )
+    _finish(tail(request))
+
+
+@app.command("demo", help=help_texts.DEMO, epilog=help_texts.END)
+def _demo() -> None:
+    _finish(demo())
+
+
+def _read(context: typer.Context, name: str, parse: Callable[[_T], _R], value: _T) -> _R:
+    """Parse what stands behind ``name``; what is wrong with it is told as wrong usage."""
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), context, param_hint=name) from None
+
+
+def _data_dir(given: Path | None) -> Path:
+    return choose_data_dir(given, os.environ, Path.home())
+
+
+def _serve_options(
+    context: typer.Context,
+    data_dir: Path | None,
+    bind: str,
+    segment_bytes: str | None,
+    retain_bytes: str | None,
+    retain_age: str | None,
+    durability: Literal["synced", "written"] | None,
+) -> ServeOptions:
+    runtime = RuntimeOptions()
+    if segment_bytes is not None:
+        runtime = replace(runtime, segment_bytes=_read(context, "--segment-bytes", parse_segment_size, segment_bytes))
+    if retain_bytes is not None:
+        runtime = replace(runtime, retain_bytes=_read(context, "--retain-bytes", or_no_limit(parse_size), retain_bytes))
+    if retain_age is not None:
+        age = _read(context, "--retain-age", or_no_limit(parse_duration), retain_age)
+        runtime = replace(runtime, retain_age_seconds=age)
+    if durability is not None:
+        runtime = replace(runtime, durability=durability)
+    return ServeOptions(_data_dir(data_dir), _read(context, "--bind", parse_bind, bind), runtime)
+
+
+def _finish(command: Coroutine[object, object, int]) -> NoReturn:
+    """Run a command to its end and leave with its exit code; an expected error is one sentence."""
+    try:
+        code = asyncio.run(command)
+    except BrokenPipeError:
+        # Nobody reads our output any more: end as a program that the signal ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = signal_exit_code(signal.SIGPIPE)
+    except KeyboardInterrupt:
+        code = signal_exit_code(signal.SIGINT)
+    except (YoiError, OSError) as error:
+        say(sentence_of(error))
+        code = exit_code_of(error)
+    raise typer.Exit(code)

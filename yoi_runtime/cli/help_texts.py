@@ -12,10 +12,15 @@ from yoi_runtime.cli.options import DEFAULT_HOST, DEFAULT_PORT, NO_LIMIT
 __all__ = [
     "ADAPTER",
     "BIND",
+    "COMMAND",
+    "CURSOR",
     "DATA_DIR",
     "DEMO",
     "DURABILITY",
     "END",
+    "FROM",
+    "JSON",
+    "LINGER",
     "MAIN",
     "READ_ONLY",
     "RETAIN_AGE",
@@ -27,7 +32,10 @@ __all__ = [
     "SERVE_END",
     "TAIL",
     "TAIL_END",
+    "TAIL_WORKER",
+    "URL",
     "WORKER",
+    "WORKER_ID",
 ]
 
 END = EXIT_CODES_HELP
@@ -130,3 +138,11 @@ DURABILITY = (
     " killed process. [default: synced]"
 )
 READ_ONLY = "Only serve a directory that another process writes: one more server on the same log. Takes no --worker."
+COMMAND = "The program to run and its arguments, as in a shell."
+WORKER_ID = "The Worker's id, 1 to 64 of A-Z a-z 0-9 _ -. [default: made of the program's name]"
+LINGER = "Serve on for so long after the command has ended; Ctrl-C ends that early."
+URL = "Where the Runtime serves. [default: what DATA_DIR/server.json says]"
+TAIL_WORKER = "Follow this Worker's events only; waits for it when there is none yet. [default: all events]"
+CURSOR = "Go on after this place, as an earlier tail printed it or an event's envelope has it."
+FROM = "Where to begin: the oldest event that is kept, or only what comes now. [default: now]"
+JSON = "Print each event as the JSON line that came over the wire; for programs."

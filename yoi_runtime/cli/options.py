@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePath
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from yoi_runtime.errors import WorkerIdInvalidError
+from yoi_runtime.errors import RequestInvalidError, WorkerIdInvalidError
+from yoi_runtime.protocol.paths import events_url
+from yoi_runtime.segment_log.writer import LogOptions
 from yoi_runtime.workers.worker_id import check_worker_id
 
 __all__ = [
@@ -20,14 +22,20 @@ __all__ = [
     "NO_LIMIT",
     "Address",
     "WorkerSpec",
+    "check_id",
+    "or_no_limit",
     "parse_bind",
     "parse_duration",
     "parse_linger",
+    "parse_segment_size",
+    "parse_server_url",
     "parse_size",
     "parse_worker",
     "parse_workers",
     "worker_id_from_command",
 ]
+
+_T = TypeVar("_T")
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 38800
@@ -94,10 +102,41 @@ def parse_size(text: str) -> int:
         raise ValueError(f"{text!r} is not a size; write bytes, or a number and KiB, MiB or GiB: 16MiB")
     letter, suffix = found[2], found[3]
     base = 1000 if suffix is not None and suffix.lower() == "b" else 1024
-    size = int(found[1]) * base ** (_POWERS[letter.lower()] if letter is not None else 0)
+    power = _POWERS[letter.lower()] if letter is not None else 0
+    size = int(found[1]) * int(base**power)
     if size == 0:
         raise ValueError(f"{text!r} leaves no room at all")
     return size
+
+
+def parse_segment_size(text: str) -> int:
+    """Read the size of a segment, which has a lower limit, and return bytes."""
+    size = parse_size(text)
+    LogOptions(segment_bytes=size)  # raises ValueError when it is too small
+    return size
+
+
+def or_no_limit(parse: Callable[[str], _T]) -> Callable[[str], _T | None]:
+    """Return a parser that also reads ``off``, as None."""
+    return lambda text: None if text == NO_LIMIT else parse(text)
+
+
+def parse_server_url(text: str) -> str:
+    """Read the address of a server; ``HOST:PORT`` alone is meant as http."""
+    url = text if "://" in text else f"http://{text}"
+    try:
+        events_url(url)
+    except RequestInvalidError as error:
+        raise ValueError(f"the URL {error.reason}") from None
+    return url.rstrip("/")
+
+
+def check_id(text: str) -> str:
+    """Return a Worker id when it is one."""
+    try:
+        return check_worker_id(text)
+    except WorkerIdInvalidError as error:
+        raise ValueError(str(error)) from None
 
 
 def parse_worker(text: str) -> WorkerSpec:
@@ -105,11 +144,9 @@ def parse_worker(text: str) -> WorkerSpec:
     worker_id, equals, command_text = text.partition("=")
     if not equals:
         raise ValueError(f"{text!r} is not ID=COMMAND")
+    check_id(worker_id)
     try:
-        check_worker_id(worker_id)
         command = tuple(shlex.split(command_text))
-    except WorkerIdInvalidError as error:
-        raise ValueError(str(error)) from None
     except ValueError as error:
         raise ValueError(f"{command_text!r} cannot be split into words: {error}") from None
     if not command:

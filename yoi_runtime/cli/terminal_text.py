@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["neutral", "one_line"]
+__all__ = ["neutral", "neutral_json", "one_line"]
 
 _TAB = "    "
 # Letters that reorder what stands around them (Unicode Standard Annex 9): text would read as it is not.
@@ -17,7 +17,7 @@ _CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def neutral(text: str) -> str:
-    """Return ``text`` with every control but the newline made visible: ESC as ``␛``, others as ``\\x9b``, ``\\u202e``."""
+    r"""Return ``text`` with every control but the newline made visible: ESC as ``␛``, others as ``\x9b``, ``\u202e``."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(map(_shown, text.replace("\r\n", "\n")))
@@ -30,8 +30,23 @@ def one_line(text: str, limit: int | None = None) -> str:
     return f"{shown}…" if cut else shown
 
 
+def neutral_json(line: bytes) -> bytes:
+    """Return a line of JSON with the same value in which every such character is an escape.
+
+    JSON escapes controls below 0x20 itself; the rest may stand in it as they are.
+    """
+    if line.isascii() and b"\x7f" not in line:
+        return line
+    text = line.decode("utf-8", "replace")
+    return "".join(f"\\u{ord(letter):04x}" if letter >= "\x7f" and _steers(letter) else letter for letter in text).encode()
+
+
+def _steers(character: str) -> bool:
+    return character in _BIDI or unicodedata.category(character) in _CATEGORIES
+
+
 def _shown(character: str) -> str:
-    if character == "\n" or (character not in _BIDI and unicodedata.category(character) not in _CATEGORIES):
+    if character == "\n" or not _steers(character):
         return character
     number = ord(character)
     if character == "\t":

@@ -6,13 +6,15 @@ its retention, with the help of a bookkeeper that makes durable what must outliv
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from yoi_runtime.errors import LogError, LogFullError, RecordTooLargeError
+from yoi_runtime.errors import CursorAheadError, CursorForeignError, LogError, LogFullError, RecordTooLargeError
 from yoi_runtime.event_log.bookkeeper import Bookkeeper
 from yoi_runtime.event_log.oversize import cut_to_fit
 from yoi_runtime.events import Alert, Event, EventsLost, encode_payload
@@ -21,7 +23,7 @@ from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.retention import RetentionPolicy, SegmentAge, count_to_rotate_out
 from yoi_runtime.segment_log.timestamp import TimestampFormat
-from yoi_runtime.segment_log.writer import Appended, LogOptions, LogWriter
+from yoi_runtime.segment_log.writer import Appended, LogOptions, LogWriter, SealedSegment
 
 __all__ = ["EventLog", "EventLogOptions"]
 
@@ -139,9 +141,7 @@ class EventLog:
             f"{event.event_name} of {size} bytes was too large for the log: "
             f"{cut_bytes} bytes were cut from the end of {path}"
         )
-        return payload, Alert(
-            level="warn", source="worker", message=message, timestamp_ms=self._clock.now_us() // 1000
-        )
+        return payload, Alert(level="warn", source="worker", message=message, timestamp_ms=self._clock.now_us() // 1000)
 
     def _note_refused(self, worker_id: str) -> None:
         now = self._timestamp(self._clock.now_us())
@@ -163,7 +163,7 @@ class EventLog:
         """Block until the event of ``cursor`` survives a power cut.
 
         Raises:
-            CursorMalformedError: not a token.
+            CursorMalformedError, CursorForeignError, CursorAheadError: not a cursor of an event in this log.
             LogBusyError: the deadline passed.
             LogBrokenError, LogClosedError: it will never happen.
         """
@@ -179,10 +179,13 @@ class EventLog:
 
     def _position_of(self, token: CursorToken) -> Position:
         cursor = decode_token(token)
-        # Only segment and offset decide here; nonce 0 sorts a place just before those of the same segment.
-        synced = self._writer.synced
-        nonce = synced.nonce if cursor.segment == synced.segment else self._writer.end.nonce
-        return Position(cursor.segment, nonce, cursor.offset, cursor.seq)
+        # All segments before the active one are synced, so its nonce is the only one that is ever compared.
+        end = self._writer.end
+        if cursor.log_id != self.log_id:
+            raise CursorForeignError(token, cursor.log_id, self.log_id)
+        if (cursor.segment, cursor.offset) > (end.segment, end.offset):
+            raise CursorAheadError(token, "no such event was appended yet")
+        return Position(cursor.segment, end.nonce, cursor.offset, cursor.seq)
 
     # Keeping within bounds.
 
@@ -207,6 +210,7 @@ class EventLog:
             LogError, OSError: as ``LogWriter.roll``; nothing was lost.
         """
         with self._lock:
+            self._writer.check_place()
             age_us = self._writer.steady_clock.now_us() - self._writer.begun_us
             retain = self._retention.retain_age_seconds
             # A quarter: nothing outlives its time by more than that.
@@ -241,9 +245,19 @@ class EventLog:
         count = count_to_rotate_out(ages, self._writer.active_bytes, self._retention, now_us)
         if count:
             gone = sealed[:count]
-            self._books.rotating_out(gone)
+            self._count_as_gone(gone)
             self._writer.rotate_out(count)
             self._books.rotated_out(gone)
+            self._writer.make_reserve()
+
+    def _count_as_gone(self, segments: Sequence[SealedSegment]) -> None:
+        try:
+            self._books.rotating_out(segments)
+        except OSError as error:
+            # Deleting makes room, but has to be written down first: that is what the reserve is for, too.
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self._writer.release_reserve():
+                raise
+            self._books.rotating_out(segments)
 
     def close(self) -> None:
         """Commit everything, save the books, let the next writer in. Closing twice is harmless.

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from yoi_runtime.catalog.catalog import Catalog
 from yoi_runtime.errors import LogClosedError, WorkerRunningError
@@ -155,7 +156,7 @@ class Runtime:
         finally:
             self._log.close()
 
-    def __enter__(self) -> Runtime:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Literal
+from typing import Literal, Self
 
 from yoi_runtime.errors import WorkerEndedError
 from yoi_runtime.event_log.event_log import EventLog
@@ -72,7 +72,7 @@ class Worker:
         if self._ended:
             raise WorkerEndedError(self.worker_id)
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

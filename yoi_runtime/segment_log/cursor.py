@@ -75,9 +75,7 @@ class TokenEncoder:
 
     def encode(self, offset: int, seq: int, worker: bytes = NO_WORKER, worker_seq: int = 0) -> bytes:
         """Return the token as 63 ASCII bytes (0.9 µs)."""
-        body = (
-            self._head + offset.to_bytes(5, "big") + seq.to_bytes(7, "big") + worker + worker_seq.to_bytes(7, "big")
-        )
+        body = self._head + offset.to_bytes(5, "big") + seq.to_bytes(7, "big") + worker + worker_seq.to_bytes(7, "big")
         packed = binascii.b2a_base64(body + crc32(body).to_bytes(4, "big"), newline=False)
         return b"wo1" + packed.translate(_TO_URL)
 
@@ -97,7 +95,9 @@ def decode_token(token: str) -> Cursor:
     if not token:
         raise CursorMalformedError(token, "it is empty")
     if len(token) != TOKEN_LENGTH or not _SHAPE.fullmatch(token):
-        raise CursorMalformedError(token, f"a token is 'wo1' and 60 of the characters A-Z a-z 0-9 _ -, got {len(token)} characters")
+        raise CursorMalformedError(
+            token, f"a token is 'wo1' and 60 of the characters A-Z a-z 0-9 _ -, got {len(token)} characters"
+        )
     raw = binascii.a2b_base64(token[3:].encode("ascii").translate(_FROM_URL))
     if crc32(raw[:41]) != int.from_bytes(raw[41:], "big"):
         raise CursorMalformedError(token, "its checksum does not match")

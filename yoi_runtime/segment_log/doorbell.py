@@ -28,15 +28,18 @@ class Doorbell:
         with self._lock:
             self._listeners = (*self._listeners, listener)
 
-        def stop() -> None:
-            with self._lock:
-                self._listeners = tuple(other for other in self._listeners if other is not listener)
+        return lambda: self._remove(listener)
 
-        return stop
+    def _remove(self, listener: Callable[[], None]) -> None:
+        with self._lock:
+            self._listeners = tuple(other for other in self._listeners if other is not listener)
 
     def ring(self) -> None:
         for listener in self._listeners:
-            listener()
+            try:
+                listener()
+            except RuntimeError:  # call_soon_threadsafe of a closed event loop: nobody listens there any more
+                self._remove(listener)
 
 
 def doorbell_of(directory: Path) -> Doorbell:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from yoi_runtime.errors import LogHeldError
@@ -10,6 +11,7 @@ from yoi_runtime.segment_log.platform import Platform
 __all__ = ["LOCK", "WriterLock"]
 
 LOCK = "LOCK"
+_HOLDER_BYTES = 32
 
 
 class WriterLock:
@@ -22,22 +24,41 @@ class WriterLock:
             LogHeldError: another writer has it; carries the pid that the holder wrote down.
         """
         self._files = platform.files
+        self._path = directory / LOCK
         self._fd = self._files.open_write(directory / LOCK)
         try:
             if not self._files.lock(self._fd):
                 raise LogHeldError(directory, self._holder())
-            line = b"%d\n" % platform.pid()
-            self._files.ftruncate(self._fd, 0)
-            self._files.pwrite(self._fd, line, 0)
+            self._write_holder(platform.pid())
         except BaseException:
             self._files.close(self._fd)
             raise
 
+    def _write_holder(self, pid: int) -> None:
+        # Over the line before, of the same length: a full disk refuses nothing then. When it does all the same,
+        # only a message gets poorer.
+        try:
+            self._files.pwrite(self._fd, (b"%d" % pid).ljust(_HOLDER_BYTES - 1) + b"\n", 0)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+
     def _holder(self) -> int | None:
         try:
-            return int(self._files.pread(self._fd, 32, 0))
+            return int(self._files.pread(self._fd, _HOLDER_BYTES, 0))
         except ValueError:
             return None
+
+    def is_replaced(self) -> bool:
+        """Return whether the lock file is gone or another one stands in its place: then the lock protects nothing."""
+        try:
+            fd = self._files.open_read(self._path)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        try:
+            return self._files.stat(fd).inode != self._files.stat(self._fd).inode
+        finally:
+            self._files.close(fd)
 
     def release(self) -> None:
         """Let the next writer in. Call once."""

@@ -9,13 +9,24 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-__all__ = ["REAL_PLATFORM", "Clock", "FileOps", "FileStat", "Platform", "RealClock", "RealFileOps"]
+__all__ = [
+    "REAL_PLATFORM",
+    "Clock",
+    "FileOps",
+    "FileStat",
+    "Platform",
+    "RealClock",
+    "RealFileOps",
+    "abandon_after_fork",
+]
 
 
 class FileStat(NamedTuple):
@@ -45,6 +56,7 @@ class FileOps(Protocol):
     def make_directory(self, path: Path) -> None: ...
     def sync_directory(self, path: Path) -> None: ...
     def lock(self, fd: int) -> bool: ...
+    def filesystem_type(self, path: Path) -> str: ...
 
 
 class RealFileOps:
@@ -99,8 +111,16 @@ class RealFileOps:
         return os.listdir(path)
 
     def make_directory(self, path: Path) -> None:
-        """Make the directory and its parents; fine when it exists."""
-        os.makedirs(path, mode=0o750, exist_ok=True)
+        """Make the directory and its missing parents, each durable before the next; fine when it exists."""
+        if not os.path.isdir(path.parent):
+            self.make_directory(path.parent)
+        try:
+            os.mkdir(path, mode=0o750)
+        except FileExistsError:
+            if not os.path.isdir(path):
+                raise
+        else:
+            self.sync_directory(path.parent)
 
     def sync_directory(self, path: Path) -> None:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -119,6 +139,30 @@ class RealFileOps:
         except (BlockingIOError, PermissionError):
             return False
         return True
+
+    def filesystem_type(self, path: Path) -> str:
+        """Return the type of the file system that holds ``path`` (``ext4``, ``nfs4``), "" where none can be told.
+
+        Source: proc(5), /proc/pid/mountinfo.
+        """
+        try:
+            mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
+        except OSError:
+            return ""
+        wanted = os.path.realpath(path)
+        best, found = -1, ""
+        for line in mounts:
+            fields, _, rest = line.partition(" - ")
+            point = _unescape_mount(fields.split(" ")[4])
+            inside = wanted == point or wanted.startswith(point.rstrip("/") + "/")
+            # Not less: of two mounts on one point the later one covers the earlier.
+            if inside and len(point) >= best:
+                best, found = len(point), rest.split(" ")[0]
+        return found
+
+
+def _unescape_mount(point: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), point)
 
 
 # macOS has no fdatasync in Python.
@@ -142,6 +186,29 @@ class RealClock:
     def monotonic(self) -> float:
         """Return seconds since some fixed moment."""
         return time.monotonic()
+
+
+_after_fork: weakref.WeakSet[_ForkAware] = weakref.WeakSet()
+
+
+class _ForkAware(Protocol):
+    def abandon_in_child(self) -> None: ...
+
+
+def abandon_after_fork(owner: _ForkAware) -> None:
+    """Have ``owner.abandon_in_child()`` called in every child process that is forked without an exec.
+
+    An inherited flock outlives its owner: without this a forked child would keep the log held.
+    """
+    _after_fork.add(owner)
+
+
+def _run_after_fork() -> None:
+    for owner in list(_after_fork):
+        owner.abandon_in_child()
+
+
+os.register_at_fork(after_in_child=_run_after_fork)
 
 
 def _boot_id() -> str:

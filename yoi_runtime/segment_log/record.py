@@ -1,6 +1,6 @@
-"""One record as bytes: what the engine writes around a caller's body, and how it knows a record again.
+r"""One record as bytes: what the engine writes around a caller's body, and how it knows a record again.
 
-    {"kind":"event","envelope":{"cursor":"<token>","event_id":"<id>","seq":<n>,<body>},"crc":"<8 hex>"}\\n
+    {"kind":"event","envelope":{"cursor":"<token>","event_id":"<id>","seq":<n>,<body>},"crc":"<8 hex>"}\n
 
 The body is the caller's: members of the envelope object as UTF-8 JSON without a newline. The CRC-32
 (zlib's) covers every byte before ``,"crc"``. The newline comes last: it is the end mark.
@@ -16,7 +16,16 @@ from zlib import crc32
 
 from yoi_runtime.segment_log.cursor import TOKEN_LENGTH
 
-__all__ = ["RecordFormat", "Scan", "check_crc", "next_whole_record", "parse_event_id", "scan_records", "seal_object", "seq_of_line"]
+__all__ = [
+    "RecordFormat",
+    "Scan",
+    "check_crc",
+    "next_whole_record",
+    "parse_event_id",
+    "scan_records",
+    "seal_object",
+    "seq_of_line",
+]
 
 _START = b'{"kind":"event","envelope":{"cursor":"'
 _TOKEN_END = len(_START) + TOKEN_LENGTH
@@ -43,7 +52,9 @@ class RecordFormat:
     __slots__ = ("nonce_text",)
 
     def __init__(self, nonce: int) -> None:
-        self.nonce_text = b2a_base64(nonce.to_bytes(8, "big"), newline=False).replace(b"+", b"-").replace(b"/", b"_")[:11]
+        self.nonce_text = (
+            b2a_base64(nonce.to_bytes(8, "big"), newline=False).replace(b"+", b"-").replace(b"/", b"_")[:11]
+        )
 
     def identity(self, seq: int) -> bytes:
         """Return the members that name a record: its event id and seq, from the token's closing quote on."""

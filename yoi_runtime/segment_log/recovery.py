@@ -66,7 +66,9 @@ def recover_last_segment(
         header = directory.header(number)
     except LogFormatError as error:
         return _headless_segment(directory, number, mark, error.reason)
-    promised = mark.shown if mark is not None and mark.shown.segment == number and mark.shown.nonce == header.nonce else None
+    promised = (
+        mark.shown if mark is not None and mark.shown.segment == number and mark.shown.nonce == header.nonce else None
+    )
     size = directory.size(number)
     if promised is not None and mark is not None and mark.clean and size == promised.offset:
         return Recovered(Previous(number, header.nonce, promised.offset, promised.seq), None)

@@ -37,9 +37,7 @@ class SegmentAge:
     sealed_us: int
 
 
-def count_to_rotate_out(
-    sealed: Sequence[SegmentAge], active_bytes: int, policy: RetentionPolicy, now_us: int
-) -> int:
+def count_to_rotate_out(sealed: Sequence[SegmentAge], active_bytes: int, policy: RetentionPolicy, now_us: int) -> int:
     """Return how many of ``sealed`` (oldest first) to delete, from the oldest on."""
     total = active_bytes + sum(segment.size_bytes for segment in sealed)
     count = 0
@@ -47,8 +45,7 @@ def count_to_rotate_out(
         too_many_bytes = policy.retain_bytes is not None and total > policy.retain_bytes
         too_many = policy.retain_segments is not None and len(sealed) + 1 - index > policy.retain_segments
         too_old = (
-            policy.retain_age_seconds is not None
-            and now_us - segment.sealed_us > policy.retain_age_seconds * 1_000_000
+            policy.retain_age_seconds is not None and now_us - segment.sealed_us > policy.retain_age_seconds * 1_000_000
         )
         if not (too_many_bytes or too_many or too_old):
             break

@@ -17,6 +17,8 @@ FORMAT_VERSION = 1
 MAX_HEADER_BYTES = 1024
 
 _NAME = re.compile(r"([0-9]{20})\.jsonl")
+# What five bytes of a cursor token can say.
+_MAX_NUMBER = (1 << 40) - 1
 
 
 def segment_name(number: int) -> str:
@@ -27,7 +29,7 @@ def segment_name(number: int) -> str:
 def segment_number(name: str) -> int | None:
     """Return the number in a segment's file name, None for any other name."""
     found = _NAME.fullmatch(name)
-    return int(found[1]) if found is not None else None
+    return int(found[1]) if found is not None and int(found[1]) <= _MAX_NUMBER else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,5 +113,7 @@ class SegmentHeader:
         except (ValueError, KeyError, TypeError) as error:
             raise LogFormatError(file, f"the segment header lacks a field or has it wrong: {error!r}") from error
         if header.segment != segment_number(file.name):
-            raise LogFormatError(file, f"the header is that of segment {header.segment}: the file was renamed or copied")
+            raise LogFormatError(
+                file, f"the header is that of segment {header.segment}: the file was renamed or copied"
+            )
         return header

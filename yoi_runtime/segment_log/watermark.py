@@ -40,13 +40,16 @@ class Watermark:
 
     def encode(self) -> bytes:
         """Return the slot: 512 bytes, newline last."""
-        head = b'{"kind":"committed","format":1,"generation":%d,"log_id":"%s","boot_id":"%s","shown":%s,"synced":%s,"clean":%s}' % (
-            self.generation,
-            self.log_id.encode("ascii"),
-            self.boot_id.encode("ascii"),
-            _encode_position(self.shown),
-            _encode_position(self.synced),
-            b"true" if self.clean else b"false",
+        head = (
+            b'{"kind":"committed","format":1,"generation":%d,"log_id":"%s","boot_id":"%s","shown":%s,"synced":%s,"clean":%s}'
+            % (
+                self.generation,
+                self.log_id.encode("ascii"),
+                self.boot_id.encode("ascii"),
+                _encode_position(self.shown),
+                _encode_position(self.synced),
+                b"true" if self.clean else b"false",
+            )
         )
         return seal_object(head).ljust(_SLOT_BYTES - 1) + b"\n"
 
@@ -89,7 +92,7 @@ def read_watermark(directory: Path, platform: Platform) -> Watermark:
     """Return the newest watermark in ``directory``. Opens, reads and closes the file; changes nothing.
 
     Raises:
-        LogNotFoundError: there is no COMMITTED file, so no writer has finished opening a log here.
+        LogNotFoundError: no writer has finished opening a log here (no COMMITTED file, or nothing in it yet).
         LogFormatError: neither slot is sound.
     """
     files = platform.files
@@ -108,6 +111,8 @@ def read_open_watermark(fd: int, path: Path, platform: Platform) -> Watermark:
     """Like ``read_watermark``, on a descriptor kept open (6 µs)."""
     for _ in range(_READ_ATTEMPTS):
         data = platform.files.pread(fd, 2 * _SLOT_BYTES, 0)
+        if not data:
+            raise LogNotFoundError(path.parent)
         marks = [mark for half in (data[:_SLOT_BYTES], data[_SLOT_BYTES:]) if (mark := Watermark.decode(half))]
         if marks:
             return max(marks, key=lambda mark: mark.generation)

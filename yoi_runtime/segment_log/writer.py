@@ -9,55 +9,37 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from yoi_runtime.errors import (
-    LogBrokenError,
-    LogClosedError,
-    LogFormatError,
-    LogFullError,
-    LogNotFoundError,
-    RecordTooLargeError,
-)
-from yoi_runtime.segment_log.commit import Commit, Durability
+from yoi_runtime.errors import LogBrokenError, LogClosedError, LogFullError, RecordTooLargeError
+from yoi_runtime.segment_log.commit import Commit
 from yoi_runtime.segment_log.cursor import NO_WORKER, TokenEncoder
 from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.lock import WriterLock
-from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
+from yoi_runtime.segment_log.opening import (
+    SealedSegment,
+    last_watermark,
+    list_sealed,
+    log_id_of,
+    make_reserve,
+    newest_time_us,
+    refuse_network_filesystem,
+    remove_leftovers,
+)
+from yoi_runtime.segment_log.options import LogOptions
+from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform, abandon_after_fork
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.record import RecordFormat
-from yoi_runtime.segment_log.recovery import (
-    RESERVE,
-    Recovered,
-    RecoveryReport,
-    recover_last_segment,
-    release_reserve,
-)
+from yoi_runtime.segment_log.recovery import RecoveryReport, recover_last_segment, release_reserve
 from yoi_runtime.segment_log.retention import SteadyClock
 from yoi_runtime.segment_log.segment import Previous, SegmentHeader
-from yoi_runtime.segment_log.timestamp import TimestampFormat, parse_timestamp
-from yoi_runtime.segment_log.watermark import Watermark, WatermarkFile, read_watermark
+from yoi_runtime.segment_log.timestamp import TimestampFormat
+from yoi_runtime.segment_log.watermark import Watermark, WatermarkFile
 
 __all__ = ["Appended", "LogOptions", "LogWriter", "SealedSegment"]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@dataclass(frozen=True, slots=True)
-class LogOptions:
-    """How a log is written. Sizes in bytes."""
-
-    segment_bytes: int = 16 << 20
-    durability: Durability = "synced"
-    max_record_bytes: int = 256 << 10
-    max_unsynced_bytes: int = 8 << 20
-    append_deadline_seconds: float = 5.0
-
-    def __post_init__(self) -> None:
-        if self.segment_bytes < 4096:
-            raise ValueError(f"segment_bytes is {self.segment_bytes}; at least 4096 is needed")
 
 
 class Appended(NamedTuple):
@@ -65,17 +47,6 @@ class Appended(NamedTuple):
 
     token: bytes
     position: Position
-
-
-class SealedSegment(NamedTuple):
-    """A segment that will never change again; ``sealed_us`` is in the log's steady time."""
-
-    number: int
-    nonce: int
-    first_seq: int
-    last_seq: int
-    size_bytes: int
-    sealed_us: int
 
 
 class LogWriter:
@@ -88,6 +59,7 @@ class LogWriter:
 
         Raises:
             LogHeldError: another writer has it.
+            LogPlacementError: on a network file system, unless the options allow that; nothing was made.
             LogFormatError: a file here is of another format version; nothing was changed.
             OSError: nothing was lost; the log is as it was, or recovered.
         """
@@ -100,6 +72,8 @@ class LogWriter:
         self._fd = -1
         self._segments = SegmentDirectory(directory, platform)
         self._timestamp = TimestampFormat()
+        if not options.allow_network_filesystem:
+            refuse_network_filesystem(directory, platform)
         self._files.make_directory(directory)
         self._writer_lock = WriterLock(directory, platform)
         try:
@@ -109,109 +83,81 @@ class LogWriter:
                 self._files.close(self._fd)
             self._writer_lock.release()
             raise
+        abandon_after_fork(self)
+
+    def abandon_in_child(self) -> None:
+        """Let go of everything in a forked child: the log stays the parent's."""
+        self._lock = threading.RLock()
+        if not self._closed:
+            self._closed = True
+            self._slots.close()
+            self._files.close(self._fd)
+            self._writer_lock.release()
+
+    def check_place(self) -> None:
+        """Make sure that the directory is still the one that was opened, under the lock that was taken.
+
+        Raises:
+            LogBrokenError: it was removed or replaced; the writer is out of service for good.
+        """
+        with self._lock:
+            self._check_in_service()
+            if self._writer_lock.is_replaced():
+                raise self._commit.break_off("the log's directory was removed or replaced")
 
     def _open(self, background: bool) -> None:
-        files = self._files
-        files.sync_directory(self.directory.parent)
-        self._remove_leftovers()
-        mark = self._last_watermark()
+        files, platform, directory = self._files, self._platform, self.directory
+        files.sync_directory(directory.parent)
+        mark = last_watermark(directory, platform)
         numbers = self._segments.numbers()
-        recovered = self._recover(numbers, mark)
-        self.recovery: RecoveryReport | None = recovered.report if recovered is not None else None
-        self.log_id = self._log_id(numbers, mark)
-        newest_us = self._newest_time_us(numbers)
-        self.steady_clock = SteadyClock(self._platform.clock, newest_us)
-        previous = recovered.previous if recovered is not None else None
-        if previous is None and mark is not None:
-            # Every segment is gone, the watermark is not: number on, so that no place is named twice.
-            previous = Previous(mark.shown.segment, mark.shown.nonce, mark.shown.offset, mark.shown.seq)
+        self.log_id = log_id_of(self._segments, numbers, mark, platform)
+        remove_leftovers(directory, platform)
+        previous = self._recover(numbers, mark)
+        self.steady_clock = SteadyClock(platform.clock, newest_time_us(self._segments, numbers))
         self._seq = previous.last_seq if previous is not None else 0
-        number = previous.segment + 1 if previous is not None else 1
-        self._sealed = self._list_sealed(numbers, previous)
-        self._slots = WatermarkFile(self.directory, self._platform, self.log_id, mark.generation if mark else 0)
+        self._sealed = list_sealed(self._segments, numbers, previous, self.steady_clock.now_us())
+        self._slots = WatermarkFile(directory, platform, self.log_id, mark.generation if mark else 0)
         self._commit = Commit(
-            self.directory, self._platform, self._slots, self.options.durability, self.options.max_unsynced_bytes
+            directory, platform, self._slots, self.options.durability, self.options.max_unsynced_bytes
         )
+        number = previous.segment + 1 if previous is not None else 1
         try:
             try:
                 self._begin_segment(number, previous)
             except OSError as error:
-                if error.errno not in _NO_ROOM or not release_reserve(self.directory, self._platform):
+                if error.errno not in _NO_ROOM or not self.release_reserve():
                     raise
                 self._begin_segment(number, previous)
             self._slots.sync()
-            files.sync_directory(self.directory)
+            files.sync_directory(directory)
         except BaseException:
             self._slots.close()
             raise
-        self._make_reserve()
+        self.make_reserve()
         if background:
             self._commit.start()
 
-    # Opening, step by step.
+    def _recover(self, numbers: list[int], mark: Watermark | None) -> Previous | None:
+        """Bring the last segment to a state that a new one can follow; return how the log ends, None for a new one."""
+        self.recovery: RecoveryReport | None = None
+        previous: Previous | None = None
+        if numbers:
+            recovered = recover_last_segment(self._segments, numbers[-1], mark, self._platform)
+            self.recovery, previous = recovered.report, recovered.previous
+        if mark is not None and (previous is None or mark.shown.segment > previous.segment):
+            # Segments that were shown are gone: number on after them, so that no place is named twice.
+            shown = mark.shown
+            previous = Previous(shown.segment, shown.nonce, shown.offset, shown.seq)
+            self.recovery = RecoveryReport(shown.segment, 0, 0, 0, "the segment file is missing")
+        return previous
 
-    def _remove_leftovers(self) -> None:
-        for name in self._files.list_directory(self.directory):
-            if name.endswith(".tmp"):
-                self._files.unlink(self.directory / name)
+    def release_reserve(self) -> bool:
+        """Give the reserved bytes back to the file system, for what must be written on a full disk."""
+        return release_reserve(self.directory, self._platform)
 
-    def _last_watermark(self) -> Watermark | None:
-        try:
-            return read_watermark(self.directory, self._platform)
-        except (LogNotFoundError, LogFormatError):
-            # Recovery can do without: it then has only the segments to go by.
-            return None
-
-    def _recover(self, numbers: list[int], mark: Watermark | None) -> Recovered | None:
-        if not numbers:
-            return None
-        return recover_last_segment(self._segments, numbers[-1], mark, self._platform)
-
-    def _log_id(self, numbers: list[int], mark: Watermark | None) -> str:
-        for number in reversed(numbers):
-            try:
-                return self._segments.header(number).log_id
-            except LogFormatError as error:
-                if "format version" in error.reason:
-                    raise
-        return mark.log_id if mark is not None else self._platform.random_bytes(8).hex()
-
-    def _newest_time_us(self, numbers: list[int]) -> int | None:
-        for number in reversed(numbers):
-            try:
-                return parse_timestamp(self._segments.header(number).time)
-            except (LogFormatError, ValueError):
-                continue
-        return None
-
-    def _list_sealed(self, numbers: list[int], previous: Previous | None) -> list[SealedSegment]:
-        """Describe the segments on disk; a damaged header borrows from its neighbours."""
-        sealed: list[SealedSegment] = []
-        next_first = previous.last_seq + 1 if previous is not None else 1
-        next_us = self.steady_clock.now_us()
-        for number in reversed(numbers):
-            try:
-                header = self._segments.header(number)
-                nonce, first_seq, begun_us = header.nonce, header.first_seq, parse_timestamp(header.time)
-            except (LogFormatError, ValueError):
-                nonce, first_seq, begun_us = 0, next_first, next_us
-            sealed.append(SealedSegment(number, nonce, first_seq, next_first - 1, self._segments.size(number), next_us))
-            next_first, next_us = first_seq, begun_us
-        sealed.reverse()
-        return sealed
-
-    def _make_reserve(self) -> None:
+    def make_reserve(self) -> None:
         """Hold back one segment's bytes for a recovery on a full disk; do without where they cannot be had."""
-        path = self.directory / RESERVE
-        try:
-            fd = self._files.open_write(path)
-            try:
-                if self._files.stat(fd).size < self.options.segment_bytes:
-                    self._files.allocate(fd, self.options.segment_bytes)
-            finally:
-                self._files.close(fd)
-        except OSError:
-            release_reserve(self.directory, self._platform)
+        make_reserve(self.directory, self.options.segment_bytes, self._platform)
 
     # The active segment.
 
@@ -325,6 +271,7 @@ class LogWriter:
         try:
             written = self._files.pwrite(self._fd, record, self._offset)
             while written < len(record):
+                # What comes of the rest says why: no room is an error of its own then.
                 count = self._files.pwrite(self._fd, record[written:], self._offset + written)
                 if count == 0:
                     raise OSError(errno.ENOSPC, "short write")
@@ -356,7 +303,7 @@ class LogWriter:
             OSError: the active segment stays active.
         """
         with self._lock:
-            self._check_in_service()
+            self.check_place()
             self._commit.seal()
             previous = Previous(self._number, self._nonce, self._offset, self._seq)
             sealed = SealedSegment(

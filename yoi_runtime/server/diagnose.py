@@ -14,7 +14,7 @@ from yoi_runtime.errors import (
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, diagnostic
 from yoi_runtime.segment_log.cursor import CursorToken
 from yoi_runtime.server.log_view import LogView
-from yoi_runtime.server.starting_place import StreamExpired
+from yoi_runtime.server.starting_place import StreamExpiredError
 
 __all__ = ["diagnose_cursor", "diagnose_damage", "diagnose_request", "worker_not_found"]
 
@@ -45,7 +45,7 @@ def diagnose_cursor(error: Exception, view: LogView, worker_id: str | None, toke
         worker_id=worker_id,
         oldest_cursor=view.token(view.floor(), worker_id),
         latest_cursor=view.token(view.end, worker_id),
-        lost=error.lost if isinstance(error, StreamExpired) else None,
+        lost=error.lost if isinstance(error, StreamExpiredError) else None,
     )
 
 
@@ -58,7 +58,7 @@ def _verdict(error: Exception) -> tuple[DiagnosticCode, str]:
                 DiagnosticCode.CURSOR_FOREIGN,
                 f"the cursor belongs to log {error.cursor_log_id}, this is log {error.log_id}",
             )
-        case StreamExpired():
+        case StreamExpiredError():
             bound = "" if error.lost.exact else "up to "
             return (
                 DiagnosticCode.CURSOR_EXPIRED,

@@ -115,9 +115,7 @@ class EventServer:
         self._stopped = True
         self._state.closing = True
         self._state.view.begin_closing()
-        deadline = asyncio.get_running_loop().time() + _DRAIN_SECONDS
-        while self._state.sockets and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)
+        await self._state.wait_for_last_socket(_DRAIN_SECONDS)
         self._http.stop()
         for remaining in list(self._state.sockets):
             remaining.drop()

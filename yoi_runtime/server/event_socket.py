@@ -20,8 +20,8 @@ from yoi_runtime.protocol.diagnostics import DiagnosticCode, code_spec, diagnost
 from yoi_runtime.protocol.stream_request import StreamRequest, parse_stream_request
 from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.server.diagnose import diagnose_request, worker_not_found
-from yoi_runtime.server.request_base import DiagnosticAnswer, GuardedRequest
-from yoi_runtime.server.subscriber import ConsumerTooSlow, OutletClosed, Subscriber
+from yoi_runtime.server.request_base import DiagnosticAnswerError, GuardedRequest
+from yoi_runtime.server.subscriber import ConsumerTooSlowError, OutletClosedError, Subscriber
 from yoi_runtime.server.websocket_outlet import WebSocketOutlet
 
 __all__ = ["EventSocket"]
@@ -43,19 +43,19 @@ class EventSocket(GuardedRequest, WebSocketHandler):
         GuardedRequest.prepare(self)
         if self.request.headers.get("Upgrade", "").lower() != "websocket":
             problem = diagnostic(DiagnosticCode.INVALID_REQUEST, "this path is a WebSocket: send an Upgrade")
-            raise DiagnosticAnswer(problem, 426)
+            raise DiagnosticAnswerError(problem, 426)
         worker_id = self.path_kwargs.get("worker_id")
         self._stream_request = self._parsed_request(worker_id)
         if worker_id is not None:
             self.checked_worker_id(worker_id)
         if self.state.closing:
-            raise DiagnosticAnswer(diagnostic(DiagnosticCode.UNAVAILABLE, "this server is shutting down"))
+            raise DiagnosticAnswerError(diagnostic(DiagnosticCode.UNAVAILABLE, "this server is shutting down"))
         try:
             self.state.view.check_available()
         except LogUnavailableError as error:
-            raise DiagnosticAnswer(diagnostic(DiagnosticCode.UNAVAILABLE, error.reason)) from error
+            raise DiagnosticAnswerError(diagnostic(DiagnosticCode.UNAVAILABLE, error.reason)) from error
         if worker_id is not None and self.state.view.worker(worker_id) is None:
-            raise DiagnosticAnswer(worker_not_found(worker_id))
+            raise DiagnosticAnswerError(worker_not_found(worker_id))
 
     def _parsed_request(self, worker_id: str | None) -> StreamRequest:
         pairs = [
@@ -70,7 +70,7 @@ class EventSocket(GuardedRequest, WebSocketHandler):
             if request.version is not ProtocolVersion.V0:
                 raise RequestInvalidError("Sec-WebSocket-Protocol", "names a version this server does not speak yet")
         except RequestInvalidError as error:
-            raise DiagnosticAnswer(diagnose_request(error)) from error
+            raise DiagnosticAnswerError(diagnose_request(error)) from error
         return request
 
     def check_origin(self, origin: str) -> bool:
@@ -85,7 +85,7 @@ class EventSocket(GuardedRequest, WebSocketHandler):
         """Start the subscriber as a task: Tornado reads no frame until this returns."""
         try:
             self._outlet = WebSocketOutlet(self, self.state.stall_seconds)
-        except OutletClosed:
+        except OutletClosedError:
             return
         self.state.sockets.add(self)
         self.state.keepalive.watch(self)
@@ -95,10 +95,10 @@ class EventSocket(GuardedRequest, WebSocketHandler):
     async def _serve(self, outlet: WebSocketOutlet) -> None:
         try:
             await Subscriber(self.state.view, self._stream_request, outlet).run()
-        except ConsumerTooSlow:
+        except ConsumerTooSlowError:
             problem = diagnostic(DiagnosticCode.CONSUMER_TOO_SLOW, "no byte was taken for too long; come back")
             await outlet.cut_off(problem.frame(), CloseCode.CONSUMER_TOO_SLOW, problem.close_reason)
-        except Exception:
+        except Exception:  # noqa: BLE001 - nothing above this task would answer the peer
             # A bug of ours must not leave a peer waiting on a stream that nobody feeds.
             _log.exception("a subscriber failed")
             problem = diagnostic(DiagnosticCode.INTERNAL, "this server failed; its log has the reason")
@@ -130,7 +130,7 @@ class EventSocket(GuardedRequest, WebSocketHandler):
 
     def on_close(self) -> None:
         self.state.keepalive.forget(self)
-        self.state.sockets.discard(self)
+        self.state.socket_left(self)
         if self._serving is not None:
             self._serving.cancel()
 

@@ -18,7 +18,7 @@ from yoi_runtime.protocol.http_models import (
 from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.server.diagnose import worker_not_found
 from yoi_runtime.server.log_view import LogView
-from yoi_runtime.server.request_base import DiagnosticAnswer, GuardedRequest
+from yoi_runtime.server.request_base import DiagnosticAnswerError, GuardedRequest
 from yoi_runtime.version import VERSION
 
 __all__ = ["EventsStatusView", "HealthView", "ReadyView", "RuntimeView", "WorkerView", "WorkersView"]
@@ -34,7 +34,7 @@ class _LogRequest(GuardedRequest):
         try:
             self.state.view.check_available()
         except LogUnavailableError as error:
-            raise DiagnosticAnswer(diagnostic(DiagnosticCode.UNAVAILABLE, error.reason)) from error
+            raise DiagnosticAnswerError(diagnostic(DiagnosticCode.UNAVAILABLE, error.reason)) from error
 
     def head(self, *args: str, **kwargs: str) -> None:
         self.get(*args, **kwargs)
@@ -70,7 +70,7 @@ class WorkerView(_LogRequest):
         view = self.state.view
         state = view.worker(self.checked_worker_id(worker_id))
         if state is None:
-            raise DiagnosticAnswer(worker_not_found(worker_id))
+            raise DiagnosticAnswerError(worker_not_found(worker_id))
         self.finish(WorkerAnswer(worker=_worker_info(view, state)).body())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +17,7 @@ from yoi_runtime.server.log_view import LogView
 from yoi_runtime.server.request_guard import HostList, refusal
 from yoi_runtime.workers.worker_id import check_worker_id
 
-__all__ = ["DiagnosticAnswer", "GuardedRequest", "NoSuchPath", "ServerState"]
+__all__ = ["DiagnosticAnswerError", "GuardedRequest", "NoSuchPath", "ServerState"]
 
 _log = logging.getLogger("yoi_runtime.server")
 
@@ -30,9 +32,23 @@ class ServerState:
     closing: bool = False
     stall_seconds: float = 20.0
     sockets: set[Any] = field(default_factory=set)
+    _last_left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def socket_left(self, socket: object) -> None:
+        """Take note that a socket is closed."""
+        self.sockets.discard(socket)
+        if not self.sockets:
+            self._last_left.set()
+
+    async def wait_for_last_socket(self, most_seconds: float) -> None:
+        """Wait until no socket is open any more, or the time is up."""
+        self._last_left.clear()
+        if self.sockets:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._last_left.wait(), most_seconds)
 
 
-class DiagnosticAnswer(Exception):
+class DiagnosticAnswerError(Exception):
     """Ends a request with a diagnostic as its body, before any upgrade."""
 
     def __init__(self, problem: Diagnostic, http_status: int | None = None) -> None:
@@ -57,7 +73,7 @@ class GuardedRequest(RequestHandler):
     def prepare(self) -> None:
         reason = refusal(self.request.headers, self.state.hosts)
         if reason is not None:
-            raise DiagnosticAnswer(diagnostic(DiagnosticCode.ORIGIN_REFUSED, reason))
+            raise DiagnosticAnswerError(diagnostic(DiagnosticCode.ORIGIN_REFUSED, reason))
 
     def checked_worker_id(self, worker_id: str) -> str:
         """Return the id from the path (decoded), or answer 400."""
@@ -65,12 +81,12 @@ class GuardedRequest(RequestHandler):
             return check_worker_id(worker_id)
         except WorkerIdInvalidError:
             message = "a Worker id is 1 to 64 of the characters A-Z a-z 0-9 _ -"
-            raise DiagnosticAnswer(diagnostic(DiagnosticCode.INVALID_REQUEST, message)) from None
+            raise DiagnosticAnswerError(diagnostic(DiagnosticCode.INVALID_REQUEST, message)) from None
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer every error, ours or Tornado's, with a diagnostic."""
         error = kwargs.get("exc_info", (None, None, None))[1]
-        if isinstance(error, DiagnosticAnswer):
+        if isinstance(error, DiagnosticAnswerError):
             self.set_status(error.http_status)
             retry_after_ms = error.problem.retry_after_ms
             if retry_after_ms is not None:
@@ -87,7 +103,7 @@ class GuardedRequest(RequestHandler):
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
         """A refusal is no fault of ours: only bugs are logged, with their stack."""
-        if not isinstance(value, (DiagnosticAnswer, HTTPError)):
+        if not isinstance(value, (DiagnosticAnswerError, HTTPError)):
             super().log_exception(typ, value, tb)
 
 
@@ -96,4 +112,4 @@ class NoSuchPath(GuardedRequest):
 
     def prepare(self) -> None:
         super().prepare()
-        raise DiagnosticAnswer(diagnostic(DiagnosticCode.INVALID_REQUEST, "there is nothing under this path"), 404)
+        raise DiagnosticAnswerError(diagnostic(DiagnosticCode.INVALID_REQUEST, "there is nothing under this path"), 404)

@@ -18,7 +18,15 @@ from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.server.log_view import LogView
 
-__all__ = ["Place", "StreamExpired", "after_rotation", "place_of_cursor", "place_of_event_id", "place_of_now", "place_of_oldest"]
+__all__ = [
+    "Place",
+    "StreamExpiredError",
+    "after_rotation",
+    "place_of_cursor",
+    "place_of_event_id",
+    "place_of_now",
+    "place_of_oldest",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,7 @@ class Place:
     worker_seq: int | None
 
 
-class StreamExpired(Exception):
+class StreamExpiredError(Exception):
     """Events of this scope after the cursor were rotated out; ``lost`` is the receipt."""
 
     def __init__(self, lost: Lost) -> None:
@@ -61,7 +69,7 @@ def place_of_cursor(view: LogView, worker_id: str | None, token: str) -> Place:
 
     Raises:
         CursorMalformedError, CursorForeignError, CursorUnknownError, CursorAheadError: as their names say.
-        StreamExpired: with the receipt.
+        StreamExpiredError: with the receipt.
         LogUnavailableError: ask again in a moment.
     """
     cursor = decode_token(token)
@@ -98,7 +106,7 @@ def after_rotation(view: LogView, worker_id: str | None, seq: int, worker_seq: i
     """Go on after event ``seq``, whose segment is gone: at the floor, if this scope lost nothing.
 
     Raises:
-        StreamExpired: it lost events; the receipt is exact when ``worker_seq`` or the scope allows it.
+        StreamExpiredError: it lost events; the receipt is exact when ``worker_seq`` or the scope allows it.
     """
     floor = view.floor()
     ledger = view.ledger
@@ -108,7 +116,7 @@ def after_rotation(view: LogView, worker_id: str | None, seq: int, worker_seq: i
         else _lost_of_worker(ledger, ledger.workers.get(worker_id), seq, worker_seq, floor.seq)
     )
     if lost is not None:
-        raise StreamExpired(lost)
+        raise StreamExpiredError(lost)
     return Place(floor, view.token(floor, worker_id, worker_seq or 0), worker_seq)
 
 

@@ -25,7 +25,7 @@ from yoi_runtime.server.diagnose import diagnose_cursor, diagnose_damage
 from yoi_runtime.server.log_view import LogView
 from yoi_runtime.server.starting_place import (
     Place,
-    StreamExpired,
+    StreamExpiredError,
     after_rotation,
     place_of_cursor,
     place_of_event_id,
@@ -33,7 +33,7 @@ from yoi_runtime.server.starting_place import (
     place_of_oldest,
 )
 
-__all__ = ["ConsumerTooSlow", "Outlet", "OutletClosed", "Subscriber"]
+__all__ = ["ConsumerTooSlowError", "Outlet", "OutletClosedError", "Subscriber"]
 
 _log = logging.getLogger("yoi_runtime.server")
 
@@ -42,11 +42,11 @@ _COMMIT_WAIT_SECONDS = 2.0
 _COMMIT_POLL_SECONDS = 0.01
 
 
-class OutletClosed(Exception):
+class OutletClosedError(Exception):
     """The peer is gone."""
 
 
-class ConsumerTooSlow(Exception):
+class ConsumerTooSlowError(Exception):
     """The peer took no byte for too long."""
 
 
@@ -54,7 +54,7 @@ class Outlet(Protocol):
     """Where frames go. ``send`` returns when the kernel took the bytes: that is the backpressure."""
 
     async def send(self, messages: list[bytes]) -> None:
-        """Send each message as one text message. Raises ``OutletClosed``, ``ConsumerTooSlow``."""
+        """Send each message as one text message. Raises ``OutletClosedError``, ``ConsumerTooSlowError``."""
         ...
 
     def close(self, code: int, reason: str) -> None:
@@ -77,9 +77,9 @@ class Subscriber:
         """Serve to the end; never raises but for cancellation and bugs of ours."""
         try:
             await self._serve()
-        except OutletClosed:
+        except OutletClosedError:
             return
-        except ConsumerTooSlow:
+        except ConsumerTooSlowError:
             spec = code_spec(DiagnosticCode.CONSUMER_TOO_SLOW)
             _log.warning("subscriber cut off: %s", spec.close_code)
             raise
@@ -105,7 +105,7 @@ class Subscriber:
                     await self._refuse(diagnose_cursor(error, self._view, self._worker_id, token))
                     return None
                 await asyncio.sleep(_COMMIT_POLL_SECONDS)
-            except (CursorError, StreamExpired) as error:
+            except (CursorError, StreamExpiredError) as error:
                 await self._refuse(diagnose_cursor(error, self._view, self._worker_id, token))
                 return None
 
@@ -146,7 +146,7 @@ class Subscriber:
                 view.relist()
                 try:
                     moved = after_rotation(view, self._worker_id, position.seq, worker_seq)
-                except StreamExpired as error:
+                except StreamExpiredError as error:
                     token = view.token(position, self._worker_id, worker_seq or 0)
                     await self._refuse(diagnose_cursor(error, view, self._worker_id, token))
                     return

@@ -14,7 +14,7 @@ import socket
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
-from yoi_runtime.server.subscriber import ConsumerTooSlow, OutletClosed
+from yoi_runtime.server.subscriber import ConsumerTooSlowError, OutletClosedError
 from yoi_runtime.server.websocket_frames import text_frames
 
 __all__ = ["SEND_BUFFER_BYTES", "STALL_SECONDS", "WebSocketOutlet"]
@@ -34,7 +34,7 @@ class WebSocketOutlet:
     def __init__(self, handler: WebSocketHandler, stall_seconds: float = STALL_SECONDS) -> None:
         connection = handler.ws_connection
         if not isinstance(connection, WebSocketProtocol13):
-            raise OutletClosed
+            raise OutletClosedError
         self._handler = handler
         self._stream: IOStream = connection.stream
         self._stall_seconds = stall_seconds
@@ -45,11 +45,11 @@ class WebSocketOutlet:
         """Send each message as one text message, in one write; returns when the kernel took the bytes.
 
         Raises:
-            OutletClosed: the connection is gone; some of the messages may have arrived.
-            ConsumerTooSlow: the peer took no byte for ``stall_seconds``.
+            OutletClosedError: the connection is gone; some of the messages may have arrived.
+            ConsumerTooSlowError: the peer took no byte for ``stall_seconds``.
         """
         if self._handler.ws_connection is None:
-            raise OutletClosed
+            raise OutletClosedError
         self.write_pending = True
         try:
             written = self._stream.write(text_frames(messages))
@@ -57,10 +57,10 @@ class WebSocketOutlet:
                 before = self._taken_bytes()
                 await asyncio.wait([written], timeout=self._stall_seconds)
                 if not written.done() and self._taken_bytes() == before:
-                    raise ConsumerTooSlow
+                    raise ConsumerTooSlowError
             written.result()
         except StreamClosedError:
-            raise OutletClosed from None
+            raise OutletClosedError from None
         finally:
             self.write_pending = False
 

@@ -1,0 +1,125 @@
+"""What a writer finds when it opens a log: who it was, how it ended, which segments there are.
+
+Each function looks at one thing; the order is the writer's. Only ``remove_leftovers`` and the reserve change anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from yoi_runtime.errors import LogFormatError, LogNotFoundError, LogPlacementError
+from yoi_runtime.segment_log.directory import SegmentDirectory
+from yoi_runtime.segment_log.platform import Platform
+from yoi_runtime.segment_log.recovery import RESERVE, release_reserve
+from yoi_runtime.segment_log.segment import Previous
+from yoi_runtime.segment_log.timestamp import parse_timestamp
+from yoi_runtime.segment_log.watermark import Watermark, read_watermark
+
+__all__ = [
+    "SealedSegment",
+    "last_watermark",
+    "list_sealed",
+    "log_id_of",
+    "make_reserve",
+    "newest_time_us",
+    "refuse_network_filesystem",
+    "remove_leftovers",
+]
+
+# Where flock, rename or sync may not mean what they mean on a disk of this machine.
+_NETWORK_FILESYSTEMS = frozenset(
+    ["9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "gfs2", "glusterfs", "lustre", "nfs", "nfs4", "ocfs2", "smb3", "smbfs"]
+)
+
+
+class SealedSegment(NamedTuple):
+    """A segment that will never change again; ``sealed_us`` is in the log's steady time."""
+
+    number: int
+    nonce: int
+    first_seq: int
+    last_seq: int
+    size_bytes: int
+    sealed_us: int
+
+
+def refuse_network_filesystem(directory: Path, platform: Platform) -> None:
+    """Raise ``LogPlacementError`` when ``directory`` is, or would be, on a network file system."""
+    kind = platform.files.filesystem_type(directory)
+    if kind in _NETWORK_FILESYSTEMS:
+        raise LogPlacementError(directory, kind)
+
+
+def remove_leftovers(directory: Path, platform: Platform) -> None:
+    """Delete what a writer that was killed left under temporary names."""
+    for name in platform.files.list_directory(directory):
+        if name.endswith(".tmp"):
+            platform.files.unlink(directory / name)
+
+
+def last_watermark(directory: Path, platform: Platform) -> Watermark | None:
+    """Return the watermark on disk; None when there is no sound one: recovery then goes by the segments alone."""
+    try:
+        return read_watermark(directory, platform)
+    except (LogNotFoundError, LogFormatError):
+        return None
+
+
+def log_id_of(segments: SegmentDirectory, numbers: Sequence[int], mark: Watermark | None, platform: Platform) -> str:
+    """Return the log's id: what the newest readable header says, else the watermark, else a new one.
+
+    Raises:
+        LogFormatError: the log is of a format version that this program does not know.
+    """
+    for number in reversed(numbers):
+        try:
+            return segments.header(number).log_id
+        except LogFormatError as error:
+            if "format version" in error.reason:
+                raise
+    return mark.log_id if mark is not None else platform.random_bytes(8).hex()
+
+
+def newest_time_us(segments: SegmentDirectory, numbers: Sequence[int]) -> int | None:
+    """Return the steady time at which the newest readable segment was begun, None when there is none."""
+    for number in reversed(numbers):
+        try:
+            return parse_timestamp(segments.header(number).time)
+        except (LogFormatError, ValueError):
+            continue
+    return None
+
+
+def list_sealed(
+    segments: SegmentDirectory, numbers: Sequence[int], previous: Previous | None, now_us: int
+) -> list[SealedSegment]:
+    """Describe the segments on disk, oldest first; one with a damaged header borrows from its neighbours."""
+    sealed: list[SealedSegment] = []
+    next_first = previous.last_seq + 1 if previous is not None else 1
+    next_us = now_us
+    for number in reversed(numbers):
+        try:
+            header = segments.header(number)
+            nonce, first_seq, begun_us = header.nonce, header.first_seq, parse_timestamp(header.time)
+        except (LogFormatError, ValueError):
+            nonce, first_seq, begun_us = 0, next_first, next_us
+        sealed.append(SealedSegment(number, nonce, first_seq, next_first - 1, segments.size(number), next_us))
+        next_first, next_us = first_seq, begun_us
+    sealed.reverse()
+    return sealed
+
+
+def make_reserve(directory: Path, size_bytes: int, platform: Platform) -> None:
+    """Hold back ``size_bytes`` for a recovery on a full disk; do without where they cannot be had."""
+    files = platform.files
+    try:
+        fd = files.open_write(directory / RESERVE)
+        try:
+            if files.stat(fd).size < size_bytes:
+                files.allocate(fd, size_bytes)
+        finally:
+            files.close(fd)
+    except OSError:
+        release_reserve(directory, platform)
