@@ -88,7 +88,11 @@ def test_the_head_agrees_with_a_json_parser(line):
     assert payload_bytes(line[:-18] + b"}", head) == payload  # without its checksum
 
 
-@given(st.lists(RECORDS | st.sampled_from([b"", b"{}", b'{"kind":"segment_header","log_id":"00"}'])))
+OTHER_LINES = [b"", b"{}", b'{"kind":"segment_header","log_id":"00"}', b'{"seen":%s}' % record(b'{"event":"shutdown"}')]
+
+
+@given(st.lists(RECORDS | st.sampled_from(OTHER_LINES)))
+@example(OTHER_LINES)
 def test_the_pattern_finds_every_record_of_a_chunk_and_nothing_else(lines):
     chunk = b"".join(line + b"\n" for line in lines)
     found = list(HEAD_PATTERN.finditer(chunk))

@@ -94,6 +94,12 @@ def test_nesting_is_bounded_exactly(opening, closing):
         parse_json(b"[" + opening * rounds + b"1" + closing * rounds + b"]")
 
 
+def test_nesting_is_bounded_exactly_where_something_else_is_wrong_too():
+    for levels, reason in ((MAX_DEPTH, "lone surrogate"), (MAX_DEPTH + 1, "deeper than 100 levels")):
+        with pytest.raises(EventInvalidError, match=reason):
+            parse_json(b"[" * levels + b'"[[\\ud800"' + b"]" * levels)
+
+
 def test_brackets_in_texts_and_side_by_side_are_not_nesting():
     value = {"t": '[{"' * 500, "l": [[]] * 300, "e": "\\"}
     assert parse_json(json.dumps(value, separators=(",", ":")).encode()) == value

@@ -110,7 +110,9 @@ def _tool_call_args_delta(data: Data) -> Look:
 
 def _tool_call_done(data: Data) -> Look:
     arguments = _raw(data, "arguments")
-    text = Text("→ ", "cyan").append(_short(data, "name"), "bold cyan").append(f" {one_line(arguments, _SHORT)}", "cyan")
+    text = (
+        Text("→ ", "cyan").append(_short(data, "name"), "bold cyan").append(f" {one_line(arguments, _SHORT)}", "cyan")
+    )
     return Line(text, ("tool", _raw(data, "id")), len(arguments))
 
 

@@ -57,4 +57,3 @@ def sentence_of(error: YoiError | OSError) -> str:
 def say(sentence: str) -> None:
     """Tell the person something, on stderr: stdout belongs to the command's result."""
     print(f"yoi-runtime: {sentence}", file=sys.stderr, flush=True)
-

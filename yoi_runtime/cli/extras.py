@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from yoi_runtime.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from yoi_runtime.client import observe as observe_module
     from yoi_runtime.server.event_server import EventServer
 
 __all__ = ["load_event_server", "load_observe"]

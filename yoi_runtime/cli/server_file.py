@@ -12,7 +12,17 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["SERVER_FILE", "ServerInfo", "process_is_alive", "read_server_file", "remove_server_file", "write_server_file"]
+from yoi_runtime.errors import StreamError
+
+__all__ = [
+    "SERVER_FILE",
+    "ServerInfo",
+    "find_server",
+    "process_is_alive",
+    "read_server_file",
+    "remove_server_file",
+    "write_server_file",
+]
 
 SERVER_FILE = "server.json"
 
@@ -67,3 +77,26 @@ def process_is_alive(pid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def find_server(data_dir: Path) -> str:
+    """Return the address of the Runtime that serves ``data_dir``.
+
+    Raises:
+        StreamError: nobody does, or its process has died; says what to do.
+        OSError: the file cannot be read.
+    """
+    info = read_server_file(data_dir)
+    if info is None:
+        raise StreamError(
+            str(data_dir),
+            f"no Runtime serves {data_dir} (it has no {SERVER_FILE}); start one with yoi-runtime serve,"
+            " or say where it is: yoi-runtime tail URL",
+        )
+    if not process_is_alive(info.pid):
+        raise StreamError(
+            str(data_dir),
+            f"process {info.pid}, which served {data_dir} at {info.url}, no longer runs; start it again with"
+            " yoi-runtime serve, or give the URL if it is in another container",
+        )
+    return info.url

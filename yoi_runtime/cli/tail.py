@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from yoi_runtime.cli.exit_codes import ExitCode, exit_code_of, say, sentence_of, signal_exit_code
+from yoi_runtime.cli.exit_codes import ExitCode, say
 from yoi_runtime.cli.extras import load_observe
-from yoi_runtime.cli.invocation import program
-from yoi_runtime.cli.output import EventOutput, make_output
-from yoi_runtime.cli.server_file import SERVER_FILE, process_is_alive, read_server_file
+from yoi_runtime.cli.output import make_output
 from yoi_runtime.cli.signals import StopSignals
-from yoi_runtime.errors import StreamRefusedError
 
 __all__ = ["TailRequest", "command_to_go_on", "find_url", "refusal_sentences", "tail"]
 

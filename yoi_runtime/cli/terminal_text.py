@@ -38,7 +38,9 @@ def neutral_json(line: bytes) -> bytes:
     if line.isascii() and b"\x7f" not in line:
         return line
     text = line.decode("utf-8", "replace")
-    return "".join(f"\\u{ord(letter):04x}" if letter >= "\x7f" and _steers(letter) else letter for letter in text).encode()
+    return "".join(
+        f"\\u{ord(letter):04x}" if letter >= "\x7f" and _steers(letter) else letter for letter in text
+    ).encode()
 
 
 def _steers(character: str) -> bool:

@@ -36,8 +36,15 @@ OnExpired: TypeAlias = Literal["raise", "oldest"]
 
 # Answers without a diagnostic that say "not now" rather than "not this": from a proxy, as a rule.
 _PASSING_STATUSES: Final = frozenset({408, 425, 429})
+_PLAIN_404: Final = "http.404"
 # The largest diagnostic is a receipt with many Workers; a proxy's page of HTML is none, whatever its length.
 _MAX_BODY_BYTES: Final = 256 * 1024
+
+
+# For a connection whose diagnostic was lost on the way: each of our close codes belongs to one code.
+_CODES_BY_CLOSE_CODE: Final[Mapping[int | None, DiagnosticCode]] = {
+    spec.close_code.value: code for code, spec in CODE_SPECS.items() if spec.close_code is not None
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,32 +145,86 @@ def decide(ending: Ending, policy: ResumePolicy, *, was_live: bool) -> Decision:
 
 
 def _decide_answer(ending: Answered | Closed, policy: ResumePolicy, was_live: bool) -> Decision:
-    code = _code(ending)
-    if not _may_return(ending):
-        if code == DiagnosticCode.CURSOR_EXPIRED and policy.on_expired == "oldest":
-            return RestartBehindGap(_gap(ending), code)
-        return Refuse(_fields(ending))
-    worker_is_missing = code in (DiagnosticCode.WORKER_NOT_FOUND, "http.404")
-    if worker_is_missing and not (was_live or policy.wait_for_worker):
-        return Refuse(_fields(ending))
-    diagnostic = ending.diagnostic
-    asked = diagnostic.retry_after_ms if diagnostic is not None else None
-    if asked is None and isinstance(ending, Answered):
-        asked = ending.retry_after_ms
-    return Retry(_reason(ending), asked)
+    code, recovery = _code(ending), _recovery(ending)
+    if code == DiagnosticCode.CURSOR_EXPIRED and recovery is not Recovery.RECONNECT and policy.on_expired == "oldest":
+        return RestartBehindGap(_gap(ending), code)
+    worker_is_missing = code in (DiagnosticCode.WORKER_NOT_FOUND, _PLAIN_404)
+    is_awaited = was_live or policy.wait_for_worker
+    if recovery is not Recovery.RECONNECT or (worker_is_missing and not is_awaited):
+        return Refuse(_fields(ending, code, recovery))
+    asked_ms = ending.diagnostic.retry_after_ms if ending.diagnostic is not None else None
+    if asked_ms is None and isinstance(ending, Answered):
+        asked_ms = ending.retry_after_ms
+    return Retry(_reason(ending), asked_ms)
 
 
-def _may_return(ending: Answered | Closed) -> bool:
-    diagnostic = ending.diagnostic
-    if diagnostic is not None and diagnostic.recovery is not Recovery.NONE:
-        return diagnostic.recovery is Recovery.RECONNECT
-    spec = CODE_SPECS.get(_known_code(ending))
-    if spec is not None and spec.recovery is Recovery.RECONNECT:
-        return True
+def _recovery(ending: Answered | Closed) -> Recovery:
+    """Return what the Runtime wants done; without its word, what status or close code mean."""
+    if ending.diagnostic is not None and ending.diagnostic.recovery is not Recovery.NONE:
+        return ending.diagnostic.recovery
     match ending:
         case Answered(status):
-            return status >= 500 or status in _PASSING_STATUSES or status == HTTPStatus.NOT_FOUND
+            # 404 also comes from a proxy that has lost its Runtime.
+            comes_back = status >= 500 or status in _PASSING_STATUSES or status == HTTPStatus.NOT_FOUND
         case Closed(close_code):
-            return may_repeat(close_code)
+            if close_code in _CODES_BY_CLOSE_CODE:
+                return CODE_SPECS[_CODES_BY_CLOSE_CODE[close_code]].recovery
+            comes_back = may_repeat(close_code)
         case _:
             assert_never(ending)
+    return Recovery.RECONNECT if comes_back else Recovery.GIVE_UP
+
+
+def _code(ending: Answered | Closed) -> str:
+    """Return the diagnostic's code; without one, that of the close code, or a code of ours."""
+    if ending.diagnostic is not None:
+        return ending.diagnostic.code
+    match ending:
+        case Answered(status):
+            return f"http.{status}"
+        case Closed(close_code):
+            known = _CODES_BY_CLOSE_CODE.get(close_code)
+            return known.value if known is not None else f"close.{close_code}"
+        case _:
+            assert_never(ending)
+
+
+def _reason(ending: Answered | Closed) -> str:
+    if ending.diagnostic is not None:
+        return ending.diagnostic.code
+    match ending:
+        case Answered(status):
+            return f"HTTP {status}"
+        case Closed(unanswered=True):
+            return "no answer to a ping"
+        case Closed(close_code=None):
+            return "the connection broke"
+        case Closed(close_code):
+            return f"closed with {close_code}"
+        case _:
+            assert_never(ending)
+
+
+def _fields(ending: Answered | Closed, code: str, recovery: Recovery) -> Mapping[str, object]:
+    """Return the diagnostic with what was missing filled in; without one, our own in its form."""
+    own = {
+        "code": code,
+        "severity": Severity.ERROR.value,
+        "message": f"{_reason(ending)}, without a diagnostic",
+        "retryable": recovery is Recovery.RECONNECT,
+    }
+    diagnostic = ending.diagnostic
+    received = (
+        {**diagnostic.received, **diagnostic.model_dump(mode="json", exclude_none=True)}
+        if diagnostic is not None
+        else own
+    )
+    return {**received, "recovery": recovery.value}
+
+
+def _gap(ending: Answered | Closed) -> StreamGap:
+    fields = _fields(ending, _code(ending), _recovery(ending))
+    diagnostic = ending.diagnostic
+    if diagnostic is None:
+        return StreamGap(requested_cursor=None, cursor=None, lost=None, diagnostic=fields)
+    return StreamGap(diagnostic.requested_cursor, diagnostic.oldest_cursor, diagnostic.lost, fields)

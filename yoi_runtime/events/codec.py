@@ -93,10 +93,8 @@ def _encode_free(event: Event) -> bytes:
 
 def _not_encodable(event: Event, error: PydanticSerializationError) -> EventInvalidError:
     """Find the place that pydantic's serializer does not tell."""
-    data = event.data if isinstance(event, UnknownEvent) else event.__dict__
     try:
-        if not isinstance(event, UnknownEvent):
-            data = event.model_dump(mode="json", warnings=False)
+        data = event.data if isinstance(event, UnknownEvent) else event.model_dump(mode="json", warnings=False)
         check_json({"event": event.event_name, "data": data})
     except EventInvalidError as fault:
         return EventInvalidError(event.event_name, fault.where, fault.reason)

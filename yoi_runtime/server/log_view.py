@@ -32,6 +32,8 @@ CHUNK_BYTES = 128 << 10
 _CACHE_BYTES = 64 << 20
 # How long a reader without a bell sleeps: an event in another process is seen this much later at most.
 _POLL_SECONDS = 0.01
+# A snapshot is outdated when a segment goes between two looks; that it happens twice in a row is unheard of.
+_SNAPSHOT_ATTEMPTS = 5
 # How often to look which segments are gone, so that their bytes are freed within 5 s.
 _RELIST_SECONDS = 2.0
 
@@ -50,11 +52,11 @@ class LogView:
         self.platform = platform
         self._reader = LogReader(log_directory, platform)
         self._ledger = Ledger()
-        self._accounted_floor: int | None = None
         self.epoch = 0
         self._end = self._reader.end
         self._caught_up = False
         self._closing = False
+        self._finished = False
         self._failure: LogError | OSError | None = None
         self._rung = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
@@ -68,9 +70,7 @@ class LogView:
         Raises:
             LogError, OSError: the log cannot be read.
         """
-        self._reader.refresh()
-        position = self._load_ledger()
-        await self._fold_from(position)
+        await self._fold_from(self._load_ledger())
         self._caught_up = True
         loop = asyncio.get_running_loop()
 
@@ -81,11 +81,21 @@ class LogView:
         self._task = loop.create_task(self._follow(), name="log view")
 
     def _load_ledger(self) -> Position:
-        floor = self._reader.floor()
-        self._accounted_floor = floor.segment
-        snapshot = read_snapshot(self._data_dir, self.platform)
-        if snapshot is not None and snapshot.log_id == self._reader.log_id and snapshot.as_of <= self._reader.end:
+        """Take over the catalog's snapshot, and return the place from which the log has to be read on."""
+        for _ in range(_SNAPSHOT_ATTEMPTS):
+            # The snapshot first: the log, looked at later, then reaches at least as far.
+            snapshot = read_snapshot(self._data_dir, self.platform)
+            self._reader.refresh()
+            self._reader.relist()
+            floor = self._reader.floor()
+            if snapshot is None or snapshot.log_id != self._reader.log_id or snapshot.as_of > self._reader.end:
+                break
             self._ledger = snapshot.ledger
+            if _accounted_seq(snapshot.ledger) >= floor.seq:
+                return max(snapshot.as_of, floor)
+            # Segments went since it was read, so there is a newer one.
+        else:
+            self._ledger.unaccounted_seq = floor.seq
             return max(snapshot.as_of, floor)
         self._ledger = Ledger()
         self._ledger.seq = self._ledger.unaccounted_seq = floor.seq
@@ -117,6 +127,11 @@ class LogView:
         return self._closing
 
     @property
+    def finished(self) -> bool:
+        """Return whether the view closes and has shown the last that it will show."""
+        return self._finished
+
+    @property
     def failure(self) -> LogError | OSError | None:
         """Return what ended the following of the log, None while it goes on."""
         return self._failure
@@ -139,9 +154,16 @@ class LogView:
         """Return the reader, for questions about cursors and segments."""
         return self._reader
 
-    def token(self, position: Position, worker_id: str | None = None, worker_seq: int = 0) -> CursorToken:
-        """Return the cursor token of a place, issued for a Worker's stream or (None) for everything."""
-        return self._reader.token_at(position, worker_tag(worker_id) if worker_id else NO_WORKER, worker_seq)
+    def token(
+        self, position: Position, worker_id: str | None = None, worker_seq: int | None = None
+    ) -> CursorToken:
+        """Return the cursor token of a place, issued for a Worker's stream or (None) for everything.
+
+        Without the Worker's number at the place it is issued for everything: a wrong one would make a wrong receipt.
+        """
+        if worker_id is None or worker_seq is None:
+            return self._reader.token_at(position, NO_WORKER, 0)
+        return self._reader.token_at(position, worker_tag(worker_id), worker_seq)
 
     # Following.
 
@@ -152,7 +174,8 @@ class LogView:
             try:
                 if not self._caught_up:
                     await self._reopen()
-                if self._reader.refresh():
+                self._reader.refresh()
+                if self._reader.end > self._end:
                     await self._fold_from(self._end)
                     continue
                 if monotonic() >= relist_at:
@@ -168,6 +191,17 @@ class LogView:
                 self._failure = error
                 self._wake()
             await self._bell_or_poll()
+        await self._finish()
+
+    async def _finish(self) -> None:
+        """Show what was committed before the view began to close."""
+        try:
+            if self._caught_up:
+                self._reader.refresh()
+                await self._fold_from(self._end)
+        except (LogError, OSError) as error:
+            _log.error("the last events cannot be shown: %s", error)
+        self._finished = True
         self._wake()
 
     async def _bell_or_poll(self) -> None:
@@ -208,8 +242,8 @@ class LogView:
                 position = self._reader.after_damage(error)
                 continue
             except SegmentGoneError:
-                self.relist()
-                position = self._reader.floor()
+                # What was rotated out before it was read here, the snapshot has.
+                position = self._load_ledger()
                 continue
             if chunk is None:
                 break
@@ -235,23 +269,36 @@ class LogView:
     def relist(self) -> None:
         """Look which segments are gone, and take over what the catalog says of them."""
         self._reader.relist()
-        oldest = next(iter(self._reader.segment_numbers()), None)
-        if oldest == self._accounted_floor:
+        floor = self._reader.floor()
+        if _accounted_seq(self._ledger) >= floor.seq:
             return
-        self._accounted_floor = oldest
         snapshot = read_snapshot(self._data_dir, self.platform)
         if snapshot is None or snapshot.log_id != self._reader.log_id:
+            self._ledger.unaccounted_seq = floor.seq
             return
         self._ledger.rotated_out = snapshot.ledger.rotated_out
+        self._ledger.unaccounted_seq = max(self._ledger.unaccounted_seq, snapshot.ledger.unaccounted_seq)
         for worker_id, state in snapshot.ledger.workers.items():
             known = self._ledger.workers.get(worker_id)
             if known is not None:
                 known.rotated_out = state.rotated_out
 
+    def look(self) -> bool:
+        """Look for newly committed records, which are shown a moment later; True when there are any."""
+        return self._reader.refresh()
+
     async def beyond(self, position: Position) -> None:
-        """Wait until there is something after ``position``, or the view closes or fails."""
+        """Wait until there is an event after ``position``, or the view has finished or fails."""
+        await self._shown(position.seq + 1)
+
+    async def reach(self, position: Position) -> None:
+        """Wait until everything up to ``position`` is shown, or the view has finished or fails."""
+        await self._shown(position.seq)
+
+    async def _shown(self, seq: int) -> None:
+        # By seq: the end of a segment and the beginning of the next are one place under two names.
         epoch = self.epoch
-        while self._end <= position and not self._closing and self._failure is None and self.epoch == epoch:
+        while self._end.seq < seq and not self._finished and self._failure is None and self.epoch == epoch:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter
@@ -259,17 +306,17 @@ class LogView:
     # Reading.
 
     def read(self, position: Position) -> Chunk | None:
-        """Return records after ``position``, at most about 128 KiB; None at the end. Errors: ``LogReader.read``.
+        """Return records after ``position``, at most about 128 KiB; None at ``end``. Errors: ``LogReader.read``.
 
         Subscribers at the same place get the same object.
         """
-        if position >= self._end:
+        if position.seq >= self._end.seq:
             return None
         chunk = self._read_through_cache(position)
-        if chunk is not None and chunk.end > self._end:
-            # The watermark moved after the last fold; wait for the fold.
-            return None
-        return chunk
+        if chunk is None:
+            raise LogUnavailableError(self._reader.directory, "its segments are missing")
+        # The watermark may have moved after the last fold: what is not folded is not shown.
+        return chunk if chunk.end <= self._end else _cut_at(chunk, self._end)
 
     def _read_through_cache(self, position: Position) -> Chunk | None:
         key = (position.segment, position.nonce, position.offset)
@@ -307,3 +354,14 @@ class LogView:
             raise LogUnavailableError(self._reader.directory, "the log can no longer be followed")
         if not self._caught_up:
             raise LogUnavailableError(self._reader.directory, "the server is still reading the log")
+
+
+def _accounted_seq(ledger: Ledger) -> int:
+    """Return up to which record the ledger knows what was rotated out, or knows that nobody does."""
+    return max(ledger.rotated_out.last_seq, ledger.unaccounted_seq)
+
+
+def _cut_at(chunk: Chunk, end: Position) -> Chunk:
+    """Return the part of ``chunk`` before ``end``, which lies within."""
+    data = chunk.data[: end.offset - chunk.start.offset]
+    return Chunk(data, chunk.start, end, end.seq - chunk.start.seq)

@@ -1,0 +1,400 @@
+"""Commit: what is shown is on the disk first, everybody who waits is woken, and a failed sync is the end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.faults.failing_files import Call, FailingFiles
+from tests.segment_log.sample_log import SMALL, append_many, body, open_log, platform_of, read_all
+from tests.support.deadline import wait_until, wait_until_async
+from yoi_runtime.errors import LogBrokenError, LogBusyError, LogClosedError
+from yoi_runtime.segment_log.doorbell import doorbell_of
+from yoi_runtime.segment_log.position import Position
+from yoi_runtime.segment_log.reader import LogReader
+from yoi_runtime.segment_log.segment import segment_name
+from yoi_runtime.segment_log.watermark import COMMITTED, read_watermark
+from yoi_runtime.segment_log.writer import LogOptions, LogWriter
+
+ACTIVE = segment_name(1)
+NEVER = Position(2**39, 0, 0, 0)
+
+
+class GatedFiles(FailingFiles):
+    """Holds every sync of a segment until ``gate`` is set; ``waiting`` says that one is held."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.waiting = threading.Event()
+        self.gate.set()
+
+    def fdatasync(self, fd: int) -> None:
+        if not self.gate.is_set():
+            self.waiting.set()
+            assert self.gate.wait(30)
+        super().fdatasync(fd)
+
+
+@pytest.fixture
+def files() -> FailingFiles:
+    return FailingFiles()
+
+
+@pytest.fixture
+def gated() -> GatedFiles:
+    return GatedFiles()
+
+
+def options(**changes) -> LogOptions:
+    return LogOptions(**{"segment_bytes": 1 << 20} | changes)
+
+
+def test_synced_is_shown_after_the_sync(tmp_path: Path, files: FailingFiles):
+    log = open_log(tmp_path / "log", platform_of(files))
+    start = log.shown
+    appended = log.append(body("a"))
+    assert (log.end, log.shown, log.synced) == (appended.position, start, start)
+    files.forget_calls()
+    assert log.commit_once()
+    assert files.calls == [Call("fdatasync", ACTIVE), Call("pwrite", COMMITTED)]
+    assert log.shown == log.synced == appended.position
+    assert read_watermark(tmp_path / "log", platform_of()).shown == appended.position
+    assert not log.commit_once()
+    log.close()
+
+
+def test_written_is_shown_before_the_sync_and_synced_after_it(tmp_path: Path, files: FailingFiles):
+    log = open_log(tmp_path / "log", platform_of(files), options(durability="written"))
+    appended = log.append(body("a"))
+    files.forget_calls()
+    assert log.commit_once()
+    assert files.calls == [Call("pwrite", COMMITTED), Call("fdatasync", ACTIVE), Call("pwrite", COMMITTED)]
+    assert log.shown == log.synced == appended.position
+    log.close()
+
+
+def test_written_shows_records_while_the_disk_is_slow(tmp_path: Path, gated: GatedFiles):
+    log = LogWriter(tmp_path / "log", options(durability="written"), platform_of(gated))
+    reader = LogReader(tmp_path / "log", platform_of())
+    start = log.synced
+    gated.gate.clear()
+    appended = log.append(body("a"))
+    assert gated.waiting.wait(10)
+    assert (log.shown, log.synced) == (appended.position, start)
+    assert reader.refresh()
+    assert read_all(reader).seqs == [1]
+    assert (reader.watermark.shown.seq, reader.watermark.synced.seq) == (1, 0)
+    gated.gate.set()
+    log.wait_synced(appended.position, 10)
+    assert log.synced == appended.position
+    log.close()
+
+
+def test_synced_shows_nothing_while_the_disk_is_slow(tmp_path: Path, gated: GatedFiles):
+    log = LogWriter(tmp_path / "log", options(), platform_of(gated))
+    reader = LogReader(tmp_path / "log", platform_of())
+    gated.gate.clear()
+    appended = log.append(body("a"))
+    assert gated.waiting.wait(10)
+    assert not reader.refresh()
+    assert read_all(reader).seqs == []
+    gated.gate.set()
+    log.wait_synced(appended.position, 10)
+    assert reader.refresh()
+    assert read_all(reader).seqs == [1]
+    log.close()
+
+
+def test_the_thread_commits_what_is_appended_without_being_asked(tmp_path: Path):
+    log = LogWriter(tmp_path / "log", SMALL, platform_of())
+    for _ in range(100):
+        end = log.append(body("a", 200)).position
+    wait_until(lambda: log.synced == end)
+    # And again after it has gone to sleep.
+    for _ in range(20):
+        end = log.append(body("b")).position
+        wait_until(lambda: log.synced == end)
+    assert len(log.sealed) > 5
+    log.close()
+
+
+def test_appends_during_one_sync_share_the_next(tmp_path: Path, gated: GatedFiles):
+    log = LogWriter(tmp_path / "log", options(), platform_of(gated))
+    gated.gate.clear()
+    log.append(body("first"))
+    assert gated.waiting.wait(10)
+    before = gated.count("fdatasync", ACTIVE)
+    for _ in range(500):
+        end = log.append(body("more")).position
+    gated.gate.set()
+    log.wait_synced(end, 10)
+    assert gated.count("fdatasync", ACTIVE) - before == 2
+    log.close()
+
+
+def test_the_bell_rings_after_readers_elsewhere_can_see_it(tmp_path: Path):
+    directory = tmp_path / "log"
+    log = open_log(directory)
+    seen: list[Position] = []
+    stop = doorbell_of(directory).listen(lambda: seen.append(read_watermark(directory, platform_of()).shown))
+    ends = [append_many(log, 3)[-1].position, append_many(log, 1)[-1].position]
+    assert seen == ends
+    stop()
+    log.close()
+
+
+# Waiting.
+
+
+async def test_one_sync_wakes_everybody_it_serves_and_nobody_else(tmp_path: Path):
+    log = open_log(tmp_path / "log", options=options())
+    early = append_many(log, 300, commit=False)
+    waiters = [asyncio.ensure_future(log.synced_at(appended.position)) for appended in early]
+    await asyncio.sleep(0)
+    assert not any(waiter.done() for waiter in waiters)
+    assert await asyncio.to_thread(log.commit_once)
+    await asyncio.wait_for(asyncio.gather(*waiters), 10)
+    late = [asyncio.ensure_future(log.synced_at(appended.position)) for appended in append_many(log, 5, commit=False)]
+    await asyncio.sleep(0)
+    await log.synced_at(early[-1].position)
+    assert not any(waiter.done() for waiter in late)
+    log.commit_once()
+    await asyncio.wait_for(asyncio.gather(*late), 10)
+    log.close()
+
+
+async def test_waiters_of_several_loops_and_threads_are_woken_by_one_sync(tmp_path: Path, gated: GatedFiles):
+    log = LogWriter(tmp_path / "log", options(), platform_of(gated))
+    gated.gate.clear()
+    end = append_many(log, 10, commit=False)[-1].position
+    served: list[str] = []
+
+    def wait_in_a_thread() -> None:
+        log.wait_synced(end, 30)
+        served.append("thread")
+
+    def wait_in_a_loop() -> None:
+        asyncio.run(log.synced_at(end))
+        served.append("loop")
+
+    threads = [threading.Thread(target=target) for target in [wait_in_a_thread, wait_in_a_loop] * 4]
+    for thread in threads:
+        thread.start()
+    mine = asyncio.ensure_future(log.synced_at(end))
+    await asyncio.sleep(0)
+    assert served == []
+    gated.gate.set()
+    await asyncio.wait_for(mine, 10)
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
+    assert sorted(served) == ["loop"] * 4 + ["thread"] * 4
+    log.close()
+
+
+async def test_a_waiter_that_gave_up_and_one_whose_loop_is_gone_harm_nobody(tmp_path: Path):
+    log = open_log(tmp_path / "log", options=options())
+    end = append_many(log, 1, commit=False)[-1].position
+    gave_up = asyncio.ensure_future(log.synced_at(end))
+    other = asyncio.ensure_future(log.synced_at(end))
+
+    def leave_a_waiter_behind() -> None:
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(log.synced_at(end))
+        loop.run_until_complete(asyncio.sleep(0))
+        task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+
+    await asyncio.to_thread(leave_a_waiter_behind)
+    gave_up.cancel()
+    await asyncio.sleep(0)
+    assert log.commit_once()
+    await asyncio.wait_for(other, 10)
+    assert gave_up.cancelled()
+    log.close()
+
+
+def test_waiting_ends_at_its_deadline(tmp_path: Path):
+    log = open_log(tmp_path / "log", options=options())
+    appended = log.append(body("a"))
+    with pytest.raises(LogBusyError) as caught:
+        log.wait_synced(appended.position, 0.01)
+    assert caught.value.unsynced_bytes == appended.position.offset - log.shown.offset
+    assert caught.value.waited_seconds == 0.01
+    log.commit_once()
+    log.wait_synced(appended.position, 0.01)
+    log.close()
+
+
+async def test_closing_answers_those_who_wait_for_what_will_never_come(tmp_path: Path):
+    log = LogWriter(tmp_path / "log", options(), platform_of())
+    end = append_many(log, 3, commit=False)[-1].position
+    good, never = asyncio.ensure_future(log.synced_at(end)), asyncio.ensure_future(log.synced_at(NEVER))
+    in_thread = asyncio.ensure_future(asyncio.to_thread(log.wait_synced, NEVER, 30))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(log.close)
+    await asyncio.wait_for(good, 10)
+    for waiter in (never, in_thread):
+        with pytest.raises(LogClosedError):
+            await asyncio.wait_for(waiter, 10)
+    await log.synced_at(end)
+    with pytest.raises(LogClosedError):
+        await log.synced_at(NEVER)
+    with pytest.raises(LogClosedError):
+        log.wait_synced(NEVER)
+
+
+# The bound on unsynced bytes.
+
+
+def test_too_many_unsynced_bytes_keep_an_append_waiting_and_then_refuse_it(tmp_path: Path):
+    log = open_log(tmp_path / "log", options=options(max_unsynced_bytes=2000, append_deadline_seconds=0.01))
+    accepted = 0
+    with pytest.raises(LogBusyError) as caught:
+        while accepted < 100:
+            log.append(body("a", 100))
+            accepted += 1
+    size = log.end.offset - log.shown.offset
+    assert caught.value.unsynced_bytes == size
+    assert 2000 <= size < 2000 + size / accepted
+    assert log.end.seq == accepted
+    log.commit_once()
+    assert log.append(body("b")).position.seq == accepted + 1, "nothing was written by the append that was refused"
+    log.close()
+
+
+def test_an_append_that_waits_for_the_disk_goes_on_when_it_is_there(tmp_path: Path, gated: GatedFiles):
+    log = LogWriter(
+        tmp_path / "log", options(max_unsynced_bytes=2000, append_deadline_seconds=30), platform_of(gated)
+    )
+    gated.gate.clear()
+    log.append(body("first"))
+    assert gated.waiting.wait(10)
+    done: list[int] = []
+
+    def append() -> None:
+        done.extend(log.append(body("a", 100)).position.seq for _ in range(50))
+
+    thread = threading.Thread(target=append)
+    thread.start()
+    wait_until(lambda: log.end.offset - log.shown.offset >= 2000)
+    assert len(done) < 50
+    gated.gate.set()
+    thread.join()
+    assert done == list(range(2, 52))
+    log.close()
+
+
+async def test_a_coroutine_waits_for_room_without_blocking_its_loop(tmp_path: Path):
+    log = open_log(tmp_path / "log", options=options(max_unsynced_bytes=2000, append_deadline_seconds=0))
+    await log.room()
+    with pytest.raises(LogBusyError):
+        append_many(log, 100, commit=False)
+    waiters = [asyncio.ensure_future(log.room()) for _ in range(20)]
+    await asyncio.sleep(0)
+    assert not any(waiter.done() for waiter in waiters)
+    assert await asyncio.to_thread(log.commit_once)
+    await asyncio.wait_for(asyncio.gather(*waiters), 10)
+    log.append(body("a"))
+    log.close()
+
+
+def test_bytes_synced_in_earlier_segments_do_not_count(tmp_path: Path):
+    log = open_log(tmp_path / "log", options=LogOptions(4096, max_unsynced_bytes=6000, append_deadline_seconds=0))
+    for _ in range(20):
+        # Each roll commits; without counting that, the bound would be reached in the second segment.
+        append_many(log, 12, commit=False)
+    log.close()
+
+
+# A failed sync.
+
+
+@pytest.mark.parametrize("durability", ["synced", "written"])
+async def test_the_first_failed_sync_is_final(tmp_path: Path, files: FailingFiles, durability):
+    directory = tmp_path / "log"
+    log = open_log(directory, platform_of(files), options(durability=durability))
+    good = append_many(log, 3)
+    bad = append_many(log, 3, commit=False)
+    waiting = [asyncio.ensure_future(log.synced_at(appended.position)) for appended in bad]
+    threads = asyncio.gather(*(asyncio.to_thread(log.wait_synced, bad[0].position, 30) for _ in range(3)), return_exceptions=True)
+    await wait_until_async(lambda: threading.active_count() > 3)
+    files.fail(errno.EIO, "fdatasync", name=ACTIVE)
+    assert not log.commit_once()
+    for outcome in (*await asyncio.gather(*waiting, return_exceptions=True), *await threads):
+        assert isinstance(outcome, LogBrokenError)
+        assert (outcome.seq, outcome.offset) == (3, good[-1].position.offset)
+        assert "sync failed" in outcome.reason
+    synced = files.count("fdatasync")
+    shown = bad[-1].position if durability == "written" else good[-1].position
+    for _ in range(3):
+        assert not log.commit_once()
+        for refused in (lambda: log.append(body("x")), log.roll, lambda: log.wait_synced(bad[0].position, 1)):
+            with pytest.raises(LogBrokenError):
+                refused()
+        with pytest.raises(LogBrokenError):
+            await log.synced_at(bad[0].position)
+    log.wait_synced(good[-1].position, 0)
+    assert files.count("fdatasync") == synced, "a sync that failed is never tried again"
+    assert (log.shown, log.synced) == (shown, good[-1].position)
+    mark = read_watermark(directory, platform_of())
+    assert (mark.shown, mark.synced, mark.clean) == (shown, good[-1].position, False)
+    with pytest.raises(LogBrokenError):
+        log.close()
+    assert files.open_files == []
+    assert not read_watermark(directory, platform_of()).clean
+    # The log is not what was broken: another writer goes on, with all that was written.
+    again = open_log(directory, platform_of())
+    assert again.recovery is not None
+    assert again.recovery.kept_records == 6
+    again.append(body("after"))
+    again.commit_once()
+    assert read_all(LogReader(directory, platform_of())).seqs == [1, 2, 3, 4, 5, 6, 7]
+    again.close()
+
+
+def test_a_failed_sync_ends_the_thread_and_closing_is_still_in_good_order(tmp_path: Path, files: FailingFiles):
+    log = LogWriter(tmp_path / "log", options(), platform_of(files))
+    files.fail(errno.EIO, "fdatasync", name=ACTIVE)
+    appended = log.append(body("a"))
+    with pytest.raises(LogBrokenError):
+        log.wait_synced(appended.position, 30)
+    wait_until(lambda: not any(thread.name == "yoi-commit" for thread in threading.enumerate()))
+    with pytest.raises(LogBrokenError):
+        log.close()
+    log.close()
+    assert files.open_files == []
+
+
+def test_a_watermark_that_cannot_be_written_ends_the_writer_too(tmp_path: Path, files: FailingFiles):
+    directory = tmp_path / "log"
+    log = open_log(directory, platform_of(files), options())
+    good = append_many(log, 2)
+    append_many(log, 2, commit=False)
+    files.fail(errno.EIO, "pwrite", name=COMMITTED)
+    assert not log.commit_once()
+    with pytest.raises(LogBrokenError):
+        log.append(body("x"))
+    assert log.shown == good[-1].position == read_watermark(directory, platform_of()).shown
+    with pytest.raises(LogBrokenError):
+        log.close()
+    again = open_log(directory, platform_of())
+    assert read_all(LogReader(directory, platform_of())).seqs == [1, 2, 3, 4]
+    again.close()
+
+
+async def test_a_listener_that_fails_does_not_stop_the_commit(tmp_path: Path):
+    directory = tmp_path / "log"
+    loop = asyncio.new_event_loop()
+    stop = doorbell_of(directory).listen(lambda: loop.call_soon_threadsafe(print))
+    loop.close()
+    log = LogWriter(directory, options(), platform_of())
+    end = append_many(log, 3, commit=False)[-1].position
+    log.wait_synced(end, 10)
+    stop()
+    log.close()

@@ -1,0 +1,158 @@
+"""Tornado adapter: one WebSocket to a Runtime. The one module of the client that knows Tornado.
+
+Tornado's client holds at most two messages and one chunk of 64 KiB; while nobody receives, it reads nothing
+more and the peer has to wait. Its own pings are not used: they take a reader that is busy elsewhere for a
+dead peer, and leave an exception behind when the connection breaks at the wrong moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.iostream import StreamClosedError, UnsatisfiableReadError
+from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, WebSocketError, websocket_connect
+
+from yoi_runtime.client.resume import Answered, ConnectFailed, answered
+from yoi_runtime.client.settings import ClientSettings
+from yoi_runtime.protocol.close_codes import CloseCode
+
+__all__ = ["BackendConnection", "connect"]
+
+# The wait for a pong is cut in parts, so that a loop that stood still for long (a blocking call, a suspended
+# machine) still gets to read what came meanwhile before it judges.
+_PING_WAIT_PARTS: Final = 4
+
+
+class BackendConnection:
+    """An open WebSocket; one task receives. Closed by ``close``, also after the peer's end."""
+
+    def __init__(self, connection: WebSocketClientConnection, settings: ClientSettings) -> None:
+        """Take over ``connection``, on its event loop."""
+        assert connection.protocol is not None
+        self._connection = connection
+        self._stream = connection.protocol.stream
+        self._settings = settings
+        self._ended = False
+        self._is_awaited = False
+        self._heard = False
+        self.unanswered = False
+        # The hook of Tornado's class, which websocket_connect() gives no way to derive from.
+        connection.on_pong = self._on_pong  # type: ignore[method-assign]
+        self._keepalive = asyncio.create_task(self._keep_alive(), name="keepalive")
+
+    @property
+    def close_code(self) -> int | None:
+        """The peer's close code, once ``receive`` has returned None; None when the connection broke."""
+        return self._connection.close_code
+
+    async def receive(self) -> str | bytes | None:
+        """Return the next message, or None for ever after the end. Not to be cancelled but for closing."""
+        if self._ended:
+            return None
+        reading = asyncio.ensure_future(self._connection.read_message())
+        self._is_awaited = True
+        try:
+            await reading
+        finally:
+            self._is_awaited = False
+            # Looked at here: cancelled in the moment it came, the end would be waited for in vain.
+            if reading.done() and not reading.cancelled():
+                self._ended = reading.result() is None
+        self._heard = True
+        return reading.result()
+
+    async def close(self) -> None:
+        """Close with 1000 and wait, within the close timeout, until the peer has agreed."""
+        self._keepalive.cancel()
+        self._connection.close(CloseCode.NORMAL)
+        try:
+            await self._drain(self._settings.close_timeout_seconds)
+        finally:
+            self._stream.close()
+        await self._drain(self._settings.close_timeout_seconds)
+        await asyncio.wait({self._keepalive})
+
+    async def _drain(self, timeout_seconds: float) -> None:
+        """Read to the end: Tornado's reading task would wait for us for ever."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while await self.receive() is not None:
+                    pass
+        except TimeoutError:
+            pass
+
+    def _on_pong(self, _data: bytes) -> None:
+        self._heard = True
+
+    async def _keep_alive(self) -> None:
+        """Ping; give the connection up when somebody waits for a message and not even a pong comes."""
+        part_seconds = self._settings.ping_timeout_seconds / _PING_WAIT_PARTS
+        while True:
+            await asyncio.sleep(self._settings.ping_interval_seconds)
+            self._heard = False
+            try:
+                self._connection.ping()
+            except (WebSocketClosedError, StreamClosedError):
+                return
+            for _ in range(_PING_WAIT_PARTS):
+                await asyncio.sleep(part_seconds)
+                if self._heard or not self._is_awaited:
+                    break
+            else:
+                self.unanswered = True
+                self._stream.close()
+                # Wakes the receiver, also where Tornado's reading task has died (6.5, a close reason that is no UTF-8).
+                self._connection.on_connection_close()
+                return
+
+
+async def connect(
+    url: str, token: str | None, settings: ClientSettings
+) -> BackendConnection | ConnectFailed | Answered:
+    """Open a WebSocket to ``url`` (ws or wss). ``token`` goes into the Authorization header and nowhere else."""
+    request = HTTPRequest(
+        url,
+        headers={} if token is None else {"Authorization": f"Bearer {token}"},
+        connect_timeout=settings.connect_timeout_seconds,
+        # Holds until the upgrade.
+        request_timeout=settings.connect_timeout_seconds,
+        decompress_response=False,
+        ssl_options=settings.ssl_context,
+    )
+    try:
+        return BackendConnection(await _upgraded(request, settings), settings)
+    except HTTPClientError as error:
+        if error.response is None:
+            return ConnectFailed(error.message)
+        return answered(error.code, error.response.body, error.response.headers.get("Retry-After"))
+    except WebSocketError:
+        # A success, but no upgrade; Tornado does not say which.
+        return Answered(200)
+    except StreamClosedError:
+        return ConnectFailed("the peer broke off during the handshake")
+    except UnsatisfiableReadError:
+        return ConnectFailed("the peer does not speak HTTP")
+    except OSError as error:
+        return ConnectFailed(error.strerror or str(error))
+
+
+async def _upgraded(request: HTTPRequest, settings: ClientSettings) -> WebSocketClientConnection:
+    """Do as ``websocket_connect`` does, and stop when cancelled, which it cannot."""
+    others = asyncio.all_tasks()
+    attempt = asyncio.ensure_future(websocket_connect(request, max_message_size=settings.max_frame_bytes))
+    started = asyncio.all_tasks() - others
+    try:
+        # Shielded: a connection that nobody takes would stay open.
+        return await asyncio.shield(attempt)
+    except asyncio.CancelledError:
+        for task in started:
+            task.cancel()
+        if started:
+            await asyncio.wait(started)
+        if attempt.done() and not attempt.cancelled() and attempt.exception() is None:
+            await BackendConnection(attempt.result(), settings).close()
+        # A socket that is still in its handshake is closed by Tornado at the connect timeout.
+        attempt.cancel()
+        raise

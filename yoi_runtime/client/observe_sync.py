@@ -1,0 +1,106 @@
+"""Follow a Runtime's events from a script, without asyncio:
+
+with observe_sync("http://127.0.0.1:38800", start="oldest") as stream:
+    for event in stream:
+        ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Literal, Self
+
+from yoi_runtime.client.observe import EventStream, observe
+from yoi_runtime.client.resume import OnExpired
+from yoi_runtime.client.settings import ClientSettings
+from yoi_runtime.client.stream_event import StreamEvent, StreamGap
+from yoi_runtime.client.stream_state import OnState, StreamState
+from yoi_runtime.events.conversation_events import WorkerStatus
+
+__all__ = ["SyncEventStream", "observe_sync"]
+
+
+class SyncEventStream:
+    """An ``EventStream`` with an event loop of its own, which runs only while the next event is waited for.
+
+    A script that is busy for longer than the Runtime waits for a pong is dropped and comes back: nothing is lost.
+    """
+
+    def __init__(self, stream: EventStream[StreamEvent | StreamGap]) -> None:
+        self._stream = stream
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        self._runner.run(self._stream.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self._runner.run(self._stream.aclose())
+        finally:
+            self._runner.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> StreamEvent | StreamGap:
+        """Return the next event; see ``EventStream.__anext__``."""
+        try:
+            return self._runner.run(self._stream.__anext__())
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def ack(self) -> None:
+        """See ``EventStream.ack``."""
+        self._stream.ack()
+
+    @property
+    def cursor(self) -> str | None:
+        """See ``EventStream.cursor``."""
+        return self._stream.cursor
+
+    @property
+    def state(self) -> StreamState:
+        return self._stream.state
+
+    @property
+    def worker_status(self) -> WorkerStatus | None:
+        """See ``EventStream.worker_status``."""
+        return self._stream.worker_status
+
+
+def observe_sync(
+    url: str,
+    worker_id: str | None = None,
+    *,
+    cursor: str | None = None,
+    start: Literal["now", "oldest"] = "now",
+    token: str | None = None,
+    on_expired: OnExpired = "raise",
+    wait_for_worker: bool = False,
+    on_state: OnState | None = None,
+    settings: ClientSettings | None = None,
+) -> SyncEventStream:
+    """Prepare to follow events, as ``observe`` does; use the stream in ``with``. Not inside of a running event loop.
+
+    Raises:
+        MissingExtraError, RequestInvalidError, WorkerIdInvalidError: as ``observe``.
+    """
+    stream = observe(
+        url,
+        worker_id,
+        cursor=cursor,
+        start=start,
+        token=token,
+        on_expired=on_expired,
+        wait_for_worker=wait_for_worker,
+        on_state=on_state,
+        settings=settings,
+    )
+    return SyncEventStream(stream)
