@@ -63,7 +63,7 @@ def test_without_extras_pydantic_is_all_that_is_needed(built: Path):
         name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = BytesParser(policy=default).parsebytes(wheel.read(name))
     needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
-    assert needed == ["pydantic<3,>=2.11"]
+    assert needed == ["pydantic<3,>=2.12.5"]
 
 
 def test_the_source_archive_holds_what_belongs_in_it_and_nothing_else(built: Path):

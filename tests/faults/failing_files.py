@@ -40,6 +40,7 @@ METHODS = (
     "make_directory",
     "sync_directory",
     "lock",
+    "filesystem_type",
 )
 # The calls that change nothing on the disk.
 READING = frozenset({"open_read", "close", "pread", "stat", "list_directory"})
@@ -218,6 +219,10 @@ class FailingFiles:
     def lock(self, fd: int) -> bool:
         self._enter("lock", self._name(fd))
         return self.inner.lock(fd)
+
+    def filesystem_type(self, path: Path) -> str:
+        self._enter("filesystem_type", path.name)
+        return self.inner.filesystem_type(path)
 
 
 def _check_method(method: str | None) -> None:

@@ -285,6 +285,10 @@ class MemoryFiles:
         file.locked_by = fd
         return True
 
+    @_one_at_a_time
+    def filesystem_type(self, path: Path) -> str:
+        return "memory"
+
 
 def _os_error(number: int, path: Path) -> OSError:
     return OSError(number, os.strerror(number), str(path))

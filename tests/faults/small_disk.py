@@ -97,6 +97,9 @@ class SmallDisk:
     def lock(self, fd: int) -> bool:
         return self.inner.lock(fd)
 
+    def filesystem_type(self, path: Path) -> str:
+        return self.inner.filesystem_type(path)
+
     def _size_at(self, path: Path) -> int:
         try:
             fd = self.inner.open_read(path)

@@ -20,8 +20,20 @@ from yoi_runtime.runtime.worker import Worker
 from yoi_runtime.segment_log.platform import REAL_PLATFORM
 from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.server.event_server import EventServer
+from yoi_runtime.server.log_view import LogView
 
-__all__ = ["EVERYTHING", "SMALL", "Answer", "Serving", "damage", "http_get", "records_of", "serving", "stream_path"]
+__all__ = [
+    "EVERYTHING",
+    "SMALL",
+    "Answer",
+    "Serving",
+    "damage",
+    "http_get",
+    "records_of",
+    "rotate_out_all_before_now",
+    "serving",
+    "stream_path",
+]
 
 EVERYTHING = "/v1/events/ws"
 # The smallest segments there are (about ten short records each), and two of them kept.
@@ -64,8 +76,14 @@ class Serving:
     async def get(self, path: str, **options: Any) -> Answer:
         return await asyncio.to_thread(http_get, self.server.url, path, **options)
 
+    async def worker(self, worker_id: str) -> Worker:
+        """Start a Worker, and return when the server knows it."""
+        worker = self.runtime.create_worker(worker_id)
+        await wait_until_async(lambda: self.view.worker(worker_id) is not None)
+        return worker
+
     @property
-    def view(self) -> Any:
+    def view(self) -> LogView:
         """The server's own view of the log."""
         return self.server._state.view
 
@@ -78,9 +96,7 @@ class Serving:
 
     def rotate_out_all_before_now(self, noisy: Worker) -> None:
         """Let ``noisy`` write until no segment that is there now is left."""
-        newest = self.segments()[-1]
-        while newest.exists():
-            noisy.emit(TextDelta(text="x" * 600))
+        rotate_out_all_before_now(self.runtime, noisy)
 
     async def shown(self, cursor: str) -> None:
         """Return when the server shows the log up to ``cursor`` at least."""
@@ -104,6 +120,13 @@ async def serving(
             await server.stop()
     finally:
         runtime.close()
+
+
+def rotate_out_all_before_now(runtime: Runtime, noisy: Worker) -> None:
+    """Let ``noisy`` write until no segment that is there now is left; needs small segments."""
+    newest = max(runtime.log_directory.glob("*.jsonl"))
+    while newest.exists():
+        noisy.emit(TextDelta(text="x" * 600))
 
 
 def http_get(url: str, path: str, *, method: str = "GET", headers: dict[str, str] | None = None) -> Answer:

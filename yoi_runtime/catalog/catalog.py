@@ -8,22 +8,21 @@ says was rotated out is never less than what is gone. Format: docs/log-format.md
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from yoi_runtime.catalog.durable_file import replace_file
 from yoi_runtime.catalog.ledger import LIFECYCLE_EVENT_NAMES, Ledger
-from yoi_runtime.catalog.segment_index import index_path, read_index, write_index
+from yoi_runtime.catalog.segment_index import index_path, read_index, remove_orphans, write_index
 from yoi_runtime.catalog.worker_state import Tally, WorkerState
-from yoi_runtime.errors import RecordCorruptError, SegmentGoneError
+from yoi_runtime.errors import EventInvalidError, LogFormatError, RecordCorruptError, SegmentGoneError
 from yoi_runtime.events import Event, decode_payload
 from yoi_runtime.events.envelope import HEAD_PATTERN, parse_head, payload_bytes
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import Chunk, LogReader
 from yoi_runtime.segment_log.record import check_crc, seal_object
-from yoi_runtime.segment_log.timestamp import TimestampFormat
 from yoi_runtime.segment_log.writer import SealedSegment
 
 __all__ = ["CATALOG", "Catalog", "Snapshot", "fold_chunk", "read_snapshot"]
@@ -90,14 +89,30 @@ def fold_chunk(ledger: Ledger, chunk: Chunk) -> None:
 
 def _lifecycle_event(line: bytes) -> Event | None:
     head = parse_head(line)
-    return decode_payload(payload_bytes(line, head)) if head is not None else None
+    try:
+        return decode_payload(payload_bytes(line, head)) if head is not None else None
+    except EventInvalidError:
+        # A newer vocabulary's: what this one does not understand changes nothing.
+        return None
+
+
+def _is_of(snapshot: Snapshot, reader: LogReader) -> bool:
+    """Say whether a snapshot was taken of this log, and not of one that went another way from an old copy."""
+    if snapshot.log_id != reader.log_id or snapshot.as_of > reader.end or snapshot.as_of.seq > reader.end.seq:
+        return False
+    try:
+        return reader.start_of(snapshot.as_of.segment).nonce == snapshot.as_of.nonce
+    except (LogFormatError, SegmentGoneError):
+        return True
 
 
 class Catalog:
     """The writing process's catalog. Its owner serialises all calls; none is for two threads at once."""
 
-    def __init__(self, data_dir: Path, log_directory: Path, platform: Platform) -> None:
-        """Load the snapshot and read the log on from there, to its end.
+    def __init__(
+        self, data_dir: Path, log_directory: Path, platform: Platform, steady_now_us: Callable[[], int]
+    ) -> None:
+        """Load the snapshot and read the log on from there, to its end. ``steady_now_us`` is the log's steady clock.
 
         A missing or damaged snapshot is made again from the whole log; what was rotated out is then unknown.
 
@@ -107,39 +122,46 @@ class Catalog:
         self._data_dir = data_dir
         self._log_directory = log_directory
         self._platform = platform
+        self._steady_now_us = steady_now_us
         reader = LogReader(log_directory, platform)
         try:
             self._log_id = reader.log_id
+            floor = reader.floor()
             snapshot = read_snapshot(data_dir, platform)
-            if snapshot is not None and snapshot.log_id == reader.log_id and snapshot.as_of <= reader.end:
+            if snapshot is not None and _is_of(snapshot, reader):
                 self.ledger = snapshot.ledger
-                position = max(snapshot.as_of, reader.floor())
+                position = max(snapshot.as_of, floor)
             else:
-                position = reader.floor()
                 self.ledger = Ledger()
-                self.ledger.seq = self.ledger.unaccounted_seq = position.seq
+                self.ledger.seq = floor.seq
+                position = floor
+            if floor.seq > max(self.ledger.rotated_out.last_seq, self.ledger.unaccounted_seq):
+                # Segments went that the snapshot had not counted.
+                self.ledger.unaccounted_seq = floor.seq
             self._as_of = self._fold(reader, position, reader.end)
+            remove_orphans(log_directory, reader.segment_numbers(), platform)
         finally:
             reader.close()
 
     def _fold(self, reader: LogReader, position: Position, end: Position) -> Position:
         """Fold the records between two places into the ledger; passes damage by, which readers report."""
         while position < end:
+            chunk: Chunk | None = None
             try:
                 chunk = reader.read(position, _READ_BYTES)
+                if chunk is None:
+                    break
+                start = chunk.start
             except RecordCorruptError as error:
-                position = reader.after_damage(error)
-                continue
+                start = reader.after_damage(error)
             except SegmentGoneError:
                 reader.relist()
-                position = reader.floor()
-                continue
-            if chunk is None:
-                break
-            if chunk.start.segment != position.segment:
+                start = reader.floor()
+            if start.segment != position.segment:
                 self._finish_segment(position)
-            fold_chunk(self.ledger, chunk)
-            position = chunk.end
+            if chunk is not None:
+                fold_chunk(self.ledger, chunk)
+            position = chunk.end if chunk is not None else start
         if position.segment != end.segment:
             self._finish_segment(position)
         return end
@@ -185,7 +207,11 @@ class Catalog:
         """
         for segment in segments:
             if segment.last_seq > self.ledger.rotated_out.last_seq:
-                self.ledger.note_rotated_out(self._tallies_of(segment), segment.last_seq)
+                tallies = self._tallies_of(segment)
+                self.ledger.note_rotated_out(tallies, segment.last_seq)
+                if sum(tally.events for tally in tallies.values()) <= segment.last_seq - segment.first_seq:
+                    # Some of its records could not be read: nobody knows whose they were.
+                    self.ledger.unaccounted_seq = segment.last_seq
         self.save()
 
     def _tallies_of(self, segment: SealedSegment) -> dict[str, Tally]:
@@ -193,14 +219,12 @@ class Catalog:
         return tallies if tallies is not None else self._tally_segment(segment)
 
     def _tally_segment(self, segment: SealedSegment) -> dict[str, Tally]:
-        """Read a whole segment for want of its index."""
+        """Read a whole segment for want of its index; what of it cannot be read is not in the tallies."""
         ledger = Ledger()
         reader = LogReader(self._log_directory, self._platform)
         try:
-            position = next(
-                (reader.start_of(number) for number in reader.segment_numbers() if number == segment.number), None
-            )
-            while position is not None and position.segment == segment.number:
+            position = reader.start_of(segment.number)
+            while position.segment == segment.number:
                 try:
                     chunk = reader.read(position, _READ_BYTES)
                 except RecordCorruptError as error:
@@ -210,6 +234,8 @@ class Catalog:
                     break
                 fold_chunk(ledger, chunk)
                 position = chunk.end
+        except (LogFormatError, SegmentGoneError):
+            pass  # its header is damaged, or somebody else deleted it
         finally:
             reader.close()
         return ledger.segment_tallies
@@ -231,8 +257,7 @@ class Catalog:
         if end is not None:
             self._finish_segment(end)
             self._as_of = end
-        horizon_us = self._platform.clock.now_us() - _FORGET_AFTER_US
-        self.ledger.forget_ended(TimestampFormat()(horizon_us))
+        self.ledger.forget_ended(self._steady_now_us(), _FORGET_AFTER_US)
         line = seal_object(json.dumps(self._fields(), separators=(",", ":")).encode()) + b"\n"
         replace_file(self._data_dir / CATALOG, line, self._platform)
 

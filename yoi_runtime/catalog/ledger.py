@@ -63,7 +63,7 @@ class Ledger:
         elif isinstance(event, WorkerStarted):
             state = self._state(event.worker_id)
             state.run, state.started_at = event.run, time
-            state.ended_at, state.outcome, state.exit_code = None, None, None
+            state.ended_at, state.outcome, state.exit_code, state.found_ended_us = None, None, None, None
         elif isinstance(event, WorkerEnded):
             state = self._state(event.worker_id)
             state.ended_at, state.outcome, state.exit_code = time, event.outcome, event.exit_code
@@ -85,15 +85,20 @@ class Ledger:
         self.rotated_out.merge(_sum(tallies))
         self.rotated_out.last_seq = last_seq
 
-    def forget_ended(self, before: str) -> list[str]:
-        """Drop Workers that ended before the time ``before`` and have no record left; returns their ids."""
-        gone = [
-            state.worker_id
-            for state in self.workers.values()
-            if state.ended_at is not None
-            and state.ended_at < before
-            and (state.rotated_out.last_worker_seq if state.rotated_out is not None else 0) >= state.worker_seq
-        ]
+    def forget_ended(self, now_us: int, after_us: int) -> list[str]:
+        """Drop Workers that were found ended ``after_us`` ago and have no record left; returns their ids.
+
+        ``now_us`` is the log's steady time: a wall clock that jumps makes nobody forgotten.
+        """
+        gone = []
+        for state in self.workers.values():
+            if not state.ended:
+                continue
+            if state.found_ended_us is None:
+                state.found_ended_us = now_us
+            rotated_out = state.rotated_out.last_worker_seq if state.rotated_out is not None else 0
+            if now_us - state.found_ended_us > after_us and rotated_out >= state.worker_seq:
+                gone.append(state.worker_id)
         for worker_id in gone:
             del self.workers[worker_id]
         return gone

@@ -7,22 +7,24 @@ made again from the segment.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from yoi_runtime.catalog.durable_file import replace_file
 from yoi_runtime.catalog.worker_state import Tally
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.record import check_crc, seal_object
-from yoi_runtime.segment_log.segment import segment_name
+from yoi_runtime.segment_log.segment import segment_name, segment_number
 
-__all__ = ["index_path", "read_index", "write_index"]
+__all__ = ["index_path", "read_index", "remove_orphans", "write_index"]
 
 _MAX_INDEX_BYTES = 256 << 20
+_ENDING = ".index.json"
 
 
 def index_path(log_directory: Path, segment: int) -> Path:
     """Return the path of the index of ``segment``."""
-    return log_directory / segment_name(segment).replace(".jsonl", ".index.json")
+    return log_directory / segment_name(segment).replace(".jsonl", _ENDING)
 
 
 def write_index(log_directory: Path, segment: int, nonce: int, tallies: dict[str, Tally], platform: Platform) -> None:
@@ -68,3 +70,14 @@ def read_index(log_directory: Path, segment: int, nonce: int, platform: Platform
         return {str(worker_id): Tally.from_json(tally) for worker_id, tally in fields["tallies"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def remove_orphans(log_directory: Path, segments: Collection[int], platform: Platform) -> None:
+    """Delete the indexes of segments that are not among ``segments``; what cannot be deleted stays."""
+    for name in platform.files.list_directory(log_directory):
+        number = segment_number(name.removesuffix(_ENDING) + ".jsonl") if name.endswith(_ENDING) else None
+        if number is not None and number not in segments:
+            try:
+                platform.files.unlink(log_directory / name)
+            except OSError:
+                continue

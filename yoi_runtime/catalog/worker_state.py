@@ -55,6 +55,7 @@ class WorkerState:
     """One Worker. ``worker_seq`` and ``seq`` are those of its newest record (0: none yet).
 
     ``run`` counts its starts; ``outcome`` is None while it runs. ``rotated_out`` tallies what of it is gone.
+    ``found_ended_us``: when, in the log's steady time, a snapshot first found it ended.
     """
 
     worker_id: str
@@ -68,6 +69,7 @@ class WorkerState:
     worker_seq: int = 0
     seq: int = 0
     rotated_out: Tally | None = None
+    found_ended_us: int | None = None
 
     @property
     def ended(self) -> bool:
@@ -86,6 +88,7 @@ class WorkerState:
             "worker_seq": self.worker_seq,
             "seq": self.seq,
             "rotated_out": None if self.rotated_out is None else self.rotated_out.to_json(),
+            "found_ended_us": self.found_ended_us,
         }
 
     @classmethod
@@ -93,6 +96,7 @@ class WorkerState:
         """Return the state that ``to_json`` wrote. Raises ``KeyError``, ``ValueError`` or ``TypeError``."""
         gone = fields["rotated_out"]
         exit_code = fields["exit_code"]
+        found_ended_us = fields["found_ended_us"]
         return cls(
             worker_id=str(fields["worker_id"]),
             created_at=_text(fields["created_at"]),
@@ -105,6 +109,7 @@ class WorkerState:
             worker_seq=int(str(fields["worker_seq"])),
             seq=int(str(fields["seq"])),
             rotated_out=None if gone is None else Tally.from_json(gone),
+            found_ended_us=None if found_ended_us is None else int(str(found_ended_us)),
         )
 
 

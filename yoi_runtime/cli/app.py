@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 
@@ -25,12 +25,15 @@ from yoi_runtime.cli.options import (
     WorkerSpec,
     check_id,
     or_no_limit,
+    parse_adapter,
     parse_bind,
+    parse_durability,
     parse_duration,
     parse_linger,
     parse_segment_size,
     parse_server_url,
     parse_size,
+    parse_start,
     parse_workers,
     worker_id_from_command,
 )
@@ -41,7 +44,6 @@ from yoi_runtime.cli.tail import TailRequest, tail
 from yoi_runtime.errors import YoiError
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.version import VERSION
-from yoi_runtime.workers.adapters import AdapterName
 
 __all__ = ["app", "run_app"]
 
@@ -62,13 +64,12 @@ app = typer.Typer(
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help=help_texts.DATA_DIR)]
 Bind = Annotated[str, typer.Option("--bind", metavar="HOST:PORT", help=help_texts.BIND)]
-Adapter = Annotated[AdapterName, typer.Option("--adapter", metavar="auto|lines|jsonl", help=help_texts.ADAPTER)]
+Adapter = Annotated[str, typer.Option("--adapter", metavar="auto|lines|jsonl", help=help_texts.ADAPTER)]
 SegmentBytes = Annotated[str | None, typer.Option("--segment-bytes", metavar="N", help=help_texts.SEGMENT_BYTES)]
 RetainBytes = Annotated[str | None, typer.Option("--retain-bytes", metavar="N", help=help_texts.RETAIN_BYTES)]
 RetainAge = Annotated[str | None, typer.Option("--retain-age", metavar="DURATION", help=help_texts.RETAIN_AGE)]
 DurabilityName = Annotated[
-    Literal["synced", "written"] | None,
-    typer.Option("--durability", metavar="synced|written", help=help_texts.DURABILITY),
+    str | None, typer.Option("--durability", metavar="synced|written", help=help_texts.DURABILITY)
 ]
 _DEFAULT_BIND = f"{DEFAULT_HOST}:{DEFAULT_PORT}"
 
@@ -120,7 +121,7 @@ def _serve(
     workers = _read(context, "--worker", parse_workers, worker or [])
     options = _serve_options(context, data_dir, bind, segment_bytes, retain_bytes, retain_age, durability)
     if not read_only:
-        _finish(serve(options, workers, adapter))
+        _finish(serve(options, workers, _read(context, "--adapter", parse_adapter, adapter)))
     writing = {
         "--worker": worker,
         "--segment-bytes": segment_bytes,
@@ -144,7 +145,7 @@ def _serve(
 )
 def _run(
     context: typer.Context,
-    command: Annotated[list[str], typer.Argument(metavar="COMMAND [ARG]", help=help_texts.COMMAND)],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", hidden=True)],
     worker_id: Annotated[str | None, typer.Option("--worker-id", metavar="ID", help=help_texts.WORKER_ID)] = None,
     linger: Annotated[str, typer.Option("--linger", metavar="SECONDS", help=help_texts.LINGER)] = "0",
     data_dir: DataDir = None,
@@ -158,30 +159,29 @@ def _run(
     name = worker_id_from_command(command) if worker_id is None else worker_id
     worker = WorkerSpec(_read(context, "--worker-id", check_id, name), tuple(command))
     options = _serve_options(context, data_dir, bind, segment_bytes, retain_bytes, retain_age, durability)
-    _finish(run(options, worker, adapter, _read(context, "--linger", parse_linger, linger)))
+    linger_seconds = _read(context, "--linger", parse_linger, linger)
+    _finish(run(options, worker, _read(context, "--adapter", parse_adapter, adapter), linger_seconds))
 
 
 @app.command("tail", help=help_texts.TAIL, epilog=help_texts.TAIL_END)
 def _tail(
     context: typer.Context,
-    url: Annotated[str | None, typer.Argument(metavar="[URL]", help=help_texts.URL, show_default=False)] = None,
+    url: Annotated[str | None, typer.Argument(metavar="URL", hidden=True)] = None,
     worker: Annotated[str | None, typer.Option("--worker", metavar="ID", help=help_texts.TAIL_WORKER)] = None,
     cursor: Annotated[str | None, typer.Option("--cursor", metavar="TOKEN", help=help_texts.CURSOR)] = None,
-    start: Annotated[
-        Literal["oldest", "now"] | None, typer.Option("--from", metavar="oldest|now", help=help_texts.FROM)
-    ] = None,
+    start: Annotated[str | None, typer.Option("--from", metavar="oldest|now", help=help_texts.FROM)] = None,
     as_json: Annotated[bool, typer.Option("--json", help=help_texts.JSON)] = False,
-    data_dir: DataDir = None,
+    data_dir: Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help=help_texts.TAIL_DATA_DIR)] = None,
 ) -> None:
     if cursor is not None and start is not None:
         raise typer.BadParameter("a cursor says where to begin; give one of the two", context, param_hint="--from")
     request = TailRequest(
         url=_read(context, "URL", parse_server_url, url) if url is not None else None,
         data_dir=_data_dir(data_dir),
-        data_dir_given=data_dir,
+        given_data_dir=data_dir,
         worker_id=_read(context, "--worker", check_id, worker) if worker is not None else None,
         cursor=cursor,
-        start=start or "now",
+        start=_read(context, "--from", parse_start, start or "now"),
         as_json=as_json,
     )
     _finish(tail(request))
@@ -211,7 +211,7 @@ def _serve_options(
     segment_bytes: str | None,
     retain_bytes: str | None,
     retain_age: str | None,
-    durability: Literal["synced", "written"] | None,
+    durability: str | None,
 ) -> ServeOptions:
     runtime = RuntimeOptions()
     if segment_bytes is not None:
@@ -222,7 +222,7 @@ def _serve_options(
         age = _read(context, "--retain-age", or_no_limit(parse_duration), retain_age)
         runtime = replace(runtime, retain_age_seconds=age)
     if durability is not None:
-        runtime = replace(runtime, durability=durability)
+        runtime = replace(runtime, durability=_read(context, "--durability", parse_durability, durability))
     return ServeOptions(_data_dir(data_dir), _read(context, "--bind", parse_bind, bind), runtime)
 
 

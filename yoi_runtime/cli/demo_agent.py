@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-__all__ = ["main", "script"]
+__all__ = ["PROGRAM_FILE", "main", "script"]
+
+PROGRAM_FILE = Path(__file__)
 
 Event: TypeAlias = dict[str, object]
 

@@ -60,7 +60,8 @@ def look_of(event_name: str, data: Data) -> Look:
         # How a Worker's v0 stream carries an event that upstream's vocabulary does not have.
         inner = item.get("data")
         return look_of(_raw(item, "event"), inner if isinstance(inner, dict) else {})
-    return _LOOKS.get(event_name, lambda fields: _any_event(event_name, fields))(data)
+    look = _LOOKS.get(event_name)
+    return look(data) if look is not None else _any_event(event_name, data)
 
 
 def _raw(data: Data, name: str) -> str:

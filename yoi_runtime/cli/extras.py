@@ -1,4 +1,7 @@
-"""The optional half of yoi_runtime, loaded when a command needs it, with one clear sentence when it is not there."""
+"""The server, loaded when a command needs it, and one clear sentence when its extra is not installed.
+
+The client needs no such help: ``observe`` says the same itself.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from yoi_runtime.errors import MissingExtraError
 if TYPE_CHECKING:
     from yoi_runtime.server.event_server import EventServer
 
-__all__ = ["load_event_server", "load_observe"]
+__all__ = ["load_event_server"]
 
 _LIBRARY = "tornado"
 
@@ -23,10 +26,7 @@ def load_event_server() -> type[EventServer]:
     try:
         from yoi_runtime.server.event_server import EventServer
     except ModuleNotFoundError as error:
-        raise _missing(error, "ws-server", "serving events") from error
+        if (error.name or "").partition(".")[0] != _LIBRARY:
+            raise
+        raise MissingExtraError("ws-server", "serving events") from error
     return EventServer
-
-
-def _missing(error: ModuleNotFoundError, extra: str, purpose: str) -> ModuleNotFoundError | MissingExtraError:
-    """Return what to raise: the error itself when it is about anything else."""
-    return MissingExtraError(extra, purpose) if (error.name or "").partition(".")[0] == _LIBRARY else error

@@ -12,7 +12,6 @@ from yoi_runtime.cli.options import DEFAULT_HOST, DEFAULT_PORT, NO_LIMIT
 __all__ = [
     "ADAPTER",
     "BIND",
-    "COMMAND",
     "CURSOR",
     "DATA_DIR",
     "DEMO",
@@ -31,9 +30,9 @@ __all__ = [
     "SERVE",
     "SERVE_END",
     "TAIL",
+    "TAIL_DATA_DIR",
     "TAIL_END",
     "TAIL_WORKER",
-    "URL",
     "WORKER",
     "WORKER_ID",
 ]
@@ -55,9 +54,9 @@ Begin here:
 """
 
 SERVE = """\
-Run a Runtime and serve its events until SIGINT or SIGTERM.
+Run a Runtime and serve its events.
 
-Each --worker is a command that runs as a Worker: every line it prints becomes an event. The server stays up when
+Serves until SIGINT (Ctrl-C) or SIGTERM. Each --worker is a command that runs as a Worker: every line it prints becomes an event. The server stays up when
 they end. At a signal they are asked to stop (SIGTERM, after 5 s SIGKILL); a second signal ends everything at once.
 Started again on the same directory, everybody goes on where they were.
 
@@ -75,9 +74,9 @@ SERVE_END = (
 )
 
 RUN = """\
-Run one command as a Worker and serve its events until it ends.
+Run one command as a Worker and serve its events.
 
-The command's output goes into the log, not to this terminal: follow it with `yoi-runtime tail` in another. It is run
+Serves until the command ends. The command's output goes into the log, not to this terminal: follow it with `yoi-runtime tail` in another. It is run
 as given, without a shell. Its exit code is passed on.
 
 \b
@@ -88,16 +87,19 @@ Examples:
 """
 
 RUN_END = (
-    "Ends with the command's exit code, or 128+N when signal N ended the command or yoi-runtime itself; else: " + END
+    "Exit codes: the command's own, 128+N when signal N ended it or yoi-runtime itself. Before it could run: 1 failed,"
+    " 2 wrong usage, 3 another process holds the log."
 )
 
 TAIL = f"""\
-Follow a Runtime's events: reconnects by itself, resumes where it was, shows no event twice.
+Follow a Runtime's events, across restarts.
+
+Reconnects by itself, resumes where it was, shows no event twice.
 
 URL is the address that serve printed, such as http://{DEFAULT_HOST}:{DEFAULT_PORT}; without it the one in
 DATA_DIR/server.json is taken. Ctrl-C prints the command that goes on from here.
 
-\\b
+\b
 Examples:
   yoi-runtime tail
   yoi-runtime tail http://{DEFAULT_HOST}:{DEFAULT_PORT} --worker agent --from oldest
@@ -110,15 +112,19 @@ TAIL_END = (
 )
 
 DEMO = """\
-Watch a Runtime, two Workers and a Backend at work, in this terminal, for about 12 seconds.
+Watch Workers, a server and a client at work.
 
-A scripted agent and an ordinary program run as Workers; a client follows them over WebSocket. In the middle the
+Takes about 12 seconds, in this terminal. A scripted agent and an ordinary program run as Workers; a client follows them over WebSocket. In the middle the
 server is stopped while the Workers go on, and started again: the client resumes, and nothing is missing. Uses a
 temporary directory, which is removed at the end.
 """
 
 DATA_DIR = (
     "Directory of the log; made when missing."
+    f" [default: ${DATA_DIR_VARIABLE}, else $XDG_DATA_HOME/yoi-runtime, else ~/.local/share/yoi-runtime]"
+)
+TAIL_DATA_DIR = (
+    "Directory of a Runtime on this machine; its server.json says where it serves."
     f" [default: ${DATA_DIR_VARIABLE}, else $XDG_DATA_HOME/yoi-runtime, else ~/.local/share/yoi-runtime]"
 )
 BIND = (
@@ -138,10 +144,8 @@ DURABILITY = (
     " killed process. [default: synced]"
 )
 READ_ONLY = "Only serve a directory that another process writes: one more server on the same log. Takes no --worker."
-COMMAND = "The program to run and its arguments, as in a shell."
 WORKER_ID = "The Worker's id, 1 to 64 of A-Z a-z 0-9 _ -. [default: made of the program's name]"
 LINGER = "Serve on for so long after the command has ended; Ctrl-C ends that early."
-URL = "Where the Runtime serves. [default: what DATA_DIR/server.json says]"
 TAIL_WORKER = "Follow this Worker's events only; waits for it when there is none yet. [default: all events]"
 CURSOR = "Go on after this place, as an earlier tail printed it or an event's envelope has it."
 FROM = "Where to begin: the oldest event that is kept, or only what comes now. [default: now]"

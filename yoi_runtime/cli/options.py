@@ -9,11 +9,13 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePath
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 from yoi_runtime.errors import RequestInvalidError, WorkerIdInvalidError
 from yoi_runtime.protocol.paths import events_url
+from yoi_runtime.segment_log.commit import Durability
 from yoi_runtime.segment_log.writer import LogOptions
+from yoi_runtime.workers.adapters import ADAPTER_NAMES, AdapterName
 from yoi_runtime.workers.worker_id import check_worker_id
 
 __all__ = [
@@ -21,21 +23,26 @@ __all__ = [
     "DEFAULT_PORT",
     "NO_LIMIT",
     "Address",
+    "StartName",
     "WorkerSpec",
     "check_id",
     "or_no_limit",
+    "parse_adapter",
     "parse_bind",
+    "parse_durability",
     "parse_duration",
     "parse_linger",
     "parse_segment_size",
     "parse_server_url",
     "parse_size",
+    "parse_start",
     "parse_worker",
     "parse_workers",
     "worker_id_from_command",
 ]
 
 _T = TypeVar("_T")
+StartName: TypeAlias = Literal["oldest", "now"]
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 38800
@@ -119,6 +126,25 @@ def parse_segment_size(text: str) -> int:
 def or_no_limit(parse: Callable[[str], _T]) -> Callable[[str], _T | None]:
     """Return a parser that also reads ``off``, as None."""
     return lambda text: None if text == NO_LIMIT else parse(text)
+
+
+def parse_adapter(text: str) -> AdapterName:
+    return _one_of(ADAPTER_NAMES, text)
+
+
+def parse_durability(text: str) -> Durability:
+    return _one_of(get_args(Durability), text)
+
+
+def parse_start(text: str) -> StartName:
+    return _one_of(get_args(StartName), text)
+
+
+def _one_of(choices: Sequence[_T], text: str) -> _T:
+    for choice in choices:
+        if choice == text:
+            return choice
+    raise ValueError(f"{text!r} is none of {', '.join(map(str, choices))}")
 
 
 def parse_server_url(text: str) -> str:

@@ -12,7 +12,7 @@ from yoi_runtime.cli.render import Renderer
 from yoi_runtime.cli.terminal_text import neutral_json, one_line
 
 if TYPE_CHECKING:
-    from yoi_runtime.client.observe import StreamEvent
+    from yoi_runtime.client.stream_event import StreamEvent
 
 __all__ = ["EventOutput", "JsonLines", "ReadableLines", "make_output"]
 

@@ -32,8 +32,9 @@ class ServeOptions:
 class ServedRuntime:
     """Made by ``start``, taken down by ``stop``; in between, ``children`` starts Workers. One event loop, main thread."""
 
-    def __init__(self, data_dir: Path, runtime: Runtime, server: EventServer) -> None:
+    def __init__(self, data_dir: Path, host: str, runtime: Runtime, server: EventServer) -> None:
         self.data_dir = data_dir
+        self._host = host
         self.runtime = runtime
         self.server = server
         self.children = ChildWorkers(runtime)
@@ -51,11 +52,11 @@ class ServedRuntime:
         event_server = load_event_server()
         runtime = Runtime.open(options.data_dir, options.runtime)
         try:
-            server = await event_server.start(options.data_dir, options.bind.host, options.bind.port)
+            server = await event_server.start(options.data_dir, *options.bind)
         except BaseException:
             runtime.close("cannot serve")
             raise
-        served = cls(options.data_dir, runtime, server)
+        served = cls(options.data_dir, options.bind.host, runtime, server)
         try:
             write_server_file(options.data_dir, ServerInfo(server.url, os.getpid(), runtime.log_id))
         except BaseException:
@@ -71,6 +72,14 @@ class ServedRuntime:
     def description(self) -> str:
         """What is served, in one line for people."""
         return f"serving {self.url} (log {self.runtime.log_id}, data {self.data_dir})"
+
+    async def stop_server(self) -> None:
+        """Stop the server alone; the Runtime and its Workers go on."""
+        await self.server.stop()
+
+    async def start_server(self) -> None:
+        """Serve again, at the same address. Raises as ``start``."""
+        self.server = await load_event_server().start(self.data_dir, self._host, self.server.port)
 
     async def stop(self, reason: str) -> None:
         """Stop the children, close the log, stop the server, remove ``server.json``. Later steps happen whatever fails.

@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from yoi_runtime.cli.exit_codes import signal_exit_code
 
@@ -29,7 +29,7 @@ class StopSignals:
         self._arrived = asyncio.Event()
         self._before: dict[signal.Signals, _Handler] = {}
 
-    def __enter__(self) -> StopSignals:
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
                 continue

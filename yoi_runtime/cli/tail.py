@@ -3,29 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from urllib.parse import urlsplit
 
-from yoi_runtime.cli.exit_codes import ExitCode, say
-from yoi_runtime.cli.extras import load_observe
-from yoi_runtime.cli.output import make_output
+from yoi_runtime.cli.exit_codes import ExitCode, exit_code_of, say, sentence_of, signal_exit_code
+from yoi_runtime.cli.invocation import program
+from yoi_runtime.cli.options import StartName
+from yoi_runtime.cli.output import EventOutput, make_output
+from yoi_runtime.cli.server_file import find_server
 from yoi_runtime.cli.signals import StopSignals
+from yoi_runtime.client.observe import observe
+from yoi_runtime.client.stream_state import StateDetail, StreamState
+from yoi_runtime.errors import StreamConnectError, StreamError, StreamRefusedError
 
-__all__ = ["TailRequest", "command_to_go_on", "find_url", "refusal_sentences", "tail"]
+__all__ = ["TailRequest", "command_to_go_on", "tail"]
+
+_FIRST_CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class TailRequest:
-    """What to follow, from where, and how to show it."""
+    """What to follow, from where, and how to show it. ``given_data_dir``: as typed, None when it was not."""
 
     url: str | None
     data_dir: Path
-    data_dir_given: bool = False
+    given_data_dir: Path | None = None
     worker_id: str | None = None
     cursor: str | None = None
-    start: Literal["oldest", "now"] = "now"
+    start: StartName = "now"
     as_json: bool = False
+
+
+def command_to_go_on(request: TailRequest, *, cursor: str | None = None, start: str | None = None) -> str:
+    """Return the command line that follows the same events from another place."""
+    words = [] if request.url is None else [request.url]
+    if request.url is None and request.given_data_dir is not None:
+        words += ["--data-dir", str(request.given_data_dir)]
+    if request.worker_id is not None:
+        words += ["--worker", request.worker_id]
+    if cursor is not None:
+        words += ["--cursor", cursor]
+    if start is not None:
+        words += ["--from", start]
+    if request.as_json:
+        words.append("--json")
+    return f"{program()} tail {shlex.join(words)}".rstrip()
 
 
 async def tail(request: TailRequest) -> int:
@@ -33,16 +59,118 @@ async def tail(request: TailRequest) -> int:
 
     Raises:
         MissingExtraError: the extra ``ws-client`` is not installed.
-        StreamError: the Runtime cannot be reached at all, or refuses for another reason than the cursor.
+        StreamError: there is no Runtime to follow, or it refuses for another reason than the cursor.
         BrokenPipeError: nobody reads our output any more.
     """
-    load_observe()
-    found = find_url(request)
-    if isinstance(found, UrlNotFound):
-        say(found.sentence)
-        return ExitCode.FAILED
-    follower = _Follower(request, found, make_output(request.as_json))
     with StopSignals() as signals:
+        follower = _Follower(request, make_output(request.as_json))
         following = asyncio.create_task(follower.follow())
         signalled = asyncio.create_task(signals.wait())
-        await asyncio.wait({following, signalled}, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait({following, signalled}, return_when=asyncio.FIRST_COMPLETED)
+            if not following.done():
+                await _cancel(following)
+                follower.say_how_to_go_on()
+                return signal_exit_code(signalled.result())
+        finally:
+            await _cancel(signalled)
+        try:
+            following.result()
+        except StreamRefusedError as error:
+            follower.say_what_was_refused(error)
+            return exit_code_of(error)
+        except StreamError as error:
+            say(sentence_of(error))
+            follower.say_how_to_go_on()
+            return exit_code_of(error)
+        return ExitCode.OK
+
+
+class _Follower:
+    """Shows one stream, and knows behind which event it stands."""
+
+    def __init__(self, request: TailRequest, output: EventOutput) -> None:
+        self._request = request
+        self._output = output
+        self._cursor = request.cursor
+        self._was_live = False
+        self._waits = False
+
+    async def follow(self) -> None:
+        """Show events until the stream ends, which a Runtime's own stop does not do."""
+        request = self._request
+        url = request.url if request.url is not None else find_server(request.data_dir)
+        stream = observe(
+            url,
+            worker_id=request.worker_id,
+            cursor=request.cursor,
+            start=request.start,
+            wait_for_worker=True,
+            on_state=self._on_state,
+        )
+        await _check_reachable(url)
+        async with stream:
+            try:
+                async for event in stream:
+                    self._output.show(event)
+            finally:
+                # Behind the last event that was shown; None as long as the Runtime has not told any place.
+                self._cursor = stream.cursor or self._cursor
+
+    def say_how_to_go_on(self) -> None:
+        if self._cursor is not None:
+            self._output.notice(f"go on from here: {command_to_go_on(self._request, cursor=self._cursor)}")
+
+    def say_what_was_refused(self, error: StreamRefusedError) -> None:
+        """Say why the Runtime refused and which command helps."""
+        self._output.notice(f"{error.code}: {error.diagnostic.get('message', '')}", "bold red")
+        if exit_code_of(error) is not ExitCode.CURSOR_REFUSED:
+            return
+        lost = error.lost
+        if lost is not None:
+            amount = f"{lost.get('events')}" if lost.get("exact") else f"at most {lost.get('events')}"
+            self._output.notice(f"lost: {amount} events, {lost.get('from_time')} to {lost.get('to_time')}")
+        oldest = error.diagnostic.get("oldest_cursor")
+        self._output.notice(f"all that is left: {command_to_go_on(self._request, start='oldest')}")
+        if isinstance(oldest, str):
+            self._output.notice(f"  which begins at: {command_to_go_on(self._request, cursor=oldest)}")
+        self._output.notice(f"only what comes: {command_to_go_on(self._request, start='now')}")
+
+    def _on_state(self, state: StreamState, detail: StateDetail) -> None:
+        match state:
+            case StreamState.WAITING if not self._waits:
+                self._waits = True
+                what = "connection lost" if self._was_live else "not there yet"
+                self._output.notice(f"{what} ({detail.reason}); trying again until it is back")
+            case StreamState.LIVE:
+                if self._waits:
+                    self._output.notice("connected again; goes on where it was" if self._was_live else "connected")
+                self._was_live, self._waits = True, False
+            case _:
+                pass
+
+
+async def _check_reachable(url: str) -> None:
+    """Knock once: a mistyped address should be said, and not tried for ever.
+
+    Raises:
+        StreamConnectError: nobody listens there.
+    """
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme in ("https", "wss") else 80)
+    try:
+        async with asyncio.timeout(_FIRST_CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(parts.hostname, port)
+    except OSError as error:
+        # asyncio puts addresses into strerror, and has no errno when it tried several; a timeout has nothing.
+        positive = error.errno is not None and error.errno > 0
+        reason = os.strerror(error.errno) if positive else error.strerror or "nobody answers"
+        raise StreamConnectError(url, f"{reason}; is a Runtime serving there?") from error
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+async def _cancel(task: asyncio.Task[object]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -30,9 +30,11 @@ class BackendConnection:
 
     def __init__(self, connection: WebSocketClientConnection, settings: ClientSettings) -> None:
         """Take over ``connection``, on its event loop."""
-        assert connection.protocol is not None
+        protocol = connection.protocol
+        assert protocol is not None
+        assert protocol.stream is not None
         self._connection = connection
-        self._stream = connection.protocol.stream
+        self._stream = protocol.stream
         self._settings = settings
         self._ended = False
         self._is_awaited = False
@@ -83,7 +85,7 @@ class BackendConnection:
         except TimeoutError:
             pass
 
-    def _on_pong(self, _data: bytes) -> None:
+    def _on_pong(self, data: bytes) -> None:
         self._heard = True
 
     async def _keep_alive(self) -> None:

@@ -80,7 +80,8 @@ class EventLog:
         """Append one event of a Worker, or of the Runtime, and return its cursor token.
 
         An event too large for a record is cut at its longest string, and an ``alert`` after it says so.
-        When the disk refuses it, that is told later, in an ``events_lost`` in the Worker's own sequence.
+        When the disk refuses it, that is told before anything else is appended, in an ``events_lost`` in the
+        Worker's own sequence.
 
         Raises:
             EventInvalidError: nothing was written.
@@ -89,26 +90,31 @@ class EventLog:
 
         Durability: survives a killed process at once, a power cut after ``wait_durable``.
         """
-        try:
-            return self.offer(event, worker_id)
-        except LogFullError:
-            if worker_id is not None:
-                with self._lock:
-                    self._note_refused(worker_id)
-            raise
+        payload, alert = self._encode(event)
+        with self._lock:
+            try:
+                return self._append_told(event, payload, alert, worker_id)
+            except (LogFullError, OSError):
+                self._note_refused(worker_id)
+                raise
 
     def offer(self, event: Event, worker_id: str | None = None) -> CursorToken:
         """Like ``append``, for a caller that keeps a refused event and offers it again: no loss is noted."""
-        payload = encode_payload(event)
-        alert: Alert | None = None
-        if len(payload) > self._max_payload_bytes:
-            payload, alert = self._cut(event, payload)
+        payload, alert = self._encode(event)
         with self._lock:
-            if worker_id in self._refused:
-                self._tell_refused(worker_id)
-            token = self._append(event, payload, worker_id).token
-            if alert is not None:
-                self._append(alert, encode_payload(alert), worker_id)
+            return self._append_told(event, payload, alert, worker_id)
+
+    def _encode(self, event: Event) -> tuple[bytes, Alert | None]:
+        payload = encode_payload(event)
+        return (payload, None) if len(payload) <= self._max_payload_bytes else self._cut(event, payload)
+
+    def _append_told(self, event: Event, payload: bytes, alert: Alert | None, worker_id: str | None) -> CursorToken:
+        """Append an event between what has to be told before it and after it."""
+        if self._refused:
+            self._tell_refused()
+        token = self._append(event, payload, worker_id).token
+        if alert is not None:
+            self._append_alert(alert, worker_id)
         return CursorToken(token.decode("ascii"))
 
     def _append(self, event: Event, payload: bytes, worker_id: str | None) -> Appended:
@@ -136,26 +142,37 @@ class EventLog:
         cut = cut_to_fit(payload, self._max_payload_bytes)
         if cut is None:
             raise RecordTooLargeError(self.directory, size, self._max_payload_bytes)
-        payload, path, cut_bytes = cut
+        # A name that is text of somebody's own may be long.
+        name = event.event_name[:64]
+        more = f" and of {cut.strings - 1} more strings" if cut.strings > 1 else ""
         message = (
-            f"{event.event_name} of {size} bytes was too large for the log: "
-            f"{cut_bytes} bytes were cut from the end of {path}"
+            f"{name} of {size} bytes was too large for the log: "
+            f"{cut.cut_bytes} bytes were cut from the end of {cut.path}{more}"
         )
-        return payload, Alert(level="warn", source="worker", message=message, timestamp_ms=self._clock.now_us() // 1000)
+        alert = Alert(level="warn", source="worker", message=message, timestamp_ms=self._clock.now_us() // 1000)
+        return cut.payload, alert
 
-    def _note_refused(self, worker_id: str) -> None:
+    def _append_alert(self, alert: Alert, worker_id: str | None) -> None:
+        """Append the alert about an event that is in the log already: an error would have that offered again."""
+        try:
+            self._append(alert, encode_payload(alert), worker_id)
+        except (LogError, OSError) as error:
+            _log.warning("Worker %s: %s; this could not be told in the log: %s", worker_id, alert.message, error)
+            self._note_refused(worker_id)
+
+    def _note_refused(self, worker_id: str | None) -> None:
+        if worker_id is None:
+            return
         now = self._timestamp(self._clock.now_us())
-        before = self._refused.get(worker_id)
-        self._refused[worker_id] = _Refused(
-            before.events + 1 if before else 1, before.from_time if before else now, now
-        )
+        before = self._refused.get(worker_id, _Refused(0, now, now))
+        self._refused[worker_id] = _Refused(before.events + 1, before.from_time, now)
 
-    def _tell_refused(self, worker_id: str | None) -> None:
-        assert worker_id is not None
-        refused = self._refused[worker_id]
-        lost = EventsLost(count=refused.events, from_time=refused.from_time, to_time=refused.to_time)
-        self._append(lost, encode_payload(lost), worker_id)
-        del self._refused[worker_id]
+    def _tell_refused(self) -> None:
+        """Tell every Worker's loss, also of those that say nothing more themselves."""
+        for worker_id, refused in list(self._refused.items()):
+            lost = EventsLost(count=refused.events, from_time=refused.from_time, to_time=refused.to_time)
+            self._append(lost, encode_payload(lost), worker_id)
+            del self._refused[worker_id]
 
     # Durability and room.
 
@@ -190,7 +207,8 @@ class EventLog:
     # Keeping within bounds.
 
     def start_maintenance(self, interval_seconds: float) -> None:
-        """Roll and rotate out by age every ``interval_seconds``, in a thread of its own."""
+        """Maintain the log now, and every ``interval_seconds`` in a thread of its own."""
+        self._maintain_or_warn()
         self._maintenance = threading.Thread(
             target=self._maintain_until_stopped, args=(interval_seconds,), name="yoi-maintenance", daemon=True
         )
@@ -198,13 +216,16 @@ class EventLog:
 
     def _maintain_until_stopped(self, interval_seconds: float) -> None:
         while not self._stop.wait(interval_seconds):
-            try:
-                self.maintain()
-            except (LogError, OSError) as error:
-                _log.warning("maintenance of the log failed, will try again: %s", error)
+            self._maintain_or_warn()
+
+    def _maintain_or_warn(self) -> None:
+        try:
+            self.maintain()
+        except (LogError, OSError) as error:
+            _log.warning("maintenance of the log failed, will try again: %s", error)
 
     def maintain(self) -> None:
-        """Roll the active segment when it is old, and rotate out what retention does not keep.
+        """Roll the active segment when it is old, rotate out what retention does not keep, tell refused events.
 
         Raises:
             LogError, OSError: as ``LogWriter.roll``; nothing was lost.
@@ -213,17 +234,20 @@ class EventLog:
             self._writer.check_place()
             age_us = self._writer.steady_clock.now_us() - self._writer.begun_us
             retain = self._retention.retain_age_seconds
-            # A quarter: nothing outlives its time by more than that.
-            if retain is not None and self._writer.active_records and age_us > retain / 4 * 1_000_000:
-                self._writer.roll()
             if self._writer.end.segment != self._active:
                 self._after_roll()
-            else:
-                self._rotate_out()
+            # First: where there is no room for a roll, this makes some.
+            self._rotate_out()
+            # A quarter: nothing outlives its time by more than that.
+            if retain is not None and self._writer.active_records and age_us > retain / 4 * 1_000_000:
+                self.roll()
+            self._tell_refused()
 
     def roll(self) -> None:
         """Seal the active segment and open the next one. Errors: ``LogWriter.roll``."""
         with self._lock:
+            if self._writer.end.segment != self._active:
+                self._after_roll()
             self._writer.roll()
             self._after_roll()
 
@@ -234,9 +258,12 @@ class EventLog:
         start = self._writer.active_start
         try:
             self._books.sealed(segment, start)
+        except (LogError, OSError) as error:
+            _log.warning("the books could not follow the roll to segment %d: %s", self._active, error)
+        try:
             self._rotate_out()
         except (LogError, OSError) as error:
-            _log.warning("books and retention could not follow the roll to segment %d: %s", self._active, error)
+            _log.warning("retention could not follow the roll to segment %d: %s", self._active, error)
 
     def _rotate_out(self) -> None:
         sealed = self._writer.sealed
@@ -246,8 +273,10 @@ class EventLog:
         if count:
             gone = sealed[:count]
             self._count_as_gone(gone)
-            self._writer.rotate_out(count)
-            self._books.rotated_out(gone)
+            try:
+                self._writer.rotate_out(count)
+            finally:
+                self._books.rotated_out(sealed[: len(sealed) - len(self._writer.sealed)])
             self._writer.make_reserve()
 
     def _count_as_gone(self, segments: Sequence[SealedSegment]) -> None:
@@ -268,11 +297,13 @@ class EventLog:
         self._stop.set()
         if self._maintenance is not None:
             self._maintenance.join()
-            self._maintenance = None
         with self._lock:
             if self._writer.closed:
                 return
-            self._tell_all_refused()
+            try:
+                self._tell_refused()
+            except (LogError, OSError) as error:
+                _log.error("refused events of %s could not be told: %s", ", ".join(self._refused), error)
             try:
                 self._writer.sync()
                 # Before the lock goes: nobody else may write the catalog then.
@@ -281,10 +312,3 @@ class EventLog:
                 _log.warning("the catalog could not be saved at close; the next start reads the log: %s", error)
             finally:
                 self._writer.close()
-
-    def _tell_all_refused(self) -> None:
-        for worker_id in list(self._refused):
-            try:
-                self._tell_refused(worker_id)
-            except (LogError, OSError) as error:
-                _log.error("Worker %s: refused events could not be told: %s", worker_id, error)

@@ -3,69 +3,78 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["cut_to_fit"]
+from yoi_runtime.events.strict_json import json_path
+
+__all__ = ["Cut", "cut_to_fit"]
 
 # A payload with more long strings than this is not text but data; it is refused instead.
 _MOST_CUTS = 8
 
 
-def cut_to_fit(payload: bytes, max_bytes: int) -> tuple[bytes, str, int] | None:
+class Cut(NamedTuple):
+    """A payload that fits. ``cut_bytes`` of UTF-8 went from the ends of ``strings`` strings, ``path`` the first of them."""
+
+    payload: bytes
+    path: str
+    strings: int
+    cut_bytes: int
+
+
+def cut_to_fit(payload: bytes, max_bytes: int) -> Cut | None:
     """Shorten the longest string of ``payload`` (the next longest if that is not enough) until it fits.
 
-    Returns the new payload, the path of the first string cut (``data.output``) and how many bytes of
-    UTF-8 were cut in all; None when strings are not what makes it large.
+    Returns None when strings are not what makes it large. ``path`` is one such as ``data.output``.
     """
     tree = json.loads(payload)
-    cut_bytes, first_path = 0, ""
-    for _ in range(_MOST_CUTS):
-        excess = len(payload) - max_bytes
-        if excess <= 0:
-            return payload, first_path, cut_bytes
-        holder, key, path = _longest_string(tree)
-        if holder is None:
+    path, strings, cut_bytes = "", 0, 0
+    while len(payload) > max_bytes:
+        holder, key, parts = _longest_string(tree)
+        if holder is None or strings == _MOST_CUTS:
             return None
         text: str = holder[key]
-        kept = _shorten(text, excess)
-        cut_bytes += len(text.encode()) - len(kept.encode())
-        first_path = first_path or path
+        kept = _shorten(text, len(payload) - max_bytes)
+        path, strings, cut_bytes = path or json_path(parts), strings + 1, cut_bytes + _size(text) - _size(kept)
         holder[key] = kept
         payload = json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode()
-    return (payload, first_path, cut_bytes) if len(payload) <= max_bytes else None
+    return Cut(payload, path, strings, cut_bytes)
 
 
 def _shorten(text: str, excess: int) -> str:
     """Return a beginning of ``text`` whose JSON form is at least ``excess`` bytes shorter, "" if need be."""
-    size = len(json.dumps(text, ensure_ascii=False).encode())
+    size = _json_size(text)
     low, high = 0, len(text)
     while low < high:
         middle = (low + high + 1) // 2
-        if size - len(json.dumps(text[:middle], ensure_ascii=False).encode()) >= excess:
+        if size - _json_size(text[:middle]) >= excess:
             low = middle
         else:
             high = middle - 1
     return text[:low]
 
 
-def _longest_string(tree: Any) -> tuple[Any, Any, str]:
-    """Return (holder, key, path) of the string with the most UTF-8 bytes under ``data``; names of members stay."""
-    best: tuple[Any, Any, str] = (None, None, "")
+def _size(text: str) -> int:
+    return len(text.encode())
+
+
+def _json_size(text: str) -> int:
+    return _size(json.dumps(text, ensure_ascii=False))
+
+
+def _longest_string(tree: dict[str, Any]) -> tuple[Any, Any, tuple[str | int, ...]]:
+    """Return (holder, key, parts of the path) of the string with the most UTF-8 bytes in ``data``; names of members stay."""
+    best: tuple[Any, Any, tuple[str | int, ...]] = (None, None, ())
     most = 0
-    pending: list[tuple[Any, str]] = [(tree.get("data"), "data")]
+    pending: list[tuple[Any, Any, tuple[str | int, ...]]] = [(tree, "data", ("data",))] if "data" in tree else []
     while pending:
-        node, path = pending.pop()
-        if isinstance(node, dict):
-            members = [(key, value, f"{path}.{key}") for key, value in node.items()]
-        elif isinstance(node, list):
-            members = [(index, value, f"{path}[{index}]") for index, value in enumerate(node)]
-        else:
-            continue
-        for key, value, where in members:
-            if isinstance(value, str):
-                size = len(value.encode())
-                if size > most:
-                    most, best = size, (node, key, where)
-            else:
-                pending.append((value, where))
+        holder, key, parts = pending.pop()
+        value = holder[key]
+        if isinstance(value, str):
+            if (size := _size(value)) > most:
+                most, best = size, (holder, key, parts)
+        elif isinstance(value, dict):
+            pending += [(value, name, (*parts, name)) for name in value]
+        elif isinstance(value, list):
+            pending += [(value, index, (*parts, index)) for index in range(len(value))]
     return best

@@ -89,7 +89,7 @@ _HEAD = (
     rb',"payload":' + re.escape(_PAYLOAD_START) + rb'(?P<event_name>[^"\\\n]*(?:\\[^\n][^"\\\n]*)*+)"'
 )
 
-# With its groups by number: a match and its RecordHead take 1.6 µs.
+# parse_head() takes 2.0 µs, decode_record() 8 µs, for a record of 350 bytes.
 _LINE_HEAD = re.compile(_HEAD)
 
 HEAD_PATTERN = re.compile(rb"^" + _HEAD + rb"[^\n]*", re.MULTILINE)

@@ -3,7 +3,8 @@
 An event's fields are the members of its ``data``; how it becomes bytes is ``codec``'s affair.
 """
 
-from __future__ import annotations
+# No "from __future__ import annotations": pydantic 2.12 looks up the names in the annotation of __pydantic_extra__
+# in the module of each subclass, where they are not.
 
 from typing import ClassVar
 

@@ -89,7 +89,7 @@ def parse_json(data: bytes, *, max_depth: int = MAX_DEPTH) -> object:
     if may_nest_deeper(data, max_depth) and _is_deeper(value, max_depth):
         raise _too_deep(max_depth)
     # What comes out again byte for byte had no key twice. True of the compact JSON that serde and this package write:
-    # 1.1 µs instead of 2.9 for 140 bytes. The rest goes to a parser that shows its pairs.
+    # 1.2 µs for 140 bytes, and 3.3 when the rest goes to a parser that shows its pairs.
     return value if to_json(value) == data else _parse(_text(data))
 
 
@@ -136,7 +136,7 @@ def _parse(text: str) -> object:
 
 
 def may_nest_deeper(data: bytes, levels: int) -> bool:
-    """Say whether the JSON text ``data`` has more brackets than ``levels``, those inside of strings counted (0.2 µs)."""
+    """Say whether the JSON text ``data`` has more brackets than ``levels``, those inside of strings counted (0.3 µs)."""
     return data.count(b"{") + data.count(b"[") > levels
 
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
+from yoi_runtime.errors import LogBusyError, LogError, LogFullError
 from yoi_runtime.events import Event
 from yoi_runtime.runtime.runtime import Runtime
-from yoi_runtime.runtime.worker import Worker
+from yoi_runtime.runtime.worker import Outcome, Worker
 from yoi_runtime.workers.adapters import AdapterName, make_adapter
 from yoi_runtime.workers.child_worker import ChildWorker
 from yoi_runtime.workers.outcome import WorkerExit
 
 __all__ = ["ChildWorkers"]
+
+_log = logging.getLogger("yoi_runtime.runtime")
+
+# How soon an end that the log refused is offered again.
+_RETRY_FIRST_SECONDS: Final = 0.01
+_RETRY_LAST_SECONDS: Final = 1.0
 
 
 class _WorkerSink:
@@ -32,10 +41,14 @@ class _WorkerSink:
 class ChildWorkers:
     """The child processes of one Runtime. Belongs to one event loop, on the main thread."""
 
-    def __init__(self, runtime: Runtime, *, grace_seconds: float = 5.0) -> None:
-        """``grace_seconds``: how long a child may take to end after SIGTERM before SIGKILL."""
+    def __init__(self, runtime: Runtime, *, grace_seconds: float = 5.0, last_output_seconds: float = 10.0) -> None:
+        """``grace_seconds``: how long a stopped child may take to end after SIGTERM before SIGKILL.
+
+        ``last_output_seconds``: how long what it had written may then wait for the log.
+        """
         self._runtime = runtime
         self._grace_seconds = grace_seconds
+        self._last_output_seconds = last_output_seconds
         self._running: dict[asyncio.Task[WorkerExit], ChildWorker] = {}
 
     def start(
@@ -54,19 +67,19 @@ class ChildWorkers:
             WorkerStartError: there is no process; the Worker's end (``failed``) was written.
         """
         worker = self._runtime.create_worker(worker_id, command=command)
-        child = ChildWorker(
-            worker_id,
-            command,
-            make_adapter(adapter),
-            _WorkerSink(worker),
-            cwd=cwd,
-            env=env,
-            grace_seconds=self._grace_seconds,
-        )
         try:
+            child = ChildWorker(
+                worker_id,
+                command,
+                make_adapter(adapter),
+                _WorkerSink(worker),
+                cwd=cwd,
+                env=env,
+                grace_seconds=self._grace_seconds,
+            )
             child.start()
         except BaseException:
-            worker.end("failed")
+            _end_or_warn(worker, "failed")
             raise
         task = asyncio.get_running_loop().create_task(self._follow(worker, child), name=f"worker {worker_id}")
         self._running[task] = child
@@ -79,9 +92,9 @@ class ChildWorkers:
             ended = await child.run()
         except BaseException:
             # The log is out of service, or we were cancelled: the child is gone, say so if that can be said.
-            worker.end("cancelled")
+            _end_or_warn(worker, "cancelled")
             raise
-        worker.end(ended.outcome, ended.exit_code)
+        await _end(worker, ended)
         return ended
 
     async def wait(self) -> None:
@@ -90,8 +103,37 @@ class ChildWorkers:
             await asyncio.wait(list(self._running))
 
     async def stop(self, reason: str) -> None:
-        """Stop all children (SIGTERM, grace, SIGKILL) and return when their ends are written."""
+        """Stop all children (SIGTERM, grace, SIGKILL) and return when their ends are written.
+
+        Where the log takes nothing for ``last_output_seconds``, what they had written last is given up, and logged.
+        """
         running = dict(self._running)
-        if running:
-            await asyncio.gather(*(child.stop(reason) for child in running.values()), return_exceptions=True)
-            await asyncio.wait(list(running))
+        if not running:
+            return
+        await asyncio.gather(*(child.stop(reason) for child in running.values()), return_exceptions=True)
+        _, waiting = await asyncio.wait(list(running), timeout=self._last_output_seconds)
+        if waiting:
+            ids = ", ".join(sorted(running[task].worker_id for task in waiting))
+            _log.error("the log takes nothing: the last output of %s is given up", ids)
+            for task in waiting:
+                task.cancel()
+            await asyncio.wait(waiting)
+
+
+async def _end(worker: Worker, ended: WorkerExit) -> None:
+    """Write a Worker's end, however long the log takes to have room for it."""
+    delay = _RETRY_FIRST_SECONDS
+    while True:
+        try:
+            worker.end(ended.outcome, ended.exit_code)
+            return
+        except (LogBusyError, LogFullError):
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _RETRY_LAST_SECONDS)
+
+
+def _end_or_warn(worker: Worker, outcome: Outcome) -> None:
+    try:
+        worker.end(outcome)
+    except (LogError, OSError) as error:
+        _log.warning("the end of Worker %s could not be written: %s", worker.worker_id, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from yoi_runtime.catalog.catalog import Catalog
-from yoi_runtime.errors import LogClosedError, WorkerRunningError
+from yoi_runtime.errors import LogClosedError, LogError, WorkerRunningError
 from yoi_runtime.event_log.event_log import EventLog
 from yoi_runtime.events import (
     LogRecovered,
@@ -31,6 +32,8 @@ __all__ = ["LOG_DIRECTORY", "Runtime"]
 
 LOG_DIRECTORY = "log"
 
+_log = logging.getLogger("yoi_runtime.runtime")
+
 
 class Runtime:
     """The one writer of ``data_dir``. Any thread may call any method."""
@@ -46,12 +49,14 @@ class Runtime:
         """
         self.data_dir = data_dir
         self._lock = threading.Lock()
+        # Held for a whole close; an RLock, because a close within a close on one thread has nothing to do.
+        self._closing = threading.RLock()
         self._workers: dict[str, Worker] = {}
         self._closed = False
         platform.files.make_directory(data_dir)
         writer = LogWriter(data_dir / LOG_DIRECTORY, options.log, platform)
         try:
-            catalog = Catalog(data_dir, writer.directory, platform)
+            catalog = Catalog(data_dir, writer.directory, platform, writer.steady_clock.now_us)
             self._ledger = catalog.ledger
             self._log = EventLog(writer, catalog, options.retention, platform)
             self._begin(writer, platform)
@@ -96,7 +101,7 @@ class Runtime:
     def create_worker(self, worker_id: str, *, command: Sequence[str] | None = None) -> Worker:
         """Start a Worker under ``worker_id``; one that ran before continues its numbers.
 
-        ``command`` is recorded in ``worker_started`` for people to read.
+        ``command`` is recorded in ``worker_started`` for people to read; what of it is not UTF-8, as escapes.
 
         Raises:
             WorkerIdInvalidError: the id breaks the grammar.
@@ -111,11 +116,10 @@ class Runtime:
                 raise WorkerRunningError(worker_id)
             known = self._ledger.workers.get(worker_id)
             run = known.run + 1 if known is not None else 1
+            shown = None if command is None else tuple(_readable(part) for part in command)
             if known is None or known.created_at is None:
                 self._log.append(WorkerCreated(worker_id=worker_id))
-            self._log.append(
-                WorkerStarted(worker_id=worker_id, run=run, command=tuple(command) if command is not None else None)
-            )
+            self._log.append(WorkerStarted(worker_id=worker_id, run=run, command=shown))
             worker = Worker(worker_id, run, self._log, self._end_worker)
             self._workers[worker_id] = worker
             return worker
@@ -141,20 +145,33 @@ class Runtime:
     def close(self, reason: str = "closed") -> None:
         """End the Workers that still run (outcome ``cancelled``) and close the log. Closing twice is harmless.
 
+        Whoever calls returns when the log is closed. An end that the log refuses is logged, and written as
+        ``lost`` at the next start.
+
         Raises:
             LogBrokenError: the last events could not be synced; the log is closed all the same.
         """
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            running = list(self._workers.values())
+        with self._closing:
+            with self._lock:
+                if self._closed:
+                    return
+                self._closed = True
+                running = list(self._workers.values())
+            try:
+                for worker in running:
+                    self._end_at_close(worker)
+                self._log.append(RuntimeStopping(reason=reason))
+            except (LogError, OSError) as error:
+                _log.warning("the end of the Runtime could not be written: %s", error)
+            finally:
+                self._log.close()
+
+    @staticmethod
+    def _end_at_close(worker: Worker) -> None:
         try:
-            for worker in running:
-                worker.end("cancelled")
-            self._log.append(RuntimeStopping(reason=reason))
-        finally:
-            self._log.close()
+            worker.end("cancelled")
+        except (LogError, OSError) as error:
+            _log.warning("the end of Worker %s could not be written: %s", worker.worker_id, error)
 
     def __enter__(self) -> Self:
         return self
@@ -163,3 +180,8 @@ class Runtime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _readable(argument: str) -> str:
+    """Return a command's argument without the lone surrogates that stand for bytes in it (PEP 383)."""
+    return argument.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -30,6 +30,7 @@ class Worker:
         self.run = run
         self._log = log
         self._on_end = on_end
+        # Held while appending too: nothing of a Worker comes after its end.
         self._lock = threading.Lock()
         self._ended = False
 
@@ -44,13 +45,15 @@ class Worker:
             WorkerEndedError: the Worker has ended; nothing was written.
             EventInvalidError, LogError, OSError: as ``EventLog.append``.
         """
-        self._check_running()
-        return self._log.append(event, self.worker_id)
+        with self._lock:
+            self._check_running()
+            return self._log.append(event, self.worker_id)
 
     def offer(self, event: Event) -> CursorToken:
         """Like ``emit``, for a caller that keeps a refused event and offers it again: no loss is noted."""
-        self._check_running()
-        return self._log.offer(event, self.worker_id)
+        with self._lock:
+            self._check_running()
+            return self._log.offer(event, self.worker_id)
 
     async def ready(self) -> None:
         """Wait until the log takes more events. Raises ``LogBrokenError``, ``LogClosedError``."""

@@ -24,6 +24,11 @@ from yoi_runtime.segment_log.watermark import WatermarkFile
 
 __all__ = ["Commit", "Durability"]
 
+# Somebody appends as fast as he can: every turn of this thread then takes the interpreter from him twice. With a
+# pause between turns that come with this many bytes, one thread appends 1.4 times as much; a turn is 2 ms longer.
+_STREAMING_BYTES = 32 << 10
+_PAUSE_SECONDS = 0.002
+
 _Waiter = tuple[Callable[[], bool], asyncio.AbstractEventLoop, asyncio.Future[None]]
 
 Durability = Literal["synced", "written"]
@@ -55,6 +60,7 @@ class Commit:
         self._fd = -1
         self._path = directory
         self._work = threading.Event()
+        self._pause = threading.Event()
         self._idle = False
         self._stopping = False
         self._failure: LogError | None = None
@@ -177,6 +183,7 @@ class Commit:
     def stop(self) -> None:
         """Stop the thread; waiters that were not served get ``LogClosedError``. Call after ``seal``."""
         self._stopping = True
+        self._pause.set()
         self._work.set()
         if self._thread is not None:
             self._thread.join()
@@ -204,7 +211,10 @@ class Commit:
 
     def _run(self) -> None:
         while True:
+            before = self._synced_bytes
             if self.commit_once():
+                if self._synced_bytes - before >= _STREAMING_BYTES:
+                    self._pause.wait(_PAUSE_SECONDS)
                 continue
             self._idle = True
             # Looked at again after _idle is set, so that an append between the two is not slept over.

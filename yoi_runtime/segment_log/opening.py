@@ -119,6 +119,8 @@ def make_reserve(directory: Path, size_bytes: int, platform: Platform) -> None:
         try:
             if files.stat(fd).size < size_bytes:
                 files.allocate(fd, size_bytes)
+                files.fdatasync(fd)
+                files.sync_directory(directory)
         finally:
             files.close(fd)
     except OSError:

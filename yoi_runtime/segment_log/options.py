@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from yoi_runtime.segment_log.commit import Durability
+from yoi_runtime.segment_log.record import MAX_RECORD_BYTES
 
 __all__ = ["LogOptions"]
 
@@ -23,3 +24,5 @@ class LogOptions:
     def __post_init__(self) -> None:
         if self.segment_bytes < 4096:
             raise ValueError(f"segment_bytes is {self.segment_bytes}; at least 4096 is needed")
+        if self.max_record_bytes > MAX_RECORD_BYTES:
+            raise ValueError(f"max_record_bytes is {self.max_record_bytes}; at most {MAX_RECORD_BYTES} can be read")

@@ -27,7 +27,7 @@ from yoi_runtime.segment_log.cursor import Cursor, CursorToken, TokenEncoder, en
 from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.record import RecordFormat, next_whole_record, parse_event_id, scan_records, seq_of_line
+from yoi_runtime.segment_log.record import MAX_RECORD_BYTES, RecordFormat, next_whole_record, parse_event_id, scan_records, seq_of_line
 from yoi_runtime.segment_log.watermark import COMMITTED, Watermark, read_open_watermark
 
 __all__ = ["Chunk", "LogReader"]
@@ -35,8 +35,9 @@ __all__ = ["Chunk", "LogReader"]
 _OPEN_FILES = 32
 # Long enough for the members of a record up to its seq.
 _HEAD_BYTES = 256
-_MAX_RECORD_BYTES = 16 << 20
 _FIND_BYTES = 1 << 20
+# Stands for the seq at the end of a segment when no header says it.
+_UNKNOWN = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,40 +167,65 @@ class LogReader:
     # Cursors.
 
     def resolve(self, cursor: Cursor) -> Position:
-        """Return the place that ``cursor`` names, in two reads at most, whatever the log's size.
+        """Return the place that ``cursor`` names, in a few reads, whatever the log's size. Looks for new commits itself.
 
         Raises:
             CursorForeignError, CursorExpiredError, CursorUnknownError, CursorAheadError: as their names say.
                 Expired here means runtime-wide: *some* event after the cursor was rotated out.
             LogUnavailableError: written, but not committed yet, or not known to be until a writer opens the log.
+            OSError: the disk refused; call again.
         """
         token = encode_token(cursor)
         if cursor.log_id != self.log_id:
             raise CursorForeignError(token, cursor.log_id, self.log_id)
-        floor, end = self.floor(), self.end
-        if cursor.segment < floor.segment:
-            if cursor.seq >= floor.seq:
-                return floor
+        if (cursor.segment, cursor.offset) > (self.end.segment, self.end.offset):
+            self.refresh()
+        while True:
+            floor = self.floor()
+            if cursor.segment < floor.segment:
+                return self._resolve_below(floor, cursor, token)
+            try:
+                return self._resolve_in_segment(cursor, token)
+            except (SegmentGoneError, FileNotFoundError):
+                known = self._numbers
+                self.relist()
+                if self._numbers == known:
+                    raise CursorUnknownError(token, f"segment {cursor.segment} is missing") from None
+
+    def _resolve_below(self, floor: Position, cursor: Cursor, token: CursorToken) -> Position:
+        """Answer a cursor into a segment that is gone: good at the very point where the floor is now."""
+        if cursor.seq < floor.seq:
             raise CursorExpiredError(token, self.token_at(floor))
-        if cursor.segment > end.segment:
-            raise CursorAheadError(token, f"segment {cursor.segment} does not exist yet")
+        # What can still be checked: seqs only grow, and the floor's header says how the segment before it ended.
+        # A cursor that fails this is one of a lost tail, whose numbers other events bear.
+        before = self._segments.header(floor.segment).previous
+        same = before is None or before.segment != cursor.segment
+        if cursor.seq > floor.seq or not (
+            same or (before.nonce >> 32, before.valid_length) == (cursor.nonce_prefix, cursor.offset)
+        ):
+            raise CursorUnknownError(token, f"event {cursor.seq} was never in segment {cursor.segment}")
+        return floor
+
+    def _resolve_in_segment(self, cursor: Cursor, token: CursorToken) -> Position:
+        number, end = cursor.segment, self.end
         try:
-            header = self._segments.header(cursor.segment)
+            header = self._segments.header(number)
         except SegmentGoneError:
-            self.relist()
-            if cursor.segment < self.floor().segment:
-                return self.resolve(cursor)
-            raise CursorUnknownError(token, f"segment {cursor.segment} is missing") from None
+            if number > end.segment:
+                raise CursorAheadError(token, f"segment {number} does not exist yet") from None
+            raise
         except LogFormatError as error:
-            raise LogUnavailableError(self.directory, f"segment {cursor.segment}: {error.reason}") from error
+            # Nothing vouches for the place any more, and nothing will.
+            raise CursorUnknownError(token, f"segment {number} cannot be read: {error.reason}") from error
         if header.nonce >> 32 != cursor.nonce_prefix:
-            raise CursorUnknownError(token, f"segment {cursor.segment} is another one of that number")
-        limit = self._valid_end(cursor.segment)
-        if cursor.offset > limit.offset:
-            if cursor.segment == end.segment and cursor.offset <= self._segments.size(cursor.segment):
-                raise LogUnavailableError(self.directory, "the cursor's event is not committed yet")
-            raise CursorAheadError(token, f"segment {cursor.segment} ends at offset {limit.offset}")
-        position = Position(cursor.segment, header.nonce, cursor.offset, cursor.seq)
+            raise CursorUnknownError(token, f"segment {number} is another one of that number")
+        limit = self._valid_end(number) if number <= end.segment else end
+        if (number, cursor.offset) > (limit.segment, limit.offset):
+            # After a power cut the slot may be older than what was shown: a writer that opens the log will know.
+            if number >= end.segment and cursor.offset <= self._segments.size(number):
+                raise LogUnavailableError(self.directory, "the cursor's event is not committed, or not known to be")
+            raise CursorAheadError(token, f"segment {number} ends before offset {cursor.offset}")
+        position = Position(number, header.nonce, cursor.offset, cursor.seq)
         if not self._is_boundary(position, limit, header.length):
             raise CursorUnknownError(token, f"offset {cursor.offset} is not just after event {cursor.seq}")
         return position
@@ -246,7 +272,7 @@ class LogReader:
         """Say whether a record ends at ``position`` and the next one, if readable, has the next seq."""
         if position.offset < header_length:
             return False
-        if position.offset == limit.offset:
+        if position.offset == limit.offset and limit.seq != _UNKNOWN:
             return position.seq == limit.seq
         around = self._pread(position.segment, 1 + _HEAD_BYTES, position.offset - 1)
         if around[:1] != b"\n":
@@ -255,18 +281,22 @@ class LogReader:
         return following is None or following == position.seq + 1
 
     def _valid_end(self, number: int) -> Position:
-        """Return where segment ``number`` ends for readers: the watermark, or what the next header says."""
+        """Return where segment ``number`` ends for readers: the watermark, else what the next header says.
+
+        When no header says it, that is the end of the file, with the seq ``_UNKNOWN``: damage to one header is
+        no damage to the records before it.
+        """
         header = self._segments.header(number)
         if number == self.end.segment:
             return self.end
         following = self._after(number)
-        if following is None:
-            return self.end
-        after = self._segments.header(following)
-        previous = after.previous
+        try:
+            previous = self._segments.header(following).previous if following is not None else None
+        except LogFormatError:
+            previous = None
         if previous is not None and previous.segment == number:
             return Position(number, header.nonce, previous.valid_length, previous.last_seq)
-        return Position(number, header.nonce, self._segments.size(number), after.first_seq - 1)
+        return Position(number, header.nonce, self._segments.size(number), _UNKNOWN)
 
     def _after(self, number: int) -> int | None:
         """Return the next segment's number, looking at the directory again when it is not known."""
@@ -291,52 +321,43 @@ class LogReader:
             OSError: the disk refused; call again.
         """
         while True:
-            if position.segment > self.end.segment:
+            end = self.end
+            if position.segment > end.segment or position[:3] == end[:3]:
                 return None
             try:
                 limit = self._valid_end(position.segment)
             except LogFormatError as error:
-                raise self._unreadable_segment(position, error.reason) from error
+                raise self._unreadable(position, error.reason) from error
             except SegmentGoneError:
-                raise self._missing_segment(position) from None
+                raise self._missing(position) from None
             if position.offset < limit.offset:
                 return self._read_segment(position, limit, max_bytes)
-            if position.segment == self.end.segment:
+            if position.segment == end.segment:
                 return None
-            following = self._after(position.segment)
-            if following is None:
-                return None
-            try:
-                start = self.start_of(following)
-            except LogFormatError as error:
-                raise self._unreadable_segment(Position(following, 0, 0, limit.seq), error.reason) from error
-            except SegmentGoneError:
-                raise self._missing_segment(Position(following, 0, 0, limit.seq)) from None
+            start = self._next_start(position.segment)
             if start.seq != position.seq:
-                path = self._segments.path(following)
-                raise self._damage(path, position, "records are missing before the next segment", start)
+                raise self._gap(position, start)
             position = start
 
     def _read_segment(self, position: Position, limit: Position, max_bytes: int) -> Chunk:
         form = RecordFormat(position.nonce)
+        left = limit.offset - position.offset
         want = max(max_bytes, _HEAD_BYTES)
-        while True:
-            size = min(want, limit.offset - position.offset)
-            try:
-                data = self._pread(position.segment, size, position.offset)
-            except FileNotFoundError:
-                raise self._missing_segment(position) from None
-            if b"\n" in data or want >= _MAX_RECORD_BYTES or len(data) == limit.offset - position.offset:
-                break
-            if len(data) < size:
-                break
-            want *= 4
-        scan = scan_records(data, form, position.seq)
-        if scan.records == 0:
-            reason = scan.reason or "bytes are missing at its end"
-            raise self._damage(
-                self._segments.path(position.segment), position, reason, self._way_around(position, limit, form)
-            )
+        try:
+            data = self._pread(position.segment, min(want, left), position.offset)
+            if b"\n" not in data:
+                # One record longer than asked for: it comes alone.
+                while len(data) == min(want, left) < left and b"\n" not in data and want < MAX_RECORD_BYTES:
+                    want *= 4
+                    data = self._pread(position.segment, min(want, left), position.offset)
+                data = data[: data.find(b"\n") + 1] or data
+            scan = scan_records(data, form, position.seq)
+            if scan.records == 0:
+                reason = scan.reason or "bytes are missing at its end"
+                path = self._segments.path(position.segment)
+                raise self._damage(path, position, reason, self._way_around(position, limit, form))
+        except FileNotFoundError:
+            raise self._missing(position) from None
         end = Position(position.segment, position.nonce, position.offset + scan.length, position.seq + scan.records)
         return Chunk(data[: scan.length], position, end, scan.records)
 
@@ -347,28 +368,44 @@ class LogReader:
         found = next_whole_record(data[skip:], form, position.seq) if skip else None
         if found is not None:
             return Position(position.segment, position.nonce, position.offset + skip + found[0], found[1] - 1)
-        return limit
+        return limit if limit.seq != _UNKNOWN else self._next_start(position.segment)
 
-    def _unreadable_segment(self, position: Position, reason: str) -> RecordCorruptError:
-        """Report a segment whose header is damaged, and go on at the next segment that has one."""
-        number: int | None = position.segment
-        while number is not None and number < self.end.segment:
-            number = self._after(number)
-            if number is None:
-                break
+    def _next_start(self, number: int) -> Position:
+        """Return the beginning of the first readable segment after ``number``; the end of the log when there is none."""
+        following = self._after(number)
+        while following is not None and following <= self.end.segment:
             try:
-                start = self.start_of(number)
+                return self.start_of(following)
             except (LogFormatError, SegmentGoneError):
-                continue
-            return self._damage(self._segments.path(position.segment), position, reason, start)
-        return self._damage(self._segments.path(position.segment), position, reason, self.end)
+                following = self._after(following)
+        return self.end
 
-    def _missing_segment(self, position: Position) -> SegmentGoneError | RecordCorruptError:
+    def _gap(self, position: Position, start: Position) -> RecordCorruptError:
+        """Report what is missing between the end of a segment and the next readable one."""
+        following = self._after(position.segment)
+        if following is None or (following > position.segment + 1 and following == start.segment):
+            path = self._segments.path(position.segment + 1)
+            return self._damage(path, position, "the segment file is missing", start)
+        reason = "records are missing before the next segment"
+        try:
+            self._segments.header(following)
+        except LogFormatError as error:
+            reason = error.reason
+        except SegmentGoneError:
+            reason = "the segment file is missing"
+        return self._damage(self._segments.path(following), position, reason, start)
+
+    def _unreadable(self, position: Position, reason: str) -> RecordCorruptError:
+        """Report a segment that cannot be read from ``position`` on, and go on at the next one that can."""
+        path = self._segments.path(position.segment)
+        return self._damage(path, position, reason, self._next_start(position.segment))
+
+    def _missing(self, position: Position) -> SegmentGoneError | RecordCorruptError:
         """Tell a rotated-out segment from one that is missing in the middle."""
         self.relist()
         if not self._numbers or position.segment < self._numbers[0]:
             return SegmentGoneError(self.directory, position.segment)
-        return self._unreadable_segment(position, "the segment file is missing")
+        return self._unreadable(position, "the segment file is missing")
 
     def _damage(self, path: Path, position: Position, reason: str, resume: Position) -> RecordCorruptError:
         return RecordCorruptError(
@@ -388,8 +425,20 @@ class LogReader:
         Raises:
             SegmentGoneError: that segment was rotated out meanwhile.
         """
-        header = self._segments.header(error.resume_segment)
-        return Position(error.resume_segment, header.nonce, error.resume_offset, error.resume_seq)
+        number = error.resume_segment
+        if number == self.end.segment:
+            nonce = self.end.nonce
+        else:
+            try:
+                nonce = self._segments.header(number).nonce
+            except LogFormatError:
+                nonce = 0  # the next read reports it
+            except SegmentGoneError:
+                self.relist()
+                if not self._numbers or number < self._numbers[0]:
+                    raise
+                nonce = 0
+        return Position(number, nonce, error.resume_offset, error.resume_seq)
 
     # Files.
 

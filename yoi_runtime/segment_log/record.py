@@ -17,6 +17,7 @@ from zlib import crc32
 from yoi_runtime.segment_log.cursor import TOKEN_LENGTH
 
 __all__ = [
+    "MAX_RECORD_BYTES",
     "RecordFormat",
     "Scan",
     "check_crc",
@@ -26,6 +27,9 @@ __all__ = [
     "seal_object",
     "seq_of_line",
 ]
+
+# How far a reader looks for the end of a record before it calls the bytes damaged.
+MAX_RECORD_BYTES = 16 << 20
 
 _START = b'{"kind":"event","envelope":{"cursor":"'
 _TOKEN_END = len(_START) + TOKEN_LENGTH

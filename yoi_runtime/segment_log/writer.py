@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,13 +77,13 @@ class LogWriter:
             refuse_network_filesystem(directory, platform)
         self._files.make_directory(directory)
         self._writer_lock = WriterLock(directory, platform)
-        try:
-            self._open(background)
-        except BaseException:
-            if self._fd >= 0:
-                self._files.close(self._fd)
-            self._writer_lock.release()
-            raise
+        with ExitStack() as on_failure:
+            on_failure.callback(self._writer_lock.release)
+            on_failure.callback(self._close_active)
+            self._open(on_failure)
+            on_failure.pop_all()
+        if background:
+            self._commit.start()
         abandon_after_fork(self)
 
     def abandon_in_child(self) -> None:
@@ -105,7 +106,7 @@ class LogWriter:
             if self._writer_lock.is_replaced():
                 raise self._commit.break_off("the log's directory was removed or replaced")
 
-    def _open(self, background: bool) -> None:
+    def _open(self, on_failure: ExitStack) -> None:
         files, platform, directory = self._files, self._platform, self.directory
         files.sync_directory(directory.parent)
         mark = last_watermark(directory, platform)
@@ -120,22 +121,17 @@ class LogWriter:
         self._commit = Commit(
             directory, platform, self._slots, self.options.durability, self.options.max_unsynced_bytes
         )
+        on_failure.callback(self._slots.close)
         number = previous.segment + 1 if previous is not None else 1
         try:
-            try:
-                self._begin_segment(number, previous)
-            except OSError as error:
-                if error.errno not in _NO_ROOM or not self.release_reserve():
-                    raise
-                self._begin_segment(number, previous)
-            self._slots.sync()
-            files.sync_directory(directory)
-        except BaseException:
-            self._slots.close()
-            raise
+            self._begin_segment(number, previous)
+        except OSError as error:
+            if error.errno not in _NO_ROOM or not self.release_reserve():
+                raise
+            self._begin_segment(number, previous)
+        self._slots.sync()
+        files.sync_directory(directory)
         self.make_reserve()
-        if background:
-            self._commit.start()
 
     def _recover(self, numbers: list[int], mark: Watermark | None) -> Previous | None:
         """Bring the last segment to a state that a new one can follow; return how the log ends, None for a new one."""
@@ -162,9 +158,15 @@ class LogWriter:
     # The active segment.
 
     def _begin_segment(self, number: int, previous: Previous | None) -> None:
-        """Create segment ``number`` whole and durable, then make it the active one.
+        """Create segment ``number`` whole and durable, then make it the active one."""
+        fd, nonce, length = self._create_segment(number, previous)
+        self._activate(fd, number, nonce, length)
 
-        Temporary name, sync, rename, directory sync: a file under a segment's name always has its header.
+    def _create_segment(self, number: int, previous: Previous | None) -> tuple[int, int, int]:
+        """Put a segment with nothing but its header under its name; return descriptor, nonce and length.
+
+        Temporary name, sync, rename: a file under a segment's name always has its header. When this fails,
+        nothing bears the name.
         """
         nonce = int.from_bytes(self._platform.random_bytes(8), "big")
         header = SegmentHeader(
@@ -178,14 +180,20 @@ class LogWriter:
                 raise OSError(errno.ENOSPC, "short write")
             self._files.fdatasync(fd)
             self._files.rename(aside, path)
-            self._files.sync_directory(self.directory)
-        except OSError:
+        except BaseException:
             self._files.close(fd)
             raise
-        if self._fd >= 0:
-            self._files.close(self._fd)
-        self._fd, self._path, self._number, self._nonce = fd, path, number, nonce
-        self._offset = self._header_length = len(header)
+        return fd, nonce, len(header)
+
+    def _activate(self, fd: int, number: int, nonce: int, header_length: int) -> None:
+        """Go on in segment ``number`` once its name is on the disk, and let readers see its beginning."""
+        before, self._fd = self._fd, fd
+        if before >= 0:
+            self._files.close(before)
+        self._files.sync_directory(self.directory)
+        path = self._segments.path(number)
+        self._path, self._number, self._nonce = path, number, nonce
+        self._offset = self._header_length = header_length
         self._first_seq = self._seq + 1
         self._records = RecordFormat(nonce)
         self._tokens = TokenEncoder(self.log_id, number, nonce)
@@ -248,7 +256,8 @@ class LogWriter:
         Durability: survives a killed process at once, a power cut once ``synced`` has passed it.
         """
         with self._lock:
-            self._check_in_service()
+            if self._closed or self._commit.failure is not None:
+                self._check_in_service()
             seq = self._seq + 1
             identity = self._records.identity(seq)
             size = RecordFormat.size(identity, body)
@@ -299,7 +308,7 @@ class LogWriter:
 
         Raises:
             LogFullError: no room for a new segment; the active one stays active, and nothing was lost.
-            LogBrokenError: the sync failed.
+            LogBrokenError: a sync failed, or the new segment could not be made known.
             OSError: the active segment stays active.
         """
         with self._lock:
@@ -309,14 +318,21 @@ class LogWriter:
             sealed = SealedSegment(
                 self._number, self._nonce, self._first_seq, self._seq, self._offset, self.steady_clock.now_us()
             )
+            number = self._number + 1
             try:
-                self._begin_segment(self._number + 1, previous)
+                fd, nonce, length = self._create_segment(number, previous)
             except OSError as error:
                 if error.errno in _NO_ROOM:
                     raise LogFullError(
-                        self._segments.path(self._number + 1), 0, self._seq + 1, error.strerror or "no space left"
+                        self._segments.path(number), 0, self._seq + 1, error.strerror or "no space left"
                     ) from error
                 raise
+            try:
+                self._activate(fd, number, nonce, length)
+            except OSError as error:
+                # No way back: one more record in the old segment, and the new header's account of it is a lie that
+                # recovery would believe. No way on either: the new name may not be on the disk.
+                raise self._commit.break_off(f"segment {number} could not be begun: {error.strerror}") from error
             self._sealed.append(sealed)
             return sealed
 
@@ -326,13 +342,21 @@ class LogWriter:
         The caller has made durable what must outlive them.
 
         Raises:
-            OSError: the segments before the one that failed are gone, the others stay.
+            ValueError: there are not so many; nothing was deleted.
+            LogBrokenError, LogClosedError: the log is no longer this writer's; nothing was deleted.
+            OSError: ``sealed`` says which are gone; call again for the others.
         """
         with self._lock:
+            self._check_in_service()
+            if count > len(self._sealed):
+                raise ValueError(f"{count} segments to rotate out, and {len(self._sealed)} are sealed")
             for _ in range(count):
-                self._files.unlink(self._segments.path(self._sealed[0].number))
-                self._files.sync_directory(self.directory)
+                try:
+                    self._files.unlink(self._segments.path(self._sealed[0].number))
+                except FileNotFoundError:  # somebody deleted it by hand
+                    pass
                 del self._sealed[0]
+                self._files.sync_directory(self.directory)
 
     # Commit and close.
 
@@ -363,20 +387,24 @@ class LogWriter:
 
         Raises:
             LogBrokenError: the last records could not be synced; the log is closed all the same.
+            OSError: the log is closed, and the next writer will recover it.
         """
-        with self._lock:
+        with self._lock, ExitStack() as finally_:
             if self._closed:
                 return
             self._closed = True
-            try:
-                self._commit.seal()
-                self._slots.write(self.end, self.end, clean=True)
-                self._slots.sync()
-            finally:
-                self._commit.stop()
-                self._slots.close()
-                self._files.close(self._fd)
-                self._writer_lock.release()
+            finally_.callback(self._writer_lock.release)
+            finally_.callback(self._close_active)
+            finally_.callback(self._slots.close)
+            finally_.callback(self._commit.stop)
+            self._commit.seal()
+            self._slots.write(self.end, self.end, clean=True)
+            self._slots.sync()
+
+    def _close_active(self) -> None:
+        if self._fd >= 0:
+            self._files.close(self._fd)
+            self._fd = -1
 
     @classmethod
     def open(cls, directory: Path, options: LogOptions | None = None, platform: Platform = REAL_PLATFORM) -> LogWriter:

@@ -7,6 +7,7 @@ from yoi_runtime.errors import (
     CursorForeignError,
     CursorMalformedError,
     CursorUnknownError,
+    LogError,
     LogUnavailableError,
     RecordCorruptError,
     RequestInvalidError,
@@ -14,7 +15,7 @@ from yoi_runtime.errors import (
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, diagnostic
 from yoi_runtime.segment_log.cursor import CursorToken
 from yoi_runtime.server.log_view import LogView
-from yoi_runtime.server.starting_place import StreamExpiredError
+from yoi_runtime.server.starting_place import StreamExpiredError, place_of_now, place_of_oldest
 
 __all__ = ["diagnose_cursor", "diagnose_damage", "diagnose_request", "worker_not_found"]
 
@@ -31,20 +32,20 @@ def worker_not_found(worker_id: str) -> Diagnostic:
     )
 
 
-def diagnose_cursor(error: Exception, view: LogView, worker_id: str | None, token: str) -> Diagnostic:
+def diagnose_cursor(error: Exception, view: LogView, worker_id: str | None, token: str | None) -> Diagnostic:
     """Answer a cursor that cannot be resumed from; says where the log begins and ends at present."""
     code, message = _verdict(error)
     if code is DiagnosticCode.CURSOR_MALFORMED:
         return diagnostic(code, message, requested_cursor=token, worker_id=worker_id)
     if code is DiagnosticCode.UNAVAILABLE or code is DiagnosticCode.INTERNAL:
-        return diagnostic(code, message, requested_cursor=token or None, worker_id=worker_id)
+        return diagnostic(code, message, requested_cursor=token, worker_id=worker_id)
     return diagnostic(
         code,
         message,
-        requested_cursor=token or None,
+        requested_cursor=token,
         worker_id=worker_id,
-        oldest_cursor=view.token(view.floor(), worker_id),
-        latest_cursor=view.token(view.end, worker_id),
+        oldest_cursor=place_of_oldest(view, worker_id).token,
+        latest_cursor=place_of_now(view, worker_id).token,
         lost=error.lost if isinstance(error, StreamExpiredError) else None,
     )
 
@@ -73,6 +74,8 @@ def _verdict(error: Exception) -> tuple[DiagnosticCode, str]:
             )
         case LogUnavailableError():
             return DiagnosticCode.UNAVAILABLE, "the log cannot answer for this cursor at present; try again"
+        case LogError() | OSError():
+            return DiagnosticCode.UNAVAILABLE, "the log cannot be read at present"
         case _:
             return DiagnosticCode.INTERNAL, "the cursor could not be resolved"
 

@@ -38,8 +38,9 @@ _log = logging.getLogger("yoi_runtime.server")
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 38800
 _LOG_DIRECTORY = "log"
-# How long subscribers have to take their last frames at a stop.
+# How long subscribers have to take their last frames at a stop, and to catch up before that.
 _DRAIN_SECONDS = 5.0
+_LAST_EVENTS_SECONDS = 2.0
 _WORKER = r"/v1/workers/(?P<worker_id>[^/]*)"
 
 
@@ -115,7 +116,9 @@ class EventServer:
         self._stopped = True
         self._state.closing = True
         self._state.view.begin_closing()
-        await self._state.wait_for_last_socket(_DRAIN_SECONDS)
+        await self._state.wait_for_last_socket(_LAST_EVENTS_SECONDS)
+        self._state.view.hurry()
+        await self._state.wait_for_last_socket(_DRAIN_SECONDS - _LAST_EVENTS_SECONDS)
         self._http.stop()
         for remaining in list(self._state.sockets):
             remaining.drop()

@@ -12,7 +12,7 @@ import logging
 from typing import Any
 
 from tornado.iostream import StreamClosedError
-from tornado.websocket import WebSocketClosedError, WebSocketHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 
 from yoi_runtime.errors import LogUnavailableError, RequestInvalidError
 from yoi_runtime.protocol.close_codes import CloseCode
@@ -38,6 +38,7 @@ class EventSocket(GuardedRequest, WebSocketHandler):
     _stream_request: StreamRequest
     _outlet: WebSocketOutlet | None = None
     _serving: asyncio.Task[None] | None = None
+    _connection: WebSocketProtocol | None = None
 
     def prepare(self) -> None:
         GuardedRequest.prepare(self)
@@ -87,6 +88,8 @@ class EventSocket(GuardedRequest, WebSocketHandler):
             self._outlet = WebSocketOutlet(self, self.state.stall_seconds)
         except OutletClosedError:
             return
+        # Kept, because Tornado forgets it when a close begins, and a peer may never answer that.
+        self._connection = self.ws_connection
         self.state.sockets.add(self)
         self.state.keepalive.watch(self)
         self._ping_second, self._pings = 0, 0
@@ -147,6 +150,5 @@ class EventSocket(GuardedRequest, WebSocketHandler):
 
     def drop(self) -> None:
         """End the connection without a word."""
-        connection = self.ws_connection
-        if connection is not None:
-            connection._abort()
+        if self._connection is not None:
+            self._connection._abort()

@@ -12,7 +12,7 @@ import logging
 from collections import OrderedDict
 from pathlib import Path
 
-from yoi_runtime.catalog.catalog import fold_chunk, read_snapshot
+from yoi_runtime.catalog.catalog import Snapshot, fold_chunk, read_snapshot
 from yoi_runtime.catalog.ledger import Ledger
 from yoi_runtime.catalog.worker_state import WorkerState
 from yoi_runtime.errors import LogError, LogUnavailableError, RecordCorruptError, SegmentGoneError
@@ -32,8 +32,6 @@ CHUNK_BYTES = 128 << 10
 _CACHE_BYTES = 64 << 20
 # How long a reader without a bell sleeps: an event in another process is seen this much later at most.
 _POLL_SECONDS = 0.01
-# A snapshot is outdated when a segment goes between two looks; that it happens twice in a row is unheard of.
-_SNAPSHOT_ATTEMPTS = 5
 # How often to look which segments are gone, so that their bytes are freed within 5 s.
 _RELIST_SECONDS = 2.0
 
@@ -57,6 +55,7 @@ class LogView:
         self._caught_up = False
         self._closing = False
         self._finished = False
+        self.hurried = False
         self._failure: LogError | OSError | None = None
         self._rung = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
@@ -82,24 +81,34 @@ class LogView:
 
     def _load_ledger(self) -> Position:
         """Take over the catalog's snapshot, and return the place from which the log has to be read on."""
-        for _ in range(_SNAPSHOT_ATTEMPTS):
-            # The snapshot first: the log, looked at later, then reaches at least as far.
-            snapshot = read_snapshot(self._data_dir, self.platform)
-            self._reader.refresh()
-            self._reader.relist()
-            floor = self._reader.floor()
-            if snapshot is None or snapshot.log_id != self._reader.log_id or snapshot.as_of > self._reader.end:
+        snapshot, floor = self._snapshot_and_floor()
+        while snapshot is not None and _accounted_seq(snapshot.ledger) < floor.seq:
+            # Segments went between the two looks; what went was counted in a newer snapshot before.
+            before = _accounted_seq(snapshot.ledger)
+            snapshot, floor = self._snapshot_and_floor()
+            if snapshot is not None and _accounted_seq(snapshot.ledger) == before:
                 break
-            self._ledger = snapshot.ledger
-            if _accounted_seq(snapshot.ledger) >= floor.seq:
-                return max(snapshot.as_of, floor)
-            # Segments went since it was read, so there is a newer one.
-        else:
+        if snapshot is None:
+            self._ledger = Ledger()
+            self._ledger.seq = self._ledger.unaccounted_seq = floor.seq
+            return floor
+        self._ledger = snapshot.ledger
+        self._account_for(floor)
+        return max(snapshot.as_of, floor)
+
+    def _snapshot_and_floor(self) -> tuple[Snapshot | None, Position]:
+        # The snapshot first: the log, looked at later, reaches at least as far.
+        snapshot = read_snapshot(self._data_dir, self.platform)
+        self._reader.refresh()
+        self._reader.relist()
+        if snapshot is not None and (snapshot.log_id != self._reader.log_id or snapshot.as_of > self._reader.end):
+            snapshot = None
+        return snapshot, self._reader.floor()
+
+    def _account_for(self, floor: Position) -> None:
+        """Do not trust the ledger below ``floor`` if it does not know what of whom is gone."""
+        if _accounted_seq(self._ledger) < floor.seq:
             self._ledger.unaccounted_seq = floor.seq
-            return max(snapshot.as_of, floor)
-        self._ledger = Ledger()
-        self._ledger.seq = self._ledger.unaccounted_seq = floor.seq
-        return floor
 
     # What there is.
 
@@ -154,9 +163,7 @@ class LogView:
         """Return the reader, for questions about cursors and segments."""
         return self._reader
 
-    def token(
-        self, position: Position, worker_id: str | None = None, worker_seq: int | None = None
-    ) -> CursorToken:
+    def token(self, position: Position, worker_id: str | None = None, worker_seq: int | None = None) -> CursorToken:
         """Return the cursor token of a place, issued for a Worker's stream or (None) for everything.
 
         Without the Worker's number at the place it is issued for everything: a wrong one would make a wrong receipt.
@@ -274,7 +281,7 @@ class LogView:
             return
         snapshot = read_snapshot(self._data_dir, self.platform)
         if snapshot is None or snapshot.log_id != self._reader.log_id:
-            self._ledger.unaccounted_seq = floor.seq
+            self._account_for(floor)
             return
         self._ledger.rotated_out = snapshot.ledger.rotated_out
         self._ledger.unaccounted_seq = max(self._ledger.unaccounted_seq, snapshot.ledger.unaccounted_seq)
@@ -282,6 +289,7 @@ class LogView:
             known = self._ledger.workers.get(worker_id)
             if known is not None:
                 known.rotated_out = state.rotated_out
+        self._account_for(floor)
 
     def look(self) -> bool:
         """Look for newly committed records, which are shown a moment later; True when there are any."""
@@ -334,10 +342,13 @@ class LogView:
         return chunk
 
     def begin_closing(self) -> None:
-        """Make every wait return, so that subscribers can say goodbye."""
+        """Show what is committed, and then nothing more: subscribers say goodbye when they have sent it."""
         self._closing = True
         self._rung.set()
-        self._wake()
+
+    def hurry(self) -> None:
+        """Make subscribers say goodbye wherever they are."""
+        self.hurried = True
 
     async def close(self) -> None:
         """Stop following and close every file."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from yoi_runtime.catalog.ledger import Ledger
 from yoi_runtime.catalog.worker_state import WorkerState
-from yoi_runtime.errors import CursorExpiredError
+from yoi_runtime.errors import CursorAheadError, CursorExpiredError
 from yoi_runtime.protocol.diagnostics import Lost
 from yoi_runtime.segment_log.cursor import Cursor, CursorToken, decode_token, worker_tag
 from yoi_runtime.segment_log.position import Position
@@ -56,11 +56,17 @@ def place_of_now(view: LogView, worker_id: str | None) -> Place:
 
 
 def place_of_oldest(view: LogView, worker_id: str | None) -> Place:
-    """Return the floor of the log."""
+    """Return the floor of the log. Raises ``LogUnavailableError``."""
+    # The last listing may be of before the last rotation.
+    view.relist()
     floor = view.floor()
     state = view.worker(worker_id) if worker_id else None
     gone = state.rotated_out if state is not None else None
-    worker_seq = gone.last_worker_seq if gone is not None else 0
+    worker_seq: int | None = 0
+    if gone is not None:
+        worker_seq = gone.last_worker_seq
+    elif worker_id is not None and view.ledger.unaccounted_seq:
+        worker_seq = None
     return Place(floor, view.token(floor, worker_id, worker_seq), worker_seq)
 
 
@@ -75,7 +81,13 @@ def place_of_cursor(view: LogView, worker_id: str | None, token: str) -> Place:
     cursor = decode_token(token)
     worker_seq = _worker_seq_of(cursor, worker_id)
     try:
-        position = view.reader.resolve(cursor)
+        try:
+            position = view.reader.resolve(cursor)
+        except CursorAheadError:
+            # A cursor of a moment ago may lie beyond what this process has seen of the log.
+            if not view.look():
+                raise
+            position = view.reader.resolve(cursor)
     except CursorExpiredError:
         view.relist()
         return after_rotation(view, worker_id, cursor.seq, worker_seq)
@@ -117,7 +129,7 @@ def after_rotation(view: LogView, worker_id: str | None, seq: int, worker_seq: i
     )
     if lost is not None:
         raise StreamExpiredError(lost)
-    return Place(floor, view.token(floor, worker_id, worker_seq or 0), worker_seq)
+    return Place(floor, view.token(floor, worker_id, worker_seq), worker_seq)
 
 
 def _worker_seq_of(cursor: Cursor, worker_id: str | None) -> int | None:

@@ -95,13 +95,18 @@ class Subscriber:
 
     async def _starting_place(self) -> Place | None:
         """Resolve the request's start; answers and closes when it cannot be honoured."""
-        token = self._request.start.token if isinstance(self._request.start, FromCursor) else ""
+        token = self._request.start.token if isinstance(self._request.start, FromCursor) else None
         deadline = asyncio.get_running_loop().time() + _COMMIT_WAIT_SECONDS
         while True:
             try:
-                return await self._resolve_start()
-            except LogUnavailableError as error:
+                place = await self._resolve_start()
+                # The opening frame tells a Worker's status: not one that is older than the place.
+                await self._view.reach(place.position)
+                return place
+            except (LogError, OSError) as error:
                 if asyncio.get_running_loop().time() > deadline or self._view.closing:
+                    if not isinstance(error, LogUnavailableError):
+                        _log.error("no place for a subscriber to start from: %s", error)
                     await self._refuse(diagnose_cursor(error, self._view, self._worker_id, token))
                     return None
                 await asyncio.sleep(_COMMIT_POLL_SECONDS)
@@ -137,8 +142,8 @@ class Subscriber:
             if view.epoch != self._epoch:
                 await self._refuse(diagnostic(DiagnosticCode.UNAVAILABLE, "the log was replaced; connect again"))
                 return
-            if view.closing:
-                await self._refuse(diagnostic(DiagnosticCode.SHUTTING_DOWN, "this server is shutting down"))
+            if view.hurried:
+                await self._say_goodbye()
                 return
             try:
                 chunk = view.read(position)
@@ -147,7 +152,7 @@ class Subscriber:
                 try:
                     moved = after_rotation(view, self._worker_id, position.seq, worker_seq)
                 except StreamExpiredError as error:
-                    token = view.token(position, self._worker_id, worker_seq or 0)
+                    token = view.token(position, self._worker_id, worker_seq)
                     await self._refuse(diagnose_cursor(error, view, self._worker_id, token))
                     return
                 position = moved.position
@@ -161,6 +166,9 @@ class Subscriber:
                 await self._refuse(diagnostic(DiagnosticCode.UNAVAILABLE, "the log cannot be read at present"))
                 return
             if chunk is None:
+                if view.finished:
+                    await self._say_goodbye()
+                    return
                 if view.failure is not None:
                     await self._refuse(diagnostic(DiagnosticCode.UNAVAILABLE, "the log cannot be followed at present"))
                     return
@@ -187,6 +195,9 @@ class Subscriber:
         for found in HEAD_PATTERN.finditer(data):
             if found["worker_id"] == self._worker_field:
                 yield found[0], int(found["worker_seq"])
+
+    async def _say_goodbye(self) -> None:
+        await self._refuse(diagnostic(DiagnosticCode.SHUTTING_DOWN, "this server is shutting down"))
 
     async def _refuse(self, problem: Diagnostic) -> None:
         """Tell the peer, then close with the code's close code and the diagnostic's code as reason."""

@@ -1,0 +1,240 @@
+"""A Runtime that plays scripts: one for each connection, in order, over real sockets.
+
+It is a foreign program, made with another library than our client, and can do what a sound Runtime never
+does: leave events out, send them twice, break off anywhere, fall silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+from urllib.parse import parse_qsl, urlsplit
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from yoi_runtime.client.settings import ClientSettings
+from yoi_runtime.client.stream_state import StateDetail, StreamState
+from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, diagnostic
+from yoi_runtime.protocol.frames import snapshot_frame, stream_opened_frame
+
+__all__ = [
+    "FakeTime",
+    "Refusal",
+    "ScriptedRuntime",
+    "States",
+    "closing",
+    "drop",
+    "event",
+    "fall_silent",
+    "opened",
+    "problem",
+    "snapshot",
+    "until",
+]
+
+# What a peer does in this room is the test's affair; its log would speak of every connection we break.
+_quiet = logging.getLogger("tests.scripted_runtime")
+_quiet.disabled = True
+
+Step: TypeAlias = bytes | str | Callable[[ServerConnection], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An HTTP answer instead of an upgrade; the body is a diagnostic, or anything."""
+
+    status: int
+    body: Diagnostic | bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+Script: TypeAlias = Sequence[Step] | Refusal
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it came."""
+
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    target: str
+
+
+class ScriptedRuntime:
+    """Use in ``async with``. A script that comes to its end leaves the connection open."""
+
+    def __init__(self, *scripts: Script) -> None:
+        self._scripts = list(scripts)
+        self._server: Server | None = None
+        self._failures: list[BaseException] = []
+        self.asked: list[Asked] = []
+        # Of each connection that has ended: the client's close code, 1006 if it just went.
+        self.close_codes: list[int | None] = []
+        self.connections: list[ServerConnection] = []
+
+    async def __aenter__(self) -> Self:
+        self._server = await serve(
+            self._play,
+            "127.0.0.1",
+            0,
+            process_request=self._answer,
+            compression=None,
+            ping_interval=None,
+            max_size=1024,
+            logger=_quiet,
+        )
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self._server.wait_closed()
+        if exc is None and self._failures:
+            raise self._failures[0]
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        return next(iter(self._server.sockets)).getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def queries(self) -> list[dict[str, str]]:
+        return [asked.query for asked in self.asked]
+
+    def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        parts = urlsplit(request.path)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        self.asked.append(Asked(parts.path, query, dict(request.headers.raw_items()), request.path))
+        if len(self.asked) > len(self._scripts):
+            self._failures.append(AssertionError(f"no script for this request: {request.path}"))
+            return Response(HTTPStatus.GONE, "Gone", Headers(), b"")
+        script = self._scripts[len(self.asked) - 1]
+        if not isinstance(script, Refusal):
+            connection.script = script  # type: ignore[attr-defined]  # carried from here to _play
+            return None
+        body = script.body.frame() if isinstance(script.body, Diagnostic) else script.body
+        headers = Headers({"Content-Length": str(len(body)), **script.headers})
+        return Response(script.status, "Scripted", headers, body)
+
+    async def _play(self, connection: ServerConnection) -> None:
+        self.connections.append(connection)
+        try:
+            for step in connection.script:  # type: ignore[attr-defined]
+                if callable(step):
+                    await step(connection)
+                else:
+                    await connection.send(step.decode() if isinstance(step, bytes) else step)
+            await connection.wait_closed()
+        except ConnectionClosed:
+            pass
+        except Exception as error:
+            self._failures.append(error)
+            raise
+        finally:
+            self.close_codes.append(connection.close_code)
+
+
+async def drop(connection: ServerConnection) -> None:
+    """Break the connection without a word."""
+    connection.transport.abort()
+    await connection.wait_closed()
+
+
+async def fall_silent(connection: ServerConnection) -> None:
+    """Keep the socket open and read nothing more: no pong, no answer to a close."""
+    connection.transport.pause_reading()  # type: ignore[attr-defined]
+
+
+def closing(code: int, reason: str = "") -> Step:
+    async def close(connection: ServerConnection) -> None:
+        await connection.close(code, reason)
+
+    return close
+
+
+def until(gate: asyncio.Event) -> Step:
+    async def wait(connection: ServerConnection) -> None:
+        await gate.wait()
+
+    return wait
+
+
+def event(n: int, **changes: Any) -> bytes:
+    """Return the frame of event ``n``, with number ``n`` in the log and of its Worker, its cursor ``c<n>``."""
+    envelope = {
+        "cursor": f"c{n}",
+        "event_id": f"e{n}",
+        "seq": n,
+        "worker_id": "a",
+        "worker_seq": n,
+        "time": "2026-01-02T03:04:05.000006Z",
+        "payload": {"event": "text_delta", "data": {"text": f"text {n}"}},
+    } | changes
+    return json.dumps({"kind": "event", "envelope": envelope, "crc": "00000000"}).encode()
+
+
+def opened(cursor: str) -> bytes:
+    """Return what begins a stream of everything."""
+    return stream_opened_frame(cursor, cursor)
+
+
+def snapshot(cursor: str, status: Any = "running") -> bytes:
+    """Return what begins a Worker's stream."""
+    return snapshot_frame(cursor, "a", status)
+
+
+def problem(code: DiagnosticCode, **fields: Any) -> Diagnostic:
+    return diagnostic(code, "because the script says so", **fields)
+
+
+class FakeTime:
+    """The clock and the chance of a client: waits take no time and are written down, jitter is always the largest."""
+
+    def __init__(self) -> None:
+        self.now_seconds = 0.0
+        self.waits_seconds: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits_seconds.append(seconds)
+        self.now_seconds += seconds
+        await asyncio.sleep(0)
+
+    def settings(self, **changes: Any) -> ClientSettings:
+        return ClientSettings(
+            **{"random": lambda: 1.0, "monotonic_seconds": lambda: self.now_seconds, "sleep": self.sleep} | changes
+        )
+
+
+class States:
+    """An ``on_state`` that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[StreamState, StateDetail]] = []
+
+    def __call__(self, state: StreamState, detail: StateDetail) -> None:
+        self.seen.append((state, detail))
+
+    @property
+    def names(self) -> list[str]:
+        return [state.value for state, _ in self.seen]
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return why it waited, each time."""
+        return [detail.reason for state, detail in self.seen if state is StreamState.WAITING]

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.client.scripted_runtime import event
+from yoi_runtime.client.stream_event import StreamEvent, StreamGap
+from yoi_runtime.errors import EventInvalidError
+from yoi_runtime.events.conversation_events import SystemItem
+from yoi_runtime.events.output_events import TextDelta
+from yoi_runtime.events.runtime_events import WorkerEnded
+from yoi_runtime.events.v0_payload import wrap_for_v0
+from yoi_runtime.events.vocabulary import UnknownEvent
+from yoi_runtime.protocol.frames import EventFrame, decode_frame
+
+
+def came(message: bytes) -> StreamEvent:
+    frame = decode_frame(message)
+    assert isinstance(frame, EventFrame)
+    return StreamEvent(frame)
+
+
+def with_payload(payload: Any) -> StreamEvent:
+    return came(event(1, payload=payload))
+
+
+def test_it_shows_the_envelope():
+    message = event(7, seq=70)
+    seen = came(message)
+    assert seen.raw == message
+    assert (seen.cursor, seen.event_id, seen.seq, seen.worker_id, seen.worker_seq) == ("c7", "e7", 70, "a", 7)
+    assert seen.time == "2026-01-02T03:04:05.000006Z"
+    assert (seen.event_name, seen.payload) == ("text_delta", {"event": "text_delta", "data": {"text": "text 7"}})
+    assert repr(seen) == "StreamEvent('text_delta', worker_id='a', event_id='e7')"
+
+
+def test_what_the_runtime_did_not_send_is_none():
+    seen = came(b'{"kind":"event","envelope":{"cursor":"c","event_id":"e","payload":{"event":"shutdown"}}}')
+    assert (seen.seq, seen.worker_id, seen.worker_seq, seen.time) == (None, None, None, None)
+
+
+def test_decoding_gives_the_typed_event():
+    assert came(event(7)).decode() == TextDelta(text="text 7")
+
+
+def test_decoding_a_name_of_a_newer_runtime_gives_an_unknown_event():
+    decoded = with_payload({"event": "brand_new", "data": [1]}).decode()
+    assert isinstance(decoded, UnknownEvent)
+    assert decoded.data == [1]
+
+
+def test_decoding_finds_data_that_breaks_the_rules():
+    with pytest.raises(EventInvalidError):
+        with_payload({"event": "text_delta", "data": {"text": 3}}).decode()
+
+
+# As the log holds it: the server looks at the order of the members.
+RECORD = b'{"kind":"event","envelope":{"cursor":"c1","event_id":"e1","seq":1,"worker_id":"a","worker_seq":1,"time":"2026-01-02T03:04:05.000006Z","payload":%s},"crc":"00000000"}'  # fmt: skip
+
+
+def test_what_v0_wraps_is_unwrapped():
+    payload = {"event": "worker_ended", "data": {"worker_id": "a", "outcome": "completed"}}
+    wrapped = wrap_for_v0(RECORD % json.dumps(payload, separators=(",", ":")).encode())
+    assert b'"yoi.event"' in wrapped
+    seen = came(wrapped)
+    assert (seen.event_name, seen.payload) == ("worker_ended", payload)
+    assert seen.decode() == WorkerEnded(worker_id="a", outcome="completed")
+    assert seen.raw == wrapped
+
+
+def test_an_event_without_data_is_unwrapped_without_data():
+    seen = came(wrap_for_v0(RECORD % b'{"event":"runtime_stopping"}'))
+    assert seen.payload == {"event": "runtime_stopping"}
+
+
+@pytest.mark.parametrize(
+    "item", [{"kind": "note", "event": "x"}, {"kind": "yoi.event"}, {"kind": "yoi.event", "event": ""}, "yoi.event", None]
+)
+def test_other_system_items_stay_as_they_are(item: object):
+    payload = {"event": "system_item", "data": {"item": item}}
+    seen = with_payload(payload)
+    assert (seen.event_name, seen.payload) == ("system_item", payload)
+    assert isinstance(seen.decode(), SystemItem)
+
+
+def test_a_gap_is_compared_by_value():
+    assert StreamGap("a", "b", None, {}) == StreamGap("a", "b", None, {})
