@@ -28,7 +28,6 @@ from tests.segment_log.sample_log import (
 from tests.support.deadline import wait_until
 from yoi_runtime.errors import (
     CursorAheadError,
-    CursorError,
     CursorExpiredError,
     CursorForeignError,
     CursorMalformedError,
@@ -179,7 +178,7 @@ def test_the_end_of_a_segment_and_the_beginning_of_the_next_read_on_alike(direct
 
 def test_a_reader_keeps_up_with_a_writer_that_appends_and_rolls(directory: Path):
     log = LogWriter(directory, SMALL, platform_of())
-    total, rng = 3000, Random(5)
+    total, rng = 1000, Random(5)
     sizes = [rng.choice((0, 10, 100, 1000)) for _ in range(total)]
     written: list[Appended] = []
 
@@ -187,7 +186,7 @@ def test_a_reader_keeps_up_with_a_writer_that_appends_and_rolls(directory: Path)
         written.extend(log.append(body(seq, size)) for seq, size in enumerate(sizes, 1))
 
     reader = reader_of(directory)
-    position, lines, looks, empty = reader.floor(), list[bytes](), 0, 0
+    position, lines, looks = reader.floor(), list[bytes](), 0
     thread = threading.Thread(target=append)
     thread.start()
     while len(lines) < total:
@@ -199,7 +198,6 @@ def test_a_reader_keeps_up_with_a_writer_that_appends_and_rolls(directory: Path)
         if not thread.is_alive() and position == log.end:
             break
         if position == reader.end:
-            empty += 1
             wait_until(lambda: reader.refresh() or log.synced == log.end)
     thread.join()
     log.close()
@@ -207,7 +205,7 @@ def test_a_reader_keeps_up_with_a_writer_that_appends_and_rolls(directory: Path)
     assert [frame["seq"] for frame in frames] == list(range(1, total + 1))
     assert [len(frame["fill"]) for frame in frames] == sizes
     assert [frame["cursor"].encode() for frame in frames] == [appended.token for appended in written]
-    assert len(log.sealed) > 200
+    assert len(log.sealed) > 80
 
 
 _TAIL_SCRIPT = """
@@ -375,13 +373,14 @@ def test_a_call_that_fails_costs_a_retry_and_no_record(directory: Path, error: i
             seqs += range(chunk.start.seq + 1, chunk.end.seq + 1)
             position = chunk.end
         assert seqs == list(range(1, 41)), f"call {at} of {len(files.calls) - opened}"
+        files.heal()
         reader.close()
         injected += files.struck
         if not files.struck:
             break
         assert failures <= 1
     record_property("reader calls failed", injected)
-    assert injected > 40
+    assert injected > 30
 
 
 def test_a_reader_that_cannot_be_opened_leaves_no_descriptor(directory: Path):
@@ -629,10 +628,8 @@ def test_a_lost_tail_is_not_taken_for_a_good_place_after_its_segment_is_rotated_
     reader.relist()
     assert reader.floor().seq == 6
     for place in lost:
-        with pytest.raises(CursorExpiredError if place.position.seq < 6 else CursorError) as caught:
+        with pytest.raises(CursorExpiredError if place.position.seq < 6 else CursorUnknownError):
             resolve(reader, place.token)
-        if place.position.seq > 6:
-            assert isinstance(caught.value, CursorUnknownError)
     log.close()
 
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
 
 __all__ = ["DEADLINE_SECONDS", "Peer", "Refused", "refusal", "subscribed"]
 
@@ -103,12 +105,10 @@ class Peer:
 
     async def closed(self) -> tuple[int, str]:
         """Return code and reason of the close frame, which must come next."""
-        try:
-            unexpected = await self.text()
-        except ConnectionClosed as closed:
-            assert closed.rcvd is not None, "the connection ended without a close frame"
-            return closed.rcvd.code, closed.rcvd.reason
-        raise AssertionError(f"not closed: {unexpected}")
+        with pytest.raises(ConnectionClosed) as closed:
+            await self.text()
+        assert closed.value.rcvd is not None, "the connection ended without a close frame"
+        return closed.value.rcvd.code, closed.value.rcvd.reason
 
     async def refused(self) -> dict[str, Any]:
         """Return the diagnostic that ends the stream, and check that the close frame says the same."""
@@ -120,31 +120,33 @@ class Peer:
 
 
 @asynccontextmanager
-async def subscribed(url: str, path: str, *, max_queue: int | None = 16, **query: str) -> AsyncIterator[Peer]:
+async def subscribed(url: str, path: str, **query: str) -> AsyncIterator[Peer]:
     """Open the stream at ``path`` with this query (``from_`` is sent as ``from``)."""
     pairs = {name.rstrip("_"): value for name, value in query.items()}
     address = url.replace("http", "ws", 1) + path + ("?" + urlencode(pairs) if pairs else "")
     async with connect(
-        address, proxy=None, open_timeout=DEADLINE_SECONDS, close_timeout=2, max_queue=max_queue, ping_interval=None
+        address, proxy=None, open_timeout=DEADLINE_SECONDS, close_timeout=2, ping_interval=None
     ) as connection:
         yield Peer(connection)
 
 
 async def refusal(
-    url: str, path: str, *, headers: dict[str, str] | None = None, subprotocols: list[str] | None = None
+    url: str, path: str, *, headers: dict[str, str] | None = None, subprotocols: Sequence[str] = ()
 ) -> Refused:
     """Try to open a stream and return how that was refused before the upgrade."""
     address = url.replace("http", "ws", 1) + path
-    try:
+    with pytest.raises(InvalidStatus) as error:
         async with connect(
-            address, proxy=None, additional_headers=headers, subprotocols=subprotocols, open_timeout=DEADLINE_SECONDS
+            address,
+            proxy=None,
+            additional_headers=headers,
+            subprotocols=[Subprotocol(name) for name in subprotocols] or None,
+            open_timeout=DEADLINE_SECONDS,
         ):
             pass
-    except InvalidStatus as error:
-        response = error.response
-        return Refused(
-            response.status_code,
-            {name.lower(): value for name, value in response.headers.raw_items()},
-            json.loads(response.body or b"null"),
-        )
-    raise AssertionError(f"{path} was not refused")
+    response = error.value.response
+    return Refused(
+        response.status_code,
+        {name.lower(): value for name, value in response.headers.raw_items()},
+        json.loads(response.body or b"null"),
+    )

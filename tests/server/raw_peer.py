@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import struct
-from typing import Any
+from typing import Any, Self
 
 __all__ = ["RawPeer"]
 
@@ -98,7 +98,7 @@ class RawPeer:
     def close(self) -> None:
         self.socket.close()
 
-    def __enter__(self) -> RawPeer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

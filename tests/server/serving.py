@@ -6,7 +6,7 @@ import asyncio
 import http.client
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ class Serving:
     runtime: Runtime
     server: EventServer
 
-    def subscribed(self, worker_id: str | None = None, **query: str) -> Any:
+    def subscribed(self, worker_id: str | None = None, **query: str) -> AbstractAsyncContextManager[Peer]:
         """Connect as a Backend; an ``async with`` that gives a ``Peer``."""
         return subscribed(self.server.url, stream_path(worker_id), **query)
 

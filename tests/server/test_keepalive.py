@@ -114,8 +114,12 @@ def test_a_pong_that_nobody_asked_for_counts_as_a_sign_of_life():
 
 def test_peers_that_leave_during_a_tick_disturb_nobody():
     watched = Watched(3)
-    first = watched.peers[0]
-    first.send_ping = lambda: [watched.keepalive.forget(peer) for peer in watched.peers[:2]]  # type: ignore[method-assign]
+
+    def leave_with_a_friend() -> None:
+        for peer in watched.peers[:2]:
+            watched.keepalive.forget(peer)
+
+    watched.peers[0].send_ping = leave_with_a_friend  # type: ignore[method-assign]
     watched.pass_seconds(PING_SECONDS)
     assert watched.peers[2].pings == 1
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-
 import pytest
 
 from yoi_runtime.server.request_guard import HostList, refusal

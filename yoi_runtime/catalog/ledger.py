@@ -29,6 +29,11 @@ class Ledger:
         self.unaccounted_seq = 0
         self.segment_tallies: dict[str, Tally] = {}
 
+    @property
+    def accounted_seq(self) -> int:
+        """Return up to which record it is known of whom the rotated-out records were, or known that nobody knows."""
+        return max(self.rotated_out.last_seq, self.unaccounted_seq)
+
     def apply(self, seq: int, worker_id: str | None, worker_seq: int, time: str, event: Event | None) -> None:
         """Take in the next record. ``event`` is needed when its name is in ``LIFECYCLE_EVENT_NAMES``.
 

@@ -129,14 +129,17 @@ def or_no_limit(parse: Callable[[str], _T]) -> Callable[[str], _T | None]:
 
 
 def parse_adapter(text: str) -> AdapterName:
+    """Read the name of an adapter."""
     return _one_of(ADAPTER_NAMES, text)
 
 
 def parse_durability(text: str) -> Durability:
+    """Read when an event is shown."""
     return _one_of(get_args(Durability), text)
 
 
 def parse_start(text: str) -> StartName:
+    """Read where to begin."""
     return _one_of(get_args(StartName), text)
 
 

@@ -163,8 +163,8 @@ async def _check_reachable(url: str) -> None:
             _, writer = await asyncio.open_connection(parts.hostname, port)
     except OSError as error:
         # asyncio puts addresses into strerror, and has no errno when it tried several; a timeout has nothing.
-        positive = error.errno is not None and error.errno > 0
-        reason = os.strerror(error.errno) if positive else error.strerror or "nobody answers"
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror or "nobody answers"
         raise StreamConnectError(url, f"{reason}; is a Runtime serving there?") from error
     writer.close()
     with contextlib.suppress(OSError):

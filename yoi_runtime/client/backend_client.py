@@ -141,20 +141,24 @@ async def connect(
 
 
 async def _upgraded(request: HTTPRequest, settings: ClientSettings) -> WebSocketClientConnection:
-    """Do as ``websocket_connect`` does, and stop when cancelled, which it cannot."""
+    """Do as ``websocket_connect`` does, and leave nothing behind when cancelled, which it cannot.
+
+    Then the attempt gets the close timeout to come to its end and be closed in order. Of one that has not, Tornado
+    closes the socket at the connect timeout.
+    """
     others = asyncio.all_tasks()
     attempt = asyncio.ensure_future(websocket_connect(request, max_message_size=settings.max_frame_bytes))
     started = asyncio.all_tasks() - others
     try:
-        # Shielded: a connection that nobody takes would stay open.
+        # Shielded: cancelled itself, it would go on and open a connection that nobody takes.
         return await asyncio.shield(attempt)
     except asyncio.CancelledError:
+        await asyncio.wait({attempt}, timeout=settings.close_timeout_seconds)
         for task in started:
             task.cancel()
         if started:
             await asyncio.wait(started)
         if attempt.done() and not attempt.cancelled() and attempt.exception() is None:
             await BackendConnection(attempt.result(), settings).close()
-        # A socket that is still in its handshake is closed by Tornado at the connect timeout.
         attempt.cancel()
         raise

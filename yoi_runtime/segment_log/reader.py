@@ -28,6 +28,7 @@ from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.record import MAX_RECORD_BYTES, RecordFormat, next_whole_record, parse_event_id, scan_records, seq_of_line
+from yoi_runtime.segment_log.segment import LONGEST_HEADER_BYTES
 from yoi_runtime.segment_log.watermark import COMMITTED, Watermark, read_open_watermark
 
 __all__ = ["Chunk", "LogReader"]
@@ -199,10 +200,13 @@ class LogReader:
         # What can still be checked: seqs only grow, and the floor's header says how the segment before it ended.
         # A cursor that fails this is one of a lost tail, whose numbers other events bear.
         before = self._segments.header(floor.segment).previous
-        same = before is None or before.segment != cursor.segment
-        if cursor.seq > floor.seq or not (
-            same or (before.nonce >> 32, before.valid_length) == (cursor.nonce_prefix, cursor.offset)
-        ):
+        good = cursor.seq == floor.seq
+        if before is not None and before.segment == cursor.segment:
+            good = good and (before.nonce >> 32, before.valid_length) == (cursor.nonce_prefix, cursor.offset)
+        elif before is not None:
+            # An older segment ends at the floor only when those after it held nothing but their headers.
+            good = good and before.valid_length <= LONGEST_HEADER_BYTES
+        if not good:
             raise CursorUnknownError(token, f"event {cursor.seq} was never in segment {cursor.segment}")
         return floor
 
@@ -240,7 +244,12 @@ class LogReader:
         named = parse_event_id(event_id)
         if named is None:
             raise CursorMalformedError(event_id, "it is not an event id")
-        nonce, seq = named
+        try:
+            return self._find(event_id, *named)
+        except SegmentGoneError:
+            raise CursorUnknownError(event_id, "its segment was rotated out") from None
+
+    def _find(self, event_id: str, nonce: int, seq: int) -> Position:
         number = next((number for number in reversed(self._numbers) if self._has_nonce(number, nonce)), None)
         if number is None:
             raise CursorUnknownError(event_id, "no segment here has this event")

@@ -6,8 +6,8 @@ copied to a temporary file, synced and renamed over the segment. The copy has fr
 means something even after an earlier one failed. A torn tail is dropped by that, and nothing else is.
 
 Corruption is another thing than a torn tail: the valid prefix ends before the watermark, or a valid
-record follows the bad one. Then the file is kept as it is, numbering goes on after the highest seq
-that was ever shown or found, and readers get ``RecordCorruptError`` for the place.
+record follows the bad one. Then every byte is kept (copied in the same way), numbering goes on after the
+highest seq that was ever shown or found, and readers get ``RecordCorruptError`` for the place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from yoi_runtime.errors import LogFormatError
 from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.record import RecordFormat, next_whole_record, scan_records
+from yoi_runtime.segment_log.record import RecordFormat, check_crc, next_whole_record, scan_records, seq_of_line
 from yoi_runtime.segment_log.segment import Previous, SegmentHeader
 from yoi_runtime.segment_log.watermark import Watermark
 
@@ -65,7 +65,7 @@ def recover_last_segment(
     try:
         header = directory.header(number)
     except LogFormatError as error:
-        return _headless_segment(directory, number, mark, error.reason)
+        return _headless_segment(directory, number, mark, error.reason, platform)
     promised = (
         mark.shown if mark is not None and mark.shown.segment == number and mark.shown.nonce == header.nonce else None
     )
@@ -83,6 +83,8 @@ def recover_last_segment(
     too_short = promised is not None and valid_length < promised.offset
     if later is not None or too_short:
         reason = scan.reason or "bytes are missing"
+        # The same bytes on fresh pages: what follows will be shown, and what is kept here has been.
+        _rewrite(path, data, platform)
         return _corrupt_segment(header, data, valid_length, last_seq, promised, reason, scan.records)
 
     _rewrite(path, data[:valid_length], platform)
@@ -99,7 +101,7 @@ def _corrupt_segment(
     reason: str,
     records: int,
 ) -> Recovered:
-    """Keep a damaged file; find where its last whole record ends and which seq to go on after."""
+    """Keep the bytes of a damaged file; find where its last whole record ends and which seq to go on after."""
     form = RecordFormat(header.nonce)
     end, seq = valid_length, last_seq
     while (found := next_whole_record(data[end:], form, seq)) is not None:
@@ -113,20 +115,28 @@ def _corrupt_segment(
     return Recovered(Previous(header.segment, header.nonce, end, seq), report)
 
 
-def _headless_segment(directory: SegmentDirectory, number: int, mark: Watermark | None, reason: str) -> Recovered:
-    """Go on after a last segment whose header cannot be read; the file is kept, readers report it."""
-    size = directory.size(number)
+def _headless_segment(
+    directory: SegmentDirectory, number: int, mark: Watermark | None, reason: str, platform: Platform
+) -> Recovered:
+    """Go on after a last segment whose header cannot be read; the bytes are kept, readers report it.
+
+    The watermark on disk may be older than the last record: seqs go on after the highest that any record bears.
+    """
+    data = _read_all(directory.path(number), platform)
     before = [other for other in directory.numbers() if other < number]
-    last_seq, nonce, length = 0, 0, size
+    last_seq = max(_highest_seq(data), _highest_seq(_read_all(directory.path(before[-1]), platform)) if before else 0)
+    nonce, length = 0, len(data)
     if mark is not None:
-        last_seq = mark.shown.seq
+        last_seq = max(last_seq, mark.shown.seq)
         if mark.shown.segment == number:
-            nonce, length = mark.shown.nonce, max(size, mark.shown.offset)
-    if before and mark is None:
-        # Nothing else says how far numbering went: leave room for all that the lost segments can have held.
-        last_seq = directory.header(before[-1]).first_seq + (directory.size(before[-1]) + size) // 100
-    report = RecoveryReport(number, 0, 0, 0, reason)
-    return Recovered(Previous(number, nonce, length, last_seq), report)
+            nonce, length = mark.shown.nonce, max(length, mark.shown.offset)
+    _rewrite(directory.path(number), data, platform)
+    return Recovered(Previous(number, nonce, length, last_seq), RecoveryReport(number, 0, 0, 0, reason))
+
+
+def _highest_seq(data: bytes) -> int:
+    """Return the highest seq of the whole records in ``data``, whosever they are; 0 when there are none."""
+    return max((seq_of_line(line) or 0 for line in data.split(b"\n") if check_crc(line)), default=0)
 
 
 def _read_all(path: Path, platform: Platform) -> bytes:

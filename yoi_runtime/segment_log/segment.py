@@ -10,10 +10,11 @@ from pathlib import Path
 from yoi_runtime.errors import LogFormatError
 from yoi_runtime.segment_log.record import check_crc, seal_object
 
-__all__ = ["FORMAT_VERSION", "MAX_HEADER_BYTES", "Previous", "SegmentHeader", "segment_name", "segment_number"]
+__all__ = ["FORMAT_VERSION", "LONGEST_HEADER_BYTES", "MAX_HEADER_BYTES", "Previous", "SegmentHeader", "segment_name", "segment_number"]
 
 FORMAT_VERSION = 1
-# A header of version 1 is under 420 bytes; a file whose first line is longer is not a segment.
+LONGEST_HEADER_BYTES = 420
+# Room for what a newer writer adds; a file whose first line is longer is not a segment.
 MAX_HEADER_BYTES = 1024
 
 _NAME = re.compile(r"([0-9]{20})\.jsonl")

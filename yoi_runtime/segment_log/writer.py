@@ -140,6 +140,8 @@ class LogWriter:
         if numbers:
             recovered = recover_last_segment(self._segments, numbers[-1], mark, self._platform)
             self.recovery, previous = recovered.report, recovered.previous
+        if mark is not None and mark.log_id != self.log_id:
+            mark = None
         if mark is not None and (previous is None or mark.shown.segment > previous.segment):
             # Segments that were shown are gone: number on after them, so that no place is named twice.
             shown = mark.shown

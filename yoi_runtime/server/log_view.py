@@ -28,8 +28,9 @@ _log = logging.getLogger("yoi_runtime.server")
 
 # One read and fold of this many bytes holds the event loop for about 2 ms.
 CHUNK_BYTES = 128 << 10
-# Recent chunks that subscribers at the same place share.
-_CACHE_BYTES = 64 << 20
+# Recent chunks, which subscribers at the same place share: the last moments of a log. One reader of an old
+# gigabyte grows the process by this much and no more.
+_CACHE_BYTES = 8 << 20
 # How long a reader without a bell sleeps: an event in another process is seen this much later at most.
 _POLL_SECONDS = 0.01
 # How often to look which segments are gone, so that their bytes are freed within 5 s.
@@ -82,11 +83,10 @@ class LogView:
     def _load_ledger(self) -> Position:
         """Take over the catalog's snapshot, and return the place from which the log has to be read on."""
         snapshot, floor = self._snapshot_and_floor()
-        while snapshot is not None and _accounted_seq(snapshot.ledger) < floor.seq:
+        while (accounted_seq := _accounted_seq(snapshot)) < floor.seq:
             # Segments went between the two looks; what went was counted in a newer snapshot before.
-            before = _accounted_seq(snapshot.ledger)
             snapshot, floor = self._snapshot_and_floor()
-            if snapshot is not None and _accounted_seq(snapshot.ledger) == before:
+            if _accounted_seq(snapshot) == accounted_seq:
                 break
         if snapshot is None:
             self._ledger = Ledger()
@@ -107,7 +107,7 @@ class LogView:
 
     def _account_for(self, floor: Position) -> None:
         """Do not trust the ledger below ``floor`` if it does not know what of whom is gone."""
-        if _accounted_seq(self._ledger) < floor.seq:
+        if self._ledger.accounted_seq < floor.seq:
             self._ledger.unaccounted_seq = floor.seq
 
     # What there is.
@@ -277,7 +277,7 @@ class LogView:
         """Look which segments are gone, and take over what the catalog says of them."""
         self._reader.relist()
         floor = self._reader.floor()
-        if _accounted_seq(self._ledger) >= floor.seq:
+        if self._ledger.accounted_seq >= floor.seq:
             return
         snapshot = read_snapshot(self._data_dir, self.platform)
         if snapshot is None or snapshot.log_id != self._reader.log_id:
@@ -367,9 +367,8 @@ class LogView:
             raise LogUnavailableError(self._reader.directory, "the server is still reading the log")
 
 
-def _accounted_seq(ledger: Ledger) -> int:
-    """Return up to which record the ledger knows what was rotated out, or knows that nobody does."""
-    return max(ledger.rotated_out.last_seq, ledger.unaccounted_seq)
+def _accounted_seq(snapshot: Snapshot | None) -> int:
+    return snapshot.ledger.accounted_seq if snapshot is not None else 0
 
 
 def _cut_at(chunk: Chunk, end: Position) -> Chunk:

@@ -1,0 +1,201 @@
+"""``yoi-runtime serve`` as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.real_program import json_lines, python_command, run_program, server_url, start_program
+from tests.support.deadline import wait_until
+from yoi_runtime.cli.serve import describe_exit
+from yoi_runtime.workers.outcome import WorkerExit
+
+PRINTS_AND_ENDS = shlex.join(python_command("print('hello')"))
+PRINTS_AND_STAYS = shlex.join(python_command("import signal; print('hello'); signal.pause()"))
+STAYS_AFTER_SIGTERM = shlex.join(
+    python_command(
+        "import signal\n"
+        "signal.signal(signal.SIGTERM, lambda *_: open('asked', 'w').close())\n"
+        "open('ready', 'w').close()\n"
+        "while True: signal.pause()"
+    )
+)
+
+
+def get(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.loads(answer.read())
+
+
+def log_events(data_dir: Path) -> list[dict[str, Any]]:
+    """Return the envelopes in the log of a Runtime that is closed."""
+    lines = [line for file in sorted((data_dir / "log").glob("*.jsonl")) for line in file.read_bytes().split(b"\n")]
+    return [record["envelope"] for line in lines if line and (record := json.loads(line))["kind"] == "event"]
+
+
+def event_names(envelopes: list[dict[str, Any]]) -> list[str]:
+    return [envelope["payload"]["event"] for envelope in envelopes]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_it_serves_until_a_signal_and_leaves_a_closed_log(tmp_path: Path, number: signal.Signals):
+    data = tmp_path / "data"
+    with start_program(tmp_path, "serve", "--data-dir", str(data), "--bind", "127.0.0.1:0") as program:
+        url = server_url(data, program)
+        log_id = json.loads((data / "server.json").read_bytes())["log_id"]
+        program.wait_for_stdout("\n")
+        assert program.stdout == f"yoi-runtime: serving {url} (log {log_id}, data {data})\n"
+        assert get(f"{url}/v1/workers") == {"workers": []}
+        program.signal(number)
+        assert program.wait() == 128 + number
+        assert program.stderr == ""
+    assert not (data / "server.json").exists()
+    assert event_names(log_events(data)) == ["runtime_started", "runtime_stopping"]
+    assert log_events(data)[-1]["payload"]["data"]["reason"] == f"signal {number.name}"
+
+
+def test_it_stays_up_when_its_workers_end(tmp_path: Path):
+    data = tmp_path / "data"
+    options = ["--worker", f"a={PRINTS_AND_ENDS}", "--worker", f"b={PRINTS_AND_STAYS}"]
+    with start_program(tmp_path, "serve", "--data-dir", str(data), "--bind", ":0", *options) as program:
+        url = server_url(data, program)
+        program.wait_for_stderr("Worker a completed (exit code 0)")
+        wait_until(lambda: get(f"{url}/v1/workers/a")["worker"].get("outcome") == "completed")
+        assert program.stop() == 143
+        assert "Worker b cancelled (signal 15)" in program.stderr
+    ends = [e["payload"]["data"] for e in log_events(data) if e["payload"]["event"] == "worker_ended"]
+    assert [(end["worker_id"], end["outcome"]) for end in ends] == [("a", "completed"), ("b", "cancelled")]
+
+
+def test_a_second_signal_ends_it_at_once_and_its_children_with_it(tmp_path: Path):
+    data = tmp_path / "data"
+    options = ["--data-dir", str(data), "--bind", ":0", "--worker", f"a={STAYS_AFTER_SIGTERM}"]
+    with start_program(tmp_path, "serve", *options) as program:
+        server_url(data, program)
+        (child,) = wait_until(lambda: children_of(program.pid))
+        wait_until(lambda: (tmp_path / "ready").exists())
+        program.signal(signal.SIGTERM)
+        wait_until(lambda: (tmp_path / "asked").exists())
+        # The child has 5 s of grace, of which we take nothing.
+        assert program.is_running()
+        program.signal(signal.SIGINT)
+        assert program.wait(4) == 130
+    wait_until(lambda: not Path(f"/proc/{child}").exists())
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
+
+
+def test_a_log_that_is_held_is_told_with_the_holder(tmp_path: Path):
+    data = tmp_path / "data"
+    with start_program(tmp_path, "serve", "--data-dir", str(data), "--bind", ":0") as program:
+        server_url(data, program)
+        second = run_program(tmp_path, "serve", "--data-dir", str(data), "--bind", ":0")
+        assert (second.returncode, second.stdout) == (3, "")
+        assert second.stderr.rstrip("\n").endswith(f"held for writing by process {program.pid}")
+        assert second.stderr.count("\n") == 1
+        # Whoever came second took nothing away.
+        assert server_url(data, program)
+        assert program.stop() == 143
+
+
+def test_a_port_in_use_is_an_error_and_never_shared(tmp_path: Path):
+    data = tmp_path / "data"
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
+        port = taken.getsockname()[1]
+        result = run_program(tmp_path, "serve", "--data-dir", str(data), "--bind", f"127.0.0.1:{port}")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "in use" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (data / "server.json").exists()
+
+
+def test_a_worker_that_cannot_start_ends_everything(tmp_path: Path):
+    data = tmp_path / "data"
+    options = ["--worker", f"a={PRINTS_AND_STAYS}", "--worker", "b=/no/such/program"]
+    result = run_program(tmp_path, "serve", "--data-dir", str(data), "--bind", ":0", *options)
+    assert result.returncode == 1
+    assert "Worker b: cannot start '/no/such/program'" in result.stderr
+    assert not (data / "server.json").exists()
+    assert event_names(log_events(data))[-1] == "runtime_stopping"
+
+
+def test_a_read_only_server_shows_what_another_process_writes(tmp_path: Path):
+    data = tmp_path / "data"
+    with start_program(tmp_path, "serve", "--data-dir", str(data), "--bind", ":0") as writer:
+        written = server_url(data, writer)
+        before = (data / "server.json").read_bytes()
+        with start_program(tmp_path, "serve", "--data-dir", str(data), "--bind", ":0", "--read-only") as reader:
+            shown = reader.wait_for_stdout("(read-only, ")
+            url = shown.split()[2]
+            assert url != written
+            assert get(f"{url}/v1/events/status")["log_id"] == get(f"{written}/v1/events/status")["log_id"]
+            assert (data / "server.json").read_bytes() == before
+            with start_program(tmp_path, "tail", url, "--from", "oldest", "--json") as tail:
+                wait_until(lambda: json_lines(tail.stdout))
+                assert writer.stop() == 143
+                wait_until(lambda: event_names(json_lines(tail.stdout)) == ["runtime_started", "runtime_stopping"])
+            assert reader.stop() == 143
+
+
+def test_a_read_only_server_needs_a_log(tmp_path: Path):
+    result = run_program(tmp_path, "serve", "--data-dir", str(tmp_path / "none"), "--bind", ":0", "--read-only")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "no log here" in result.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_settings_of_the_log_arrive(tmp_path: Path):
+    data = tmp_path / "data"
+    many = shlex.join(python_command("for i in range(400): print('x' * 100)"))
+    options = ["--segment-bytes", "16KiB", "--retain-bytes", "64K", "--retain-age", "7d", "--durability", "written"]
+    options += ["--adapter", "lines", "--worker", f"a={many}"]
+    with start_program(tmp_path, "serve", "--data-dir", str(data), "--bind", ":0", *options) as program:
+        program.wait_for_stderr("Worker a completed")
+        assert program.stop() == 143
+    sizes = [path.stat().st_size for path in (data / "log").glob("*.jsonl")]
+    assert max(sizes) <= 16384
+    assert 1 < len(sizes) < 8
+
+
+def test_a_warning_says_when_others_can_connect(tmp_path: Path):
+    data = tmp_path / "data"
+    with start_program(tmp_path, "serve", "--data-dir", str(data), "--bind", "0.0.0.0:0") as program:
+        assert "there is no password" in program.wait_for_stderr("\n")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    result = run_program(tmp_path, "serve", "--data-dir", str(tmp_path / "closed" / "data"), "--bind", ":0")
+    assert result.returncode == 1
+    assert "Permission denied" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_data_directory_that_is_a_file_is_told(tmp_path: Path):
+    (tmp_path / "file").touch()
+    result = run_program(tmp_path, "serve", "--data-dir", str(tmp_path / "file"), "--bind", ":0")
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("ended", "text"),
+    [
+        (WorkerExit("completed", 0, None), "Worker a completed (exit code 0)"),
+        (WorkerExit("failed", 3, None), "Worker a failed (exit code 3)"),
+        (WorkerExit("crashed", None, 11), "Worker a crashed (signal 11)"),
+    ],
+)
+def test_an_end_is_described_in_a_line(ended: WorkerExit, text: str):
+    assert describe_exit("a", ended) == text
