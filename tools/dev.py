@@ -6,8 +6,9 @@
     serve         run a Runtime with its WebSocket server
     test          run the tests; arguments are pytest's, paths from the top of the tree
     lint          run ruff, mypy and import-linter; --fix lets ruff mend what it can
-    lock          write tools/requirements.lock from pyproject.toml; arguments are
-                  those of `uv pip compile` (--upgrade, --upgrade-package NAME)
+    bench         measure yoi_runtime and its peers (`bench --help`)
+    lock          write tools/requirements.lock from pyproject.toml, and tools/bench/requirements.lock;
+                  arguments are those of `uv pip compile` (--upgrade, --upgrade-package NAME)
     any other     a command of yoi-runtime (`python3 tools/dev.py --help` is this text,
                   `python3 tools/dev.py help` or `COMMAND --help` is that of yoi-runtime)
 
@@ -42,6 +43,7 @@ UV = "uv==0.13.9"
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = ROOT / "pyproject.toml"
 LOCK = ROOT / "tools" / "requirements.lock"
+BENCH_LOCK = ROOT / "tools" / "bench" / "requirements.lock"
 ENVIRONMENT = ROOT / ".venv"
 SET_UP_LOCK = ROOT / ".venv.lock"
 
@@ -66,9 +68,10 @@ def main(arguments: list[str]) -> int:
         return 1
     if command == "lint":
         return lint(environment, rest)
-    if command == "test":
+    if command in ("test", "bench"):
         os.chdir(ROOT)
-        return replace_process(environment / "bin" / "python", "-m", "pytest", *rest)
+        program = "pytest" if command == "test" else "tools.bench"
+        return replace_process(environment / "bin" / "python", "-m", program, *rest)
     return replace_process(environment / "bin" / "yoi-runtime", *(["--help"] if command == "help" else arguments))
 
 
@@ -238,7 +241,7 @@ def lint(environment: Path, arguments: list[str]) -> int:
 
 
 def lock(arguments: list[str]) -> int:
-    """Write the lock from pyproject.toml: everything to run, test, lint and build, on every system and Python.
+    """Write both locks: everything to run, test, lint and build, and the peers of the benches, on every system and Python.
 
     Keeps the versions that are locked and still fit, unless ``--upgrade`` is among the arguments.
     """
@@ -246,34 +249,45 @@ def lock(arguments: list[str]) -> int:
 
     settings = tomllib.loads(PYPROJECT.read_text("utf-8"))
     groups = [f"--group={name}" for name in sorted(settings["dependency-groups"])]
-    # An index or a folder of this machine has no place in a file that is for all.
-    local = ("UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX", "UV_INDEX_URL", "UV_NO_INDEX")
-    variables = {name: value for name, value in os.environ.items() if name not in local}
     with tempfile.TemporaryDirectory(prefix="yoi-lock-") as directory:
         scratch = Path(directory)
         make_venv(scratch / "venv")
         pip_install(scratch / "venv", "--only-binary=:all:", UV)
         build = scratch / "build-system.txt"
         build.write_text("".join(f"{line}\n" for line in settings["build-system"]["requires"]), "utf-8")
-        output = scratch / LOCK.name
-        if LOCK.exists():
-            shutil.copy(LOCK, output)
-        command: list[str | Path] = [
-            *(scratch / "venv" / "bin" / "uv", "--no-config", "pip", "compile", PYPROJECT.name, build),
-            *("--all-extras", *groups, "--universal", "--generate-hashes", "--only-binary=:all:"),
-            *("--python-version", ".".join(map(str, OLDEST_PYTHON)), "--no-annotate", "--quiet"),
-            *("--custom-compile-command", "python3 tools/dev.py lock", "--output-file", output),
-            *arguments,
-        ]
-        if subprocess.run(command, cwd=ROOT, env=variables, stdin=subprocess.DEVNULL, check=False).returncode != 0:
-            say("uv could not make the lock; its words are above. tools/requirements.lock is as it was")
-            return 1
-        text = output.read_text("utf-8")
-        if "://" in text or directory in text:
-            say("the new lock would name an address or a path of this machine. tools/requirements.lock is as it was")
-            return 1
-        LOCK.write_text(text, "utf-8")
-    print(f"tools/requirements.lock: {text.count('==')} packages")
+        wanted: dict[Path, list[str | Path]] = {
+            LOCK: [PYPROJECT.name, build, "--all-extras", *groups],
+            BENCH_LOCK: [BENCH_LOCK.with_suffix(".in")],
+        }
+        return max([compile_lock(scratch, lock, sources, arguments) for lock, sources in wanted.items()])
+
+
+def compile_lock(scratch: Path, lock: Path, sources: list[str | Path], arguments: list[str]) -> int:
+    """Have uv in ``scratch`` write one lock; one that it cannot make, or makes wrong, stays as it was."""
+    name = lock.relative_to(ROOT)
+    # An index or a folder of this machine has no place in a file that is for all.
+    local = ("UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX", "UV_INDEX_URL", "UV_NO_INDEX")
+    variables = {name: value for name, value in os.environ.items() if name not in local}
+    output = scratch / lock.name
+    output.unlink(missing_ok=True)
+    if lock.exists():
+        shutil.copy(lock, output)
+    command: list[str | Path] = [
+        *(scratch / "venv" / "bin" / "uv", "--no-config", "pip", "compile", *sources),
+        *("--universal", "--generate-hashes", "--only-binary=:all:"),
+        *("--python-version", ".".join(map(str, OLDEST_PYTHON)), "--no-annotate", "--quiet"),
+        *("--custom-compile-command", "python3 tools/dev.py lock", "--output-file", output),
+        *arguments,
+    ]
+    if subprocess.run(command, cwd=ROOT, env=variables, stdin=subprocess.DEVNULL, check=False).returncode != 0:
+        say(f"uv could not make the lock; its words are above. {name} is as it was")
+        return 1
+    text = output.read_text("utf-8")
+    if "://" in text or str(scratch) in text:
+        say(f"the new lock would name an address or a path of this machine. {name} is as it was")
+        return 1
+    lock.write_text(text, "utf-8")
+    print(f"{name}: {text.count('==')} packages")
     return 0
 
 

@@ -15,7 +15,16 @@ from typing import Any
 from tests.codebase.tree import ROOT
 from tests.support.deadline import wait_until
 
-__all__ = ["DEADLINE_SECONDS", "Program", "json_lines", "run_program", "server_url", "start_program"]
+__all__ = [
+    "DEADLINE_SECONDS",
+    "Program",
+    "environment",
+    "json_lines",
+    "python_command",
+    "run_program",
+    "server_url",
+    "start_program",
+]
 
 # Generous: reached by a failing test alone.
 DEADLINE_SECONDS = 30.0

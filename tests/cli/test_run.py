@@ -75,13 +75,17 @@ def test_it_serves_while_the_command_runs(tmp_path: Path):
 def test_who_follows_sees_the_end_though_the_server_goes_right_behind_it(tmp_path: Path):
     data = tmp_path / "data"
     os.mkfifo(tmp_path / "go")
-    with start_program(tmp_path, "run", "--data-dir", str(data), "--bind", ":0", "--", *python_command(WAITS)) as program:
-        with start_program(tmp_path, "tail", server_url(data, program), "--from", "oldest", "--json") as tail:
-            wait_until(lambda: '"text":"ready"' in tail.stdout)
-            (tmp_path / "go").write_text("go")
-            assert program.wait() == 5
-            tail.wait_for_stderr("connection lost")
-            events = [envelope["payload"] for envelope in json_lines(tail.stdout)]
+    with (
+        start_program(
+            tmp_path, "run", "--data-dir", str(data), "--bind", ":0", "--", *python_command(WAITS)
+        ) as program,
+        start_program(tmp_path, "tail", server_url(data, program), "--from", "oldest", "--json") as tail,
+    ):
+        wait_until(lambda: '"text":"ready"' in tail.stdout)
+        (tmp_path / "go").write_text("go")
+        assert program.wait() == 5
+        tail.wait_for_stderr("connection lost")
+        events = [envelope["payload"] for envelope in json_lines(tail.stdout)]
     assert events == recorded(data)
     assert events[-1]["event"] == "runtime_stopping"
 

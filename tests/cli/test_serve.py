@@ -81,9 +81,9 @@ def test_a_second_signal_ends_it_at_once_and_its_children_with_it(tmp_path: Path
     with start_program(tmp_path, "serve", *options) as program:
         server_url(data, program)
         (child,) = wait_until(lambda: children_of(program.pid))
-        wait_until(lambda: (tmp_path / "ready").exists())
+        wait_until((tmp_path / "ready").exists)
         program.signal(signal.SIGTERM)
-        wait_until(lambda: (tmp_path / "asked").exists())
+        wait_until((tmp_path / "asked").exists)
         # The child has 5 s of grace, of which we take nothing.
         assert program.is_running()
         program.signal(signal.SIGINT)

@@ -29,8 +29,10 @@ from yoi_runtime.protocol.frames import snapshot_frame, stream_opened_frame
 __all__ = [
     "FakeTime",
     "Refusal",
+    "Script",
     "ScriptedRuntime",
     "States",
+    "Step",
     "closing",
     "drop",
     "event",
@@ -158,7 +160,7 @@ async def drop(connection: ServerConnection) -> None:
 
 async def fall_silent(connection: ServerConnection) -> None:
     """Keep the socket open and read nothing more: no pong, no answer to a close."""
-    connection.transport.pause_reading()  # type: ignore[attr-defined]
+    connection.transport.pause_reading()
 
 
 def closing(code: int, reason: str = "") -> Step:

@@ -62,10 +62,12 @@ async def plain_server(answer: bytes, stays: bool = False) -> AsyncIterator[tupl
 
 
 async def test_messages_come_in_order_then_the_close_code():
-    async with ScriptedRuntime(["one", "two", closing(4410, "runtime.cursor_expired")]) as runtime:
-        async with connected(runtime) as connection:
-            assert [await connection.receive() for _ in range(4)] == ["one", "two", None, None]
-            assert (connection.close_code, connection.unanswered) == (4410, False)
+    async with (
+        ScriptedRuntime(["one", "two", closing(4410, "runtime.cursor_expired")]) as runtime,
+        connected(runtime) as connection,
+    ):
+        assert [await connection.receive() for _ in range(4)] == ["one", "two", None, None]
+        assert (connection.close_code, connection.unanswered) == (4410, False)
 
 
 async def test_a_broken_connection_has_no_close_code():
@@ -159,7 +161,9 @@ async def test_a_handshake_that_takes_too_long_is_a_failure():
 
 async def test_a_handshake_can_be_cancelled_and_leaves_nothing_behind():
     async with plain_server(b"", stays=True) as (url, gone):
-        connecting = asyncio.create_task(connect(url, None, ClientSettings(connect_timeout_seconds=0.5, close_timeout_seconds=0.05)))
+        connecting = asyncio.create_task(
+            connect(url, None, ClientSettings(connect_timeout_seconds=0.5, close_timeout_seconds=0.05))
+        )
         await wait_until_async(lambda: any(name.endswith("run") for name in client_tasks()))
         connecting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -205,6 +209,24 @@ async def test_closing_with_a_backlog_that_nobody_reads_says_1000_and_leaves_no_
             assert await connection.receive() is not None
         assert client_tasks() == set()
         await wait_until_async(lambda: runtime.close_codes == [1000])
+
+
+async def test_closing_that_is_cancelled_in_any_turn_leaves_no_task():
+    for turns in range(12):
+        async with ScriptedRuntime(["x" * 1000] * 500) as runtime:
+            connection = await connect(ws(runtime), None, PATIENT)
+            assert isinstance(connection, BackendConnection)
+            await connection.receive()
+            closing = asyncio.create_task(connection.close())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if not closing.cancel():
+                break
+            await asyncio.wait({closing})
+            if turns == 0:  # it had not begun
+                await connection.close()
+            assert client_tasks() == set()
+            await wait_until_async(lambda: runtime.close_codes == [1000])
 
 
 async def test_closing_twice_is_closing_once():

@@ -55,7 +55,12 @@ def test_recovery_decides_over_every_code_of_the_table(code: DiagnosticCode):
 )
 def test_recovery_decides_over_status_and_close_code(recovery: str, expected: str):
     diagnosed = received("runtime.new_code", recovery=recovery)
-    for ending in (Answered(401, diagnosed), Answered(503, diagnosed), Closed(4410, diagnosed), Closed(1001, diagnosed)):
+    for ending in (
+        Answered(401, diagnosed),
+        Answered(503, diagnosed),
+        Closed(4410, diagnosed),
+        Closed(1001, diagnosed),
+    ):
         assert what(ending) == expected
 
 
@@ -75,7 +80,12 @@ def test_44xx_is_not_repeated(close_code: int):
 
 @pytest.mark.parametrize(
     ("close_code", "code"),
-    [(4401, "runtime.unauthenticated"), (4410, "runtime.cursor_expired"), (4413, "runtime.record_corrupt"), (4444, "close.4444")],
+    [
+        (4401, "runtime.unauthenticated"),
+        (4410, "runtime.cursor_expired"),
+        (4413, "runtime.record_corrupt"),
+        (4444, "close.4444"),
+    ],
 )
 def test_a_close_code_stands_for_its_lost_diagnostic(close_code: int, code: str):
     decision = decide(Closed(close_code), PLAIN, was_live=True)
@@ -113,7 +123,9 @@ def test_a_refusal_without_a_diagnostic_is_described_in_the_form_of_one():
 
 
 def test_a_refusal_carries_the_diagnostic_with_fields_we_do_not_know():
-    decision = decide(Closed(None, received("runtime.cursor_ahead", latest_cursor="c9", shade="blue")), PLAIN, was_live=True)
+    decision = decide(
+        Closed(None, received("runtime.cursor_ahead", latest_cursor="c9", shade="blue")), PLAIN, was_live=True
+    )
     assert isinstance(decision, Refuse)
     assert decision.diagnostic == {
         "code": "runtime.cursor_ahead",
@@ -180,7 +192,9 @@ def test_expired_without_its_diagnostic_restarts_at_the_oldest():
     assert (decision.gap.requested_cursor, decision.gap.cursor, decision.gap.lost) == (None, None, None)
 
 
-@pytest.mark.parametrize("code", ["cursor_foreign", "cursor_ahead", "cursor_unknown", "cursor_malformed", "record_corrupt"])
+@pytest.mark.parametrize(
+    "code", ["cursor_foreign", "cursor_ahead", "cursor_unknown", "cursor_malformed", "record_corrupt"]
+)
 def test_restarting_is_for_expiry_alone(code: str):
     assert what(Closed(None, received(f"runtime.{code}")), FROM_OLDEST) == "Refuse"
 
@@ -209,11 +223,14 @@ def test_the_reason_names_what_happened(ending: Ending, reason: str):
     decision = decide(ending, PLAIN, was_live=False)
     assert isinstance(decision, Retry)
     assert decision.reason == reason
+    assert type(decision.reason) is str
 
 
 def test_the_message_decides_nothing():
     for message in ("reconnect", "give_up", "the cursor expired", ""):
-        assert what(Closed(None, ReceivedDiagnostic.parse({"code": "runtime.forbidden", "message": message}))) == "Refuse"
+        assert (
+            what(Closed(None, ReceivedDiagnostic.parse({"code": "runtime.forbidden", "message": message}))) == "Refuse"
+        )
 
 
 @pytest.mark.parametrize(

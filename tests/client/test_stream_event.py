@@ -76,7 +76,8 @@ def test_an_event_without_data_is_unwrapped_without_data():
 
 
 @pytest.mark.parametrize(
-    "item", [{"kind": "note", "event": "x"}, {"kind": "yoi.event"}, {"kind": "yoi.event", "event": ""}, "yoi.event", None]
+    "item",
+    [{"kind": "note", "event": "x"}, {"kind": "yoi.event"}, {"kind": "yoi.event", "event": ""}, "yoi.event", None],
 )
 def test_other_system_items_stay_as_they_are(item: object):
     payload = {"event": "system_item", "data": {"item": item}}

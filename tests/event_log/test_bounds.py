@@ -3,63 +3,41 @@
 from __future__ import annotations
 
 import errno
-import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ExpectLog
 from tests.event_log.memory_books import MemoryBooks
-from tests.event_log.sample_event_log import KEEP_ALL, SMALL, open_event_log
-from tests.event_log.written_events import by_worker, check_numbers, envelopes_in, events_of, lines_in
+from tests.event_log.quick_files import QuickFiles
+from tests.event_log.sample_event_log import (
+    DAY_SECONDS,
+    TEN_YEARS_SECONDS,
+    append_segments,
+    filling,
+    numbers_in,
+    open_event_log,
+)
+from tests.event_log.written_events import check_numbers, envelopes_in
 from tests.faults.clocks import ManualClock
-from tests.faults.failing_files import FailingFiles
 from tests.faults.small_disk import SmallDisk
 from tests.support.deadline import wait_until
 from yoi_runtime.errors import (
-    CursorAheadError,
-    CursorForeignError,
-    CursorMalformedError,
-    EventInvalidError,
-    LogBrokenError,
-    LogBusyError,
-    LogClosedError,
-    LogError,
     LogFullError,
-    RecordTooLargeError,
 )
-from yoi_runtime.event_log.event_log import EventLog, EventLogOptions
+from yoi_runtime.event_log.event_log import EventLog
 from yoi_runtime.events import (
-    Alert,
-    Event,
-    EventsLost,
-    LogRecovered,
-    RuntimeStarted,
     TextDelta,
-    TextDone,
-    ToolResult,
-    UnknownEvent,
-    encode_payload,
 )
-from yoi_runtime.segment_log.cursor import CursorToken, decode_token, worker_tag
-from yoi_runtime.segment_log.platform import Platform, RealFileOps
-from yoi_runtime.segment_log.reader import LogReader
+from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.retention import RetentionPolicy
-from yoi_runtime.segment_log.timestamp import TimestampFormat
-from yoi_runtime.segment_log.writer import LogOptions, LogWriter
-
-MAX_RECORD_BYTES = 256 << 10
-BIG = LogOptions(segment_bytes=1 << 20)
-FIRST = "00000000000000000001.jsonl"
-DAY_SECONDS = 86_400.0
-TEN_YEARS_SECONDS = 3652 * DAY_SECONDS
+from yoi_runtime.segment_log.writer import LogOptions
 
 
 def test_without_rules_nothing_is_deleted(tmp_path: Path):
     clock = ManualClock()
-    log = open_event_log(tmp_path / "log", platform=Platform(clock=clock))
+    log = open_event_log(tmp_path / "log", platform=Platform(files=QuickFiles(), clock=clock))
     append_segments(log, 30)
     clock.pass_seconds(TEN_YEARS_SECONDS)
     log.maintain()
@@ -82,7 +60,7 @@ def test_no_more_segments_are_kept_than_asked_for(tmp_path: Path, keep: int):
 def test_the_disk_never_holds_more_than_it_may(tmp_path: Path):
     segment, retain = 32 << 10, 128 << 10
     # What is kept, two segments, the reserve; the watermark, the lock and the headers are the last kilobytes.
-    disk = SmallDisk(room_bytes=retain + 2 * segment + segment + 4096)
+    disk = SmallDisk(retain + 2 * segment + segment + 4096, QuickFiles())
     log = open_event_log(
         tmp_path / "log",
         options=LogOptions(segment_bytes=segment),
@@ -103,7 +81,7 @@ def test_the_disk_never_holds_more_than_it_may(tmp_path: Path):
 def test_segments_go_when_they_are_older_than_asked_for(tmp_path: Path):
     clock = ManualClock()
     retention = RetentionPolicy(None, 4 * DAY_SECONDS, None)
-    log = open_event_log(tmp_path / "log", retention=retention, platform=Platform(clock=clock))
+    log = open_event_log(tmp_path / "log", retention=retention, platform=Platform(files=QuickFiles(), clock=clock))
     for _ in range(3):
         append_segments(log, 1)
         clock.pass_seconds(DAY_SECONDS)
@@ -125,7 +103,7 @@ def test_segments_go_when_they_are_older_than_asked_for(tmp_path: Path):
 def test_the_active_segment_is_rolled_at_a_quarter_of_the_age_that_is_kept(tmp_path: Path):
     clock = ManualClock()
     retention = RetentionPolicy(None, 4 * DAY_SECONDS, None)
-    log = open_event_log(tmp_path / "log", retention=retention, platform=Platform(clock=clock))
+    log = open_event_log(tmp_path / "log", retention=retention, platform=Platform(files=QuickFiles(), clock=clock))
     log.append(TextDelta(text="old"), "w")
     clock.pass_seconds(DAY_SECONDS)
     log.maintain()
@@ -147,7 +125,9 @@ def test_a_clock_that_jumps_ten_years_deletes_nothing(tmp_path: Path, jump_secon
     books = MemoryBooks()
 
     def reopen() -> EventLog:
-        return open_event_log(tmp_path / "log", books, retention=retention, platform=Platform(clock=clock))
+        return open_event_log(
+            tmp_path / "log", books, retention=retention, platform=Platform(files=QuickFiles(), clock=clock)
+        )
 
     log = reopen()
     append_segments(log, 3)
@@ -281,7 +261,7 @@ def maintenance_threads() -> list[threading.Thread]:
 def test_maintenance_goes_on_in_its_thread_until_the_close(tmp_path: Path):
     clock = ManualClock()
     retention = RetentionPolicy(None, 4 * DAY_SECONDS, None)
-    log = open_event_log(tmp_path / "log", retention=retention, platform=Platform(clock=clock))
+    log = open_event_log(tmp_path / "log", retention=retention, platform=Platform(files=QuickFiles(), clock=clock))
     log.start_maintenance(0.005)
     log.append(TextDelta(text="x"), "w")
     clock.pass_seconds(DAY_SECONDS + 1)
@@ -311,5 +291,3 @@ def test_maintenance_survives_what_fails_in_it(tmp_path: Path, expect_log: Expec
     wait_until(lambda: numbers_in(tmp_path / "log") == [5])
     assert failures == 3
     log.close()
-
-

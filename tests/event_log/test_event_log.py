@@ -5,19 +5,23 @@ from __future__ import annotations
 import errno
 import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ExpectLog
 from tests.event_log.memory_books import MemoryBooks
-from tests.event_log.sample_event_log import KEEP_ALL, SMALL, open_event_log
+from tests.event_log.sample_event_log import (
+    BIG,
+    DAY_SECONDS,
+    KEEP_ALL,
+    SMALL,
+    open_event_log,
+    run_threads,
+)
 from tests.event_log.written_events import by_worker, check_numbers, envelopes_in, events_of, lines_in
 from tests.faults.clocks import ManualClock
 from tests.faults.failing_files import FailingFiles
-from tests.faults.small_disk import SmallDisk
-from tests.support.deadline import wait_until
 from yoi_runtime.errors import (
     CursorAheadError,
     CursorForeignError,
@@ -27,14 +31,12 @@ from yoi_runtime.errors import (
     LogBusyError,
     LogClosedError,
     LogError,
-    LogFullError,
     RecordTooLargeError,
 )
 from yoi_runtime.event_log.event_log import EventLog, EventLogOptions
 from yoi_runtime.events import (
     Alert,
     Event,
-    EventsLost,
     LogRecovered,
     RuntimeStarted,
     TextDelta,
@@ -51,10 +53,6 @@ from yoi_runtime.segment_log.timestamp import TimestampFormat
 from yoi_runtime.segment_log.writer import LogOptions, LogWriter
 
 MAX_RECORD_BYTES = 256 << 10
-BIG = LogOptions(segment_bytes=1 << 20)
-FIRST = "00000000000000000001.jsonl"
-DAY_SECONDS = 86_400.0
-TEN_YEARS_SECONDS = 3652 * DAY_SECONDS
 
 
 def text_of_payload_size(size: int) -> TextDelta:
@@ -251,7 +249,7 @@ class HeldFiles(RealFileOps):
         super().fdatasync(fd)
 
 
-def open_held(tmp_path: Path, **options: int | float) -> tuple[HeldFiles, EventLog]:
+def open_held(tmp_path: Path, **options: float) -> tuple[HeldFiles, EventLog]:
     files = HeldFiles()
     files.go.set()
     log = open_event_log(
@@ -411,7 +409,7 @@ def test_the_options_are_those_of_a_log_that_is_kept_for_a_week():
     options = EventLogOptions()
     assert options.log == LogOptions()
     assert options.retention == RetentionPolicy(1 << 30, 7 * DAY_SECONDS, None)
-    assert KEEP_ALL == RetentionPolicy(None, None, None)
+    assert RetentionPolicy(None, None, None) == KEEP_ALL
 
 
 def test_an_event_of_somebodys_own_is_carried_through(tmp_path: Path):

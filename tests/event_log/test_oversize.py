@@ -36,7 +36,7 @@ def test_what_fits_stays_as_it_is(over: int):
 @pytest.mark.parametrize(
     "unit",
     ["a", "é", "日", "😀", "e\u0301", "👩\u200d👩\u200d👧", '"', "\\", "\n", "\x01", "\x7f", "\u2028", "/"],
-    ids=lambda unit: ascii(unit),
+    ids=ascii,
 )
 def test_a_string_is_cut_on_a_code_point_and_no_more_than_it_must(unit: str, over: int):
     text = unit * 60

@@ -3,58 +3,38 @@
 from __future__ import annotations
 
 import errno
-import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ExpectLog
 from tests.event_log.memory_books import MemoryBooks
-from tests.event_log.sample_event_log import KEEP_ALL, SMALL, open_event_log
-from tests.event_log.written_events import by_worker, check_numbers, envelopes_in, events_of, lines_in
+from tests.event_log.quick_files import QuickFiles
+from tests.event_log.sample_event_log import (
+    BIG,
+    FIRST,
+    fill,
+    filling,
+    open_event_log,
+    run_threads,
+)
+from tests.event_log.written_events import check_numbers, envelopes_in, events_of
 from tests.faults.clocks import ManualClock
 from tests.faults.failing_files import FailingFiles
 from tests.faults.small_disk import SmallDisk
 from tests.support.deadline import wait_until
 from yoi_runtime.errors import (
-    CursorAheadError,
-    CursorForeignError,
-    CursorMalformedError,
-    EventInvalidError,
-    LogBrokenError,
-    LogBusyError,
-    LogClosedError,
-    LogError,
     LogFullError,
-    RecordTooLargeError,
 )
-from yoi_runtime.event_log.event_log import EventLog, EventLogOptions
 from yoi_runtime.events import (
-    Alert,
-    Event,
     EventsLost,
-    LogRecovered,
     RuntimeStarted,
     TextDelta,
     TextDone,
-    ToolResult,
-    UnknownEvent,
-    encode_payload,
 )
-from yoi_runtime.segment_log.cursor import CursorToken, decode_token, worker_tag
-from yoi_runtime.segment_log.platform import Platform, RealFileOps
-from yoi_runtime.segment_log.reader import LogReader
-from yoi_runtime.segment_log.retention import RetentionPolicy
+from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.timestamp import TimestampFormat
-from yoi_runtime.segment_log.writer import LogOptions, LogWriter
-
-MAX_RECORD_BYTES = 256 << 10
-BIG = LogOptions(segment_bytes=1 << 20)
-FIRST = "00000000000000000001.jsonl"
-DAY_SECONDS = 86_400.0
-TEN_YEARS_SECONDS = 3652 * DAY_SECONDS
 
 
 def test_an_alert_that_is_refused_does_not_bring_its_event_twice(tmp_path: Path, expect_log: ExpectLog):
@@ -249,7 +229,7 @@ def test_a_roll_without_room_refuses_the_event_and_loses_nothing(tmp_path: Path)
 
 
 def test_what_many_threads_were_refused_is_counted_to_the_last(tmp_path: Path):
-    disk = SmallDisk(room_bytes=60_000)
+    disk = SmallDisk(60_000, QuickFiles())
     books = MemoryBooks()
     log = open_event_log(tmp_path / "log", books, platform=Platform(files=disk, clock=ManualClock()))
     refused = [0] * 4
@@ -277,5 +257,3 @@ def test_what_many_threads_were_refused_is_counted_to_the_last(tmp_path: Path):
         events = events_of(envelopes, f"w{worker}")
         assert [event.text for event in events if isinstance(event, TextDelta)] == accepted[worker]
         assert sum(event.count for event in events if isinstance(event, EventsLost)) == refused[worker]
-
-

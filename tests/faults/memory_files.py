@@ -114,10 +114,14 @@ class MemoryFiles:
         return survivor
 
     def kill(self) -> None:
-        """End the process that uses these files: descriptors and locks go, every byte stays."""
+        """End the process that uses these files: descriptors and locks go, every byte stays; and so does the power."""
+        self.drop_descriptors()
+        self._cut_at = None
+
+    def drop_descriptors(self) -> None:
+        """Do as ``kill`` does, with the power still to fail where it was said."""
         for fd in list(self._fds):
             self._release(fd)
-        self._cut_at = None
 
     def lose_unsynced_pages(self, path: Path) -> None:
         """Do as Linux may after a failed sync: programs go on seeing the bytes, no later sync writes them."""

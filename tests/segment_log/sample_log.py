@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,8 +74,8 @@ class Read:
 
 
 def seqs_of(data: bytes) -> list[int]:
-    """Return the seqs of the records in ``data``."""
-    return [json.loads(line)["envelope"]["seq"] for line in data.split(b"\n")[:-1]]
+    """Return the seqs of the records in ``data``, as they stand there."""
+    return [int(seq) for seq in re.findall(rb'^{"kind":"event","envelope":{[^{]*?"seq":([0-9]+),', data, re.MULTILINE)]
 
 
 def read_all(

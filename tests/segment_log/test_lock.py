@@ -74,3 +74,17 @@ def test_a_child_that_only_inherits_the_process_does_not_hold_the_lock(tmp_path:
             continue
     assert inheritable == []
     held.release()
+
+
+def test_a_lock_file_that_was_removed_or_replaced_protects_nothing(tmp_path: Path):
+    files = FailingFiles()
+    held = WriterLock(tmp_path, platform_of(files))
+    assert not held.is_replaced()
+    (tmp_path / LOCK).unlink()
+    assert held.is_replaced()
+    other = WriterLock(tmp_path, platform_of())
+    assert held.is_replaced()
+    assert not other.is_replaced()
+    assert files.open_files == [LOCK]
+    other.release()
+    held.release()

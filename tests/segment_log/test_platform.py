@@ -118,3 +118,47 @@ def test_the_real_platform_knows_its_process_and_boot(monkeypatch):
 
     monkeypatch.setattr(Path, "read_text", missing)
     assert REAL_PLATFORM.boot_id() == ""
+
+
+MOUNTS = """\
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 22 0:5 / /data rw - xfs /dev/sdb1 rw
+31 30 0:6 / /data/net rw - nfs4 server:/x rw
+32 30 0:7 / /data/with\\040space rw - btrfs /dev/sdc1 rw
+33 22 0:8 / /covered rw - nfs server:/y rw
+34 22 0:9 / /covered rw - tmpfs none rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/", "ext4"),
+        ("/home/x", "ext4"),
+        ("/data", "xfs"),
+        ("/data/log", "xfs"),
+        ("/database", "ext4"),
+        ("/data/net", "nfs4"),
+        ("/data/net/deep/log", "nfs4"),
+        ("/data/network", "xfs"),
+        ("/data/with space/log", "btrfs"),
+        ("/covered/log", "tmpfs"),
+    ],
+)
+def test_the_file_system_is_that_of_the_nearest_mount(path: str, kind: str, monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda *args, **kwargs: MOUNTS)
+    monkeypatch.setattr(os.path, "realpath", str)
+    assert RealFileOps().filesystem_type(Path(path)) == kind
+
+
+def test_where_there_is_no_mount_table_the_file_system_is_unknown(monkeypatch):
+    def missing(*args: object, **kwargs: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert RealFileOps().filesystem_type(Path("/")) == ""
+
+
+def test_a_directory_that_is_still_to_be_made_is_on_the_file_system_of_its_parent(tmp_path: Path):
+    files = RealFileOps()
+    assert files.filesystem_type(tmp_path / "a" / "b") == files.filesystem_type(tmp_path)

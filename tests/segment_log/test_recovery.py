@@ -409,36 +409,35 @@ def test_releasing_a_reserve_that_is_not_there_says_so(directory: Path):
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, errno.EMFILE, errno.EROFS, errno.EINTR])
 @pytest.mark.parametrize("for_ever", [False, True], ids=["once", "for ever"])
-def test_an_opening_that_fails_at_any_call_loses_nothing(tmp_path: Path, error: int, for_ever: bool, record_property):
-    struck = opened = at = 0
+def test_an_opening_that_fails_at_any_call_loses_nothing(error: int, for_ever: bool, record_property):
+    home, struck, at = Path("/log"), 0, 0
     while True:
         at += 1
-        directory = tmp_path / f"log-{at}"
-        log = open_log(directory)
+        memory = MemoryFiles()
+        log = open_log(home, platform_of(memory))
         append_many(log, 15)
         kept = append_many(log, 3, commit=False)
-        abandon(log)
-        damage(directory / segment_name(log.end.segment), lambda data: data.extend(b"torn"))
-        files = FailingFiles()
+        active = home / segment_name(log.end.segment)
+        memory.kill()
+        memory.write_bytes(active, memory.read_bytes(active) + b"torn")
+        files = FailingFiles(memory)
         files.fail(error, at=at, for_ever=for_ever)
         try:
-            log = open_log(directory, platform_of(files, seed=2))
+            log = open_log(home, platform_of(files, seed=2))
         except OSError as caught:
             assert caught.errno == error  # noqa: PT017  the loop needs both outcomes
         else:
-            opened += 1
             files.heal()
             log.close()
-        assert files.open_files == [], f"call {at}: {files.calls[-3:]}"
+        assert (files.open_files, memory.open_files) == ([], 0), f"call {at}: {files.calls[-3:]}"
         struck += files.struck > 0
-        log = open_log(directory, platform_of(seed=3))
+        log = open_log(home, platform_of(memory, seed=3))
         append_many(log, 1)
         log.close()
-        found = read_log(directory)
+        reader = LogReader(home, platform_of(memory))
+        found = read_all(reader)
         assert (found.seqs, found.gaps) == (list(range(1, 20)), []), f"call {at}"
-        reader = LogReader(directory, platform_of())
         assert reader.resolve(decode_token(kept[-1].token.decode())) == kept[-1].position
-        reader.close()
         if not files.struck:
             break
     record_property("calls failed while opening", struck)

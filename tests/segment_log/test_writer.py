@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -413,6 +414,61 @@ else:
     LogWriter.open(tmp_path / "log").close()
 
 
+def test_a_directory_that_was_replaced_ends_the_writer_at_the_next_roll(tmp_path: Path):
+    directory = tmp_path / "log"
+    log = open_log(directory)
+    append_many(log, 3)
+    log.check_place()
+    directory.rename(tmp_path / "moved")
+    other = open_log(directory, platform_of(seed=2))
+    append_many(other, 2)
+    other.check_place()
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    with pytest.raises(LogBrokenError, match="removed or replaced"):
+        log.roll()
+    with pytest.raises(LogBrokenError):
+        log.append(body("x"))
+    with pytest.raises(LogBrokenError):
+        log.rotate_out(0)
+    with pytest.raises(LogBrokenError):
+        log.close()
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+    other.close()
+
+
+def test_a_forked_child_does_not_hold_the_log(tmp_path: Path):
+    # multiprocessing's fork inherits every descriptor, and an inherited flock outlives its owner.
+    script = """
+import os, pathlib, signal, sys
+from yoi_runtime.errors import LogClosedError
+from yoi_runtime.segment_log.writer import LogWriter
+log = LogWriter.open(pathlib.Path(sys.argv[1]))
+log.append(b'"text":"parent"')
+child = os.fork()
+if child == 0:
+    try:
+        log.append(b'"text":"child"')
+    except LogClosedError:
+        print("closed", os.getpid(), flush=True)
+    signal.pause()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "log")]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    word, child = process.stdout.readline().split()
+    try:
+        process.wait(30)
+        assert word == "closed"
+        log = LogWriter.open(tmp_path / "log")
+        log.append(body("next"))
+        log.close()
+    finally:
+        os.kill(int(child), signal.SIGKILL)
+        process.stdout.close()
+    assert all_seqs(tmp_path / "log") == [1, 2]
+
+
 # A full disk.
 
 
@@ -572,6 +628,19 @@ def test_a_log_id_is_made_once(tmp_path: Path):
     other.close()
 
 
+def test_sync_commits_everything_appended_and_fails_once_closed(tmp_path: Path):
+    log = open_log(tmp_path / "log")
+    append_many(log, 3, commit=False)
+    log.sync()
+    assert log.synced == log.shown == log.end
+    log.sync()
+    assert not log.closed
+    log.close()
+    assert log.closed
+    with pytest.raises(LogClosedError):
+        log.sync()
+
+
 def test_closing_commits_marks_clean_and_lets_go_of_everything(tmp_path: Path):
     directory = tmp_path / "log"
     files = FailingFiles()
@@ -694,18 +763,6 @@ def test_without_room_for_a_reserve_the_log_opens_all_the_same(tmp_path: Path):
     with pytest.raises(OSError, match="error"):
         open_log(directory, platform_of(files))
     assert files.open_files == []
-
-
-@pytest.mark.parametrize("segment_bytes", [0, 1, 4095])
-def test_segments_too_small_for_a_header_and_a_record_are_refused(segment_bytes: int):
-    with pytest.raises(ValueError, match="4096"):
-        LogOptions(segment_bytes=segment_bytes)
-
-
-def test_records_longer_than_a_reader_would_look_for_are_refused():
-    assert LogOptions(max_record_bytes=16 << 20).max_record_bytes == 16 << 20
-    with pytest.raises(ValueError, match="max_record_bytes"):
-        LogOptions(max_record_bytes=(16 << 20) + 1)
 
 
 def test_every_segment_gone_and_the_watermark_left_names_no_place_twice(tmp_path: Path):

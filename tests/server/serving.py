@@ -105,10 +105,12 @@ class Serving:
         await wait_until_async(lambda: self.view.end.seq >= seq, message=f"seq {seq} shown")
 
 
+# A small reserve to allocate at every start.
+_USUAL = RuntimeOptions(segment_bytes=1 << 20)
+
+
 @asynccontextmanager
-async def serving(
-    data_dir: Path, options: RuntimeOptions | None = None, **settings: Any
-) -> AsyncIterator[Serving]:
+async def serving(data_dir: Path, options: RuntimeOptions = _USUAL, **settings: Any) -> AsyncIterator[Serving]:
     """Open a Runtime and its server; stop both at the end, in the order of the command line."""
     runtime = Runtime.open(data_dir, options)
     try:

@@ -52,8 +52,12 @@ async def viewing_only(data_dir: Path, platform: Platform = REAL_PLATFORM) -> As
             await view.close()
 
 
+# A small reserve to allocate at every start.
+_USUAL = RuntimeOptions(segment_bytes=1 << 20)
+
+
 @asynccontextmanager
-async def viewing(data_dir: Path, options: RuntimeOptions | None = None) -> AsyncIterator[Viewing]:
+async def viewing(data_dir: Path, options: RuntimeOptions = _USUAL) -> AsyncIterator[Viewing]:
     """Open a Runtime and a view of its log."""
     with Runtime.open(data_dir, options) as runtime:
         async with viewing_only(data_dir) as view:

@@ -55,5 +55,8 @@ def sentence_of(error: YoiError | OSError) -> str:
 
 
 def say(sentence: str) -> None:
-    """Tell the person something, on stderr: stdout belongs to the command's result."""
-    print(f"yoi-runtime: {sentence}", file=sys.stderr, flush=True)
+    """Tell the person something, on stderr: stdout belongs to the command's result. Never raises."""
+    try:
+        print(f"yoi-runtime: {sentence}", file=sys.stderr, flush=True)
+    except OSError:
+        pass  # Nobody is left to be told; a closed terminal must not end what still runs.

@@ -63,7 +63,7 @@ Started again on the same directory, everybody goes on where they were.
 \b
 Examples:
   yoi-runtime serve
-  yoi-runtime serve --worker agent='python3 agent.py' --worker sh='sh -c "uname -a"'
+  yoi-runtime serve --worker agent='python3 -u agent.py' --worker sh='sh -c "uname -a"'
   yoi-runtime serve --data-dir ./data --bind 127.0.0.1:0 --retain-bytes 256MiB --retain-age 2d
   yoi-runtime serve --data-dir ./data --bind :38801 --read-only
 """
@@ -81,7 +81,7 @@ as given, without a shell. Its exit code is passed on.
 
 \b
 Examples:
-  yoi-runtime run -- python3 agent.py --task 'fix the tests'
+  yoi-runtime run -- python3 -u agent.py --task 'fix the tests'
   yoi-runtime run --worker-id build --linger 60 -- make -j4
   yoi-runtime run --adapter lines -- sh -c 'for i in 1 2 3; do echo $i; sleep 1; done'
 """

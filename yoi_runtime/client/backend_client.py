@@ -66,20 +66,26 @@ class BackendConnection:
         return reading.result()
 
     async def close(self) -> None:
-        """Close with 1000 and wait, within the close timeout, until the peer has agreed."""
+        """Close with 1000 and wait, within the close timeout, until the peer has agreed. Cancelled: after that."""
+        closing = asyncio.create_task(self._close(), name="close")
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await asyncio.wait({closing})
+            raise
+
+    async def _close(self) -> None:
         self._keepalive.cancel()
         self._connection.close(CloseCode.NORMAL)
-        try:
-            await self._drain(self._settings.close_timeout_seconds)
-        finally:
-            self._stream.close()
-        await self._drain(self._settings.close_timeout_seconds)
+        await self._drain()
+        self._stream.close()
+        await self._drain()
         await asyncio.wait({self._keepalive})
 
-    async def _drain(self, timeout_seconds: float) -> None:
+    async def _drain(self) -> None:
         """Read to the end: Tornado's reading task would wait for us for ever."""
         try:
-            async with asyncio.timeout(timeout_seconds):
+            async with asyncio.timeout(self._settings.close_timeout_seconds):
                 while await self.receive() is not None:
                     pass
         except TimeoutError:

@@ -8,8 +8,9 @@ with observe_sync("http://127.0.0.1:38800", start="oldest") as stream:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from yoi_runtime.client.observe import EventStream, observe
 from yoi_runtime.client.resume import OnExpired
@@ -19,6 +20,8 @@ from yoi_runtime.client.stream_state import OnState, StreamState
 from yoi_runtime.events.conversation_events import WorkerStatus
 
 __all__ = ["SyncEventStream", "observe_sync"]
+
+_T = TypeVar("_T")
 
 
 class SyncEventStream:
@@ -32,7 +35,7 @@ class SyncEventStream:
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
-        self._runner.run(self._stream.__aenter__())
+        self._run(self._stream.__aenter__())
         return self
 
     def __exit__(
@@ -42,9 +45,16 @@ class SyncEventStream:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            self._runner.run(self._stream.aclose())
+            self._run(self._stream.aclose())
         finally:
             self._runner.close()
+
+    def _run(self, step: Coroutine[Any, Any, _T]) -> _T:
+        try:
+            return self._runner.run(step)
+        finally:
+            # One that the runner refused would complain that nobody awaited it.
+            step.close()
 
     def __iter__(self) -> Self:
         return self
@@ -52,7 +62,7 @@ class SyncEventStream:
     def __next__(self) -> StreamEvent | StreamGap:
         """Return the next event; see ``EventStream.__anext__``."""
         try:
-            return self._runner.run(self._stream.__anext__())
+            return self._run(self._stream.__anext__())
         except StopAsyncIteration:
             raise StopIteration from None
 

@@ -178,7 +178,7 @@ def _recovery(ending: Answered | Closed) -> Recovery:
 def _code(ending: Answered | Closed) -> str:
     """Return the diagnostic's code; without one, that of the close code, or a code of ours."""
     if ending.diagnostic is not None:
-        return ending.diagnostic.code
+        return str(ending.diagnostic.code)
     match ending:
         case Answered(status):
             return f"http.{status}"
@@ -191,7 +191,7 @@ def _code(ending: Answered | Closed) -> str:
 
 def _reason(ending: Answered | Closed) -> str:
     if ending.diagnostic is not None:
-        return ending.diagnostic.code
+        return str(ending.diagnostic.code)
     match ending:
         case Answered(status):
             return f"HTTP {status}"

@@ -272,6 +272,9 @@ class EventLog:
         count = count_to_rotate_out(ages, self._writer.active_bytes, self._retention, now_us)
         if count:
             gone = sealed[:count]
+            # The books are about to be made durable: with an event in them that a power cut takes from the log, its
+            # Worker's numbers would have a gap.
+            self._writer.sync()
             self._count_as_gone(gone)
             try:
                 self._writer.rotate_out(count)

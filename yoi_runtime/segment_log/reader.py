@@ -28,7 +28,7 @@ from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.record import MAX_RECORD_BYTES, RecordFormat, next_whole_record, parse_event_id, scan_records, seq_of_line
-from yoi_runtime.segment_log.segment import LONGEST_HEADER_BYTES
+from yoi_runtime.segment_log.segment import LONGEST_HEADER_BYTES, Previous
 from yoi_runtime.segment_log.watermark import COMMITTED, Watermark, read_open_watermark
 
 __all__ = ["Chunk", "LogReader"]
@@ -214,6 +214,9 @@ class LogReader:
         number, end = cursor.segment, self.end
         try:
             header = self._segments.header(number)
+            if header.nonce >> 32 != cursor.nonce_prefix:
+                raise CursorUnknownError(token, f"segment {number} is another one of that number")
+            limit = self._valid_end(number) if number <= end.segment else end
         except SegmentGoneError:
             if number > end.segment:
                 raise CursorAheadError(token, f"segment {number} does not exist yet") from None
@@ -221,9 +224,6 @@ class LogReader:
         except LogFormatError as error:
             # Nothing vouches for the place any more, and nothing will.
             raise CursorUnknownError(token, f"segment {number} cannot be read: {error.reason}") from error
-        if header.nonce >> 32 != cursor.nonce_prefix:
-            raise CursorUnknownError(token, f"segment {number} is another one of that number")
-        limit = self._valid_end(number) if number <= end.segment else end
         if (number, cursor.offset) > (limit.segment, limit.offset):
             # After a power cut the slot may be older than what was shown: a writer that opens the log will know.
             if number >= end.segment and cursor.offset <= self._segments.size(number):
@@ -294,18 +294,28 @@ class LogReader:
 
         When no header says it, that is the end of the file, with the seq ``_UNKNOWN``: damage to one header is
         no damage to the records before it.
+
+        Raises:
+            SegmentGoneError: there is no such file (any more).
+            LogFormatError: its header cannot be read, or is that of another history of the log.
         """
         header = self._segments.header(number)
         if number == self.end.segment:
-            return self.end
-        following = self._after(number)
+            limit = self.end
+        elif (previous := self._previous_of(self._after(number))) is not None and previous.segment == number:
+            limit = Position(number, previous.nonce, previous.valid_length, previous.last_seq)
+        else:
+            limit = Position(number, header.nonce, self._segments.size(number), _UNKNOWN)
+        if limit.nonce != header.nonce:
+            raise LogFormatError(self._segments.path(number), "it is another segment than the one that was sealed here")
+        return limit
+
+    def _previous_of(self, number: int | None) -> Previous | None:
+        """Return what the header of segment ``number`` says of the one before, None when it cannot be read."""
         try:
-            previous = self._segments.header(following).previous if following is not None else None
+            return self._segments.header(number).previous if number is not None else None
         except LogFormatError:
-            previous = None
-        if previous is not None and previous.segment == number:
-            return Position(number, header.nonce, previous.valid_length, previous.last_seq)
-        return Position(number, header.nonce, self._segments.size(number), _UNKNOWN)
+            return None
 
     def _after(self, number: int) -> int | None:
         """Return the next segment's number, looking at the directory again when it is not known."""
@@ -339,7 +349,7 @@ class LogReader:
                 raise self._unreadable(position, error.reason) from error
             except SegmentGoneError:
                 raise self._missing(position) from None
-            if position.offset < limit.offset:
+            if position.offset < limit.offset and position.seq != limit.seq:
                 return self._read_segment(position, limit, max_bytes)
             if position.segment == end.segment:
                 return None
@@ -361,6 +371,10 @@ class LogReader:
                     data = self._pread(position.segment, min(want, left), position.offset)
                 data = data[: data.find(b"\n") + 1] or data
             scan = scan_records(data, form, position.seq)
+            if limit.seq != _UNKNOWN and scan.records > limit.seq - position.seq:
+                # Bytes were taken out of the file, and what lies beyond the watermark has moved below its offset.
+                data = b"".join(line + b"\n" for line in data.split(b"\n")[: limit.seq - position.seq])
+                scan = scan_records(data, form, position.seq)
             if scan.records == 0:
                 reason = scan.reason or "bytes are missing at its end"
                 path = self._segments.path(position.segment)
@@ -375,7 +389,7 @@ class LogReader:
         data = self._pread(position.segment, limit.offset - position.offset, position.offset)
         skip = data.find(b"\n") + 1
         found = next_whole_record(data[skip:], form, position.seq) if skip else None
-        if found is not None:
+        if found is not None and (limit.seq == _UNKNOWN or found[1] <= limit.seq):
             return Position(position.segment, position.nonce, position.offset + skip + found[0], found[1] - 1)
         return limit if limit.seq != _UNKNOWN else self._next_start(position.segment)
 

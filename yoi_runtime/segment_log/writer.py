@@ -10,6 +10,7 @@ import errno
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -140,13 +141,17 @@ class LogWriter:
         if numbers:
             recovered = recover_last_segment(self._segments, numbers[-1], mark, self._platform)
             self.recovery, previous = recovered.report, recovered.previous
-        if mark is not None and mark.log_id != self.log_id:
-            mark = None
-        if mark is not None and (previous is None or mark.shown.segment > previous.segment):
+        if mark is None or mark.log_id != self.log_id:
+            return previous
+        shown = mark.shown
+        if previous is None or shown.segment > previous.segment:
             # Segments that were shown are gone: number on after them, so that no place is named twice.
-            shown = mark.shown
             previous = Previous(shown.segment, shown.nonce, shown.offset, shown.seq)
             self.recovery = RecoveryReport(shown.segment, 0, 0, 0, "the segment file is missing")
+        elif shown.segment == previous.segment and shown.nonce != previous.nonce:
+            # A file of another history stands in its place: the next header goes on vouching for the lost one alone.
+            previous = replace(previous, nonce=shown.nonce, last_seq=max(shown.seq, previous.last_seq))
+            self.recovery = RecoveryReport(shown.segment, 0, 0, 0, "another segment stands in its place")
         return previous
 
     def release_reserve(self) -> bool:

@@ -151,7 +151,8 @@ def _application(state: ServerState) -> Application:
 
 def _log_request(handler: RequestHandler) -> None:
     """Log the path template, never the query: it may hold what should not be in a log."""
-    if handler.get_status() >= 500:
+    # 503 is a state, told where it begins, and a load balancer asks for it every second.
+    if handler.get_status() >= 500 and handler.get_status() != 503:
         _log.error("%s answered %d", type(handler).__name__, handler.get_status())
     else:
         _log.debug("%s answered %d", type(handler).__name__, handler.get_status())

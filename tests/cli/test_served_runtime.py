@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from yoi_runtime.cli.options import Address
+from yoi_runtime.cli.served_runtime import ServedRuntime, ServeOptions
+from yoi_runtime.cli.server_file import SERVER_FILE, ServerInfo, read_server_file
+from yoi_runtime.errors import LogHeldError
+from yoi_runtime.runtime.runtime import Runtime
+
+LOCALLY = Address("127.0.0.1", 0)
+
+
+async def test_it_is_announced_while_it_serves(tmp_path: Path):
+    served = await ServedRuntime.start(ServeOptions(tmp_path, LOCALLY))
+    try:
+        assert read_server_file(tmp_path) == ServerInfo(served.url, os.getpid(), served.runtime.log_id)
+        assert served.description == f"serving {served.url} (log {served.runtime.log_id}, data {tmp_path})"
+        with socket.create_connection(("127.0.0.1", served.server.port)):
+            pass
+    finally:
+        await served.stop("test")
+    assert not (tmp_path / SERVER_FILE).exists()
+    Runtime.open(tmp_path).close()
+
+
+async def test_the_server_goes_and_comes_back_at_the_same_address(tmp_path: Path):
+    served = await ServedRuntime.start(ServeOptions(tmp_path, LOCALLY))
+    try:
+        url = served.url
+        await served.stop_server()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", served.server.port))
+        await served.start_server()
+        assert served.url == url
+    finally:
+        await served.stop("test")
+
+
+async def test_a_held_log_leaves_nothing_open_and_nothing_announced(tmp_path: Path):
+    with Runtime.open(tmp_path), pytest.raises(LogHeldError):
+        await ServedRuntime.start(ServeOptions(tmp_path, LOCALLY))
+    assert not (tmp_path / SERVER_FILE).exists()
+
+
+# The loser of a bind is left to the collector by Tornado's bind_sockets.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_port_in_use_leaves_the_log_free(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        await ServedRuntime.start(ServeOptions(tmp_path, Address("127.0.0.1", taken.getsockname()[1])))
+    assert not (tmp_path / SERVER_FILE).exists()
+    Runtime.open(tmp_path).close()
+
+
+async def test_an_announcement_that_fails_takes_everything_down(tmp_path: Path):
+    (tmp_path / SERVER_FILE).mkdir()
+    with pytest.raises(OSError):
+        await ServedRuntime.start(ServeOptions(tmp_path, LOCALLY))
+    Runtime.open(tmp_path).close()

@@ -1,0 +1,250 @@
+"""The outlet on a real connection, and what it takes for granted of Tornado's inside."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
+from tornado.netutil import bind_sockets
+from tornado.web import Application
+from tornado.websocket import WebSocketHandler, WebSocketProtocol13
+
+from tests.server.raw_peer import RawPeer
+from tests.support.deadline import wait_until_async
+from yoi_runtime.server.subscriber import ConsumerTooSlowError, OutletClosedError
+from yoi_runtime.server.websocket_outlet import SEND_BUFFER_BYTES, STALL_SECONDS, WebSocketOutlet
+
+# More than kernel and peer take together without anybody reading.
+MORE_THAN_FITS = 4 << 20
+
+
+class Door(WebSocketHandler):
+    """Accepts one connection and leaves it to the test."""
+
+    def initialize(self, opened: asyncio.Future[Door]) -> None:
+        self.opened = opened
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        self.opened.set_result(self)
+
+    def on_message(self, message: str | bytes) -> None:
+        raise AssertionError("nobody sends here")
+
+
+@asynccontextmanager
+async def connected(receive_buffer: int | None = 4096) -> AsyncIterator[tuple[Door, RawPeer]]:
+    """Connect a peer that reads nothing by itself."""
+    opened: asyncio.Future[Door] = asyncio.get_running_loop().create_future()
+    server = HTTPServer(Application([("/", Door, {"opened": opened})]))
+    sockets = bind_sockets(0, "127.0.0.1")
+    server.add_sockets(sockets)
+    peer = await RawPeer.connect(f"http://127.0.0.1:{sockets[0].getsockname()[1]}", "/", receive_buffer=receive_buffer)
+    door = await opened
+    try:
+        yield door, peer
+    finally:
+        peer.close()
+        server.stop()
+        if door.ws_connection is not None:
+            door.ws_connection._abort()
+
+
+def protocol_of(door: Door) -> WebSocketProtocol13:
+    assert isinstance(door.ws_connection, WebSocketProtocol13)
+    return door.ws_connection
+
+
+# What Tornado's inside has to be like.
+
+
+async def test_tornado_shows_the_stream_of_a_connection():
+    async with connected() as (door, _):
+        assert isinstance(protocol_of(door).stream, IOStream)
+        assert isinstance(protocol_of(door).stream.socket, socket.socket)
+
+
+async def test_tornado_counts_the_bytes_that_the_kernel_took():
+    async with connected() as (door, peer):
+        stream = protocol_of(door).stream
+        before = stream._total_write_done_index
+        await stream.write(b"x" * 1000)
+        assert stream._total_write_done_index == before + 1000
+        pending = stream.write(b"x" * MORE_THAN_FITS)
+        assert before + 1000 < stream._total_write_done_index < before + 1000 + MORE_THAN_FITS
+        halfway = stream._total_write_done_index
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        reading = asyncio.ensure_future(peer._bytes(MORE_THAN_FITS))
+        await pending
+        assert stream._total_write_done_index == before + 1000 + MORE_THAN_FITS > halfway
+        await reading
+
+
+async def test_tornado_drops_a_connection_at_once_when_told_to_abort():
+    async with connected() as (door, peer):
+        protocol_of(door)._abort()
+        assert await peer.ended(), "no close frame is sent"
+
+
+async def test_tornado_resolves_an_empty_write_after_all_before_it():
+    async with connected() as (door, peer):
+        stream = protocol_of(door).stream
+        first = stream.write(b"x" * MORE_THAN_FITS)
+        last = stream.write(b"")
+        assert not last.done()
+        reading = asyncio.ensure_future(peer._bytes(MORE_THAN_FITS))
+        await last
+        assert first.done()
+        await reading
+
+
+async def test_tornado_forgets_the_connection_when_a_close_begins():
+    async with connected() as (door, _):
+        connection = protocol_of(door)
+        door.close()
+        assert door.ws_connection is None
+        connection._abort()
+        assert connection.stream.closed()
+
+
+# The outlet.
+
+
+async def test_messages_arrive_whole_in_order_and_as_text():
+    async with connected() as (door, peer):
+        outlet = WebSocketOutlet(door)
+        messages = [json.dumps({"n": number, "text": "é" * (number % 70 * 40)}).encode() for number in range(300)]
+        sending = asyncio.ensure_future(outlet.send(messages))
+        assert [await peer.frame() for _ in messages] == [(1, message) for message in messages]
+        await sending
+        assert not outlet.write_pending
+
+
+async def test_what_the_kernel_holds_is_bounded():
+    async with connected() as (door, _):
+        outlet = WebSocketOutlet(door)
+        held = outlet._stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        assert SEND_BUFFER_BYTES <= held <= 2 * SEND_BUFFER_BYTES
+
+
+async def test_send_returns_only_when_the_kernel_took_it_all():
+    async with connected() as (door, peer):
+        outlet = WebSocketOutlet(door)
+        sending = asyncio.ensure_future(outlet.send([b"x" * MORE_THAN_FITS]))
+        await wait_until_async(lambda: outlet.write_pending)
+        assert not sending.done()
+        assert await peer.frame() == (1, b"x" * MORE_THAN_FITS)
+        await sending
+        assert not outlet.write_pending
+
+
+async def test_a_peer_that_takes_nothing_is_too_slow_after_the_time_it_has():
+    async with connected() as (door, _):
+        loop = asyncio.get_running_loop()
+        outlet = WebSocketOutlet(door, 0.2)
+        begun = loop.time()
+        with pytest.raises(ConsumerTooSlowError):
+            await outlet.send([b"x" * MORE_THAN_FITS])
+        # The kernel takes at the beginning; from then on nothing.
+        assert 0.2 <= loop.time() - begun
+        assert not outlet.write_pending
+    assert STALL_SECONDS == 20
+
+
+async def test_a_peer_that_reads_slowly_but_steadily_is_never_too_slow():
+    """Four kilobytes at a time: far less in the time it has than the kernel's buffer, which moves in thirds."""
+    async with connected() as (door, peer):
+        loop = asyncio.get_running_loop()
+        stall_seconds = 0.5
+        outlet = WebSocketOutlet(door, stall_seconds)
+        sending = asyncio.ensure_future(outlet.send([b"x" * MORE_THAN_FITS]))
+        begun = next_read = loop.time()
+        read = 0
+        while loop.time() - begun < 4 * stall_seconds:
+            # No guess: the pace is what is tested.
+            next_read += stall_seconds / 10
+            await wait_until_async(lambda at=next_read: loop.time() >= at)  # type: ignore[misc]
+            read += len(await loop.sock_recv(peer.socket, 4096))
+        assert not sending.done()
+        assert read < 60 * 4096, "as slow as meant"
+        sending.cancel()
+
+
+async def test_a_peer_that_reads_at_last_within_its_time_is_well():
+    async with connected() as (door, peer):
+        loop = asyncio.get_running_loop()
+        outlet = WebSocketOutlet(door, 2.0)
+        sending = asyncio.ensure_future(outlet.send([b"x" * MORE_THAN_FITS]))
+        begun = loop.time()
+        await wait_until_async(lambda: loop.time() >= begun + 0.3)
+        assert await peer.frame() == (1, b"x" * MORE_THAN_FITS)
+        await sending
+
+
+async def test_a_peer_that_vanishes_under_a_write_is_gone():
+    async with connected() as (door, peer):
+        outlet = WebSocketOutlet(door)
+        sending = asyncio.ensure_future(outlet.send([b"x" * MORE_THAN_FITS]))
+        await wait_until_async(lambda: outlet.write_pending)
+        peer.vanish()
+        async with asyncio.timeout(10):
+            with pytest.raises(OutletClosedError):
+                await sending
+            with pytest.raises(OutletClosedError):
+                await outlet.send([b"more"])
+        assert not outlet.write_pending
+
+
+async def test_nothing_is_sent_after_a_close():
+    async with connected() as (door, peer):
+        outlet = WebSocketOutlet(door)
+        await outlet.send([b"last"])
+        outlet.close(4410, "runtime.cursor_expired")
+        with pytest.raises(OutletClosedError):
+            await outlet.send([b"more"])
+        assert await peer.frame() == (1, b"last")
+        assert await peer.frame() == (8, (4410).to_bytes(2, "big") + b"runtime.cursor_expired")
+
+
+async def test_a_connection_that_is_closed_already_has_no_outlet():
+    async with connected() as (door, _):
+        door.close()
+        with pytest.raises(OutletClosedError):
+            WebSocketOutlet(door)
+
+
+async def test_who_is_cut_off_gets_word_and_close_code_if_it_reads_within_the_grace():
+    async with connected() as (door, peer):
+        outlet = WebSocketOutlet(door, 0.1)
+        with pytest.raises(ConsumerTooSlowError):
+            await outlet.send([b"x" * MORE_THAN_FITS])
+        cutting = asyncio.ensure_future(outlet.cut_off(b"too slow", 4508, "runtime.consumer_too_slow"))
+        assert await peer.frame() == (1, b"x" * MORE_THAN_FITS)
+        assert await peer.frame() == (1, b"too slow")
+        assert await peer.frame() == (8, (4508).to_bytes(2, "big") + b"runtime.consumer_too_slow")
+        await cutting
+        assert outlet._stream.closed()
+
+
+async def test_who_is_cut_off_and_still_takes_nothing_is_dropped_after_the_grace(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("yoi_runtime.server.websocket_outlet._GRACE_SECONDS", 0.1)
+    async with connected() as (door, _):
+        outlet = WebSocketOutlet(door, 0.1)
+        with pytest.raises(ConsumerTooSlowError):
+            await outlet.send([b"x" * MORE_THAN_FITS])
+        async with asyncio.timeout(4):
+            await outlet.cut_off(b"too slow", 4508, "runtime.consumer_too_slow")
+        assert outlet._stream.closed()
+
+
+async def test_cutting_off_a_peer_that_is_gone_is_harmless():
+    async with connected() as (door, peer):
+        outlet = WebSocketOutlet(door)
+        peer.vanish()
+        await wait_until_async(outlet._stream.closed)
+        await outlet.cut_off(b"too slow", 4508, "runtime.consumer_too_slow")

@@ -1,0 +1,83 @@
+"""What a bench is given: how large, how often, where, and the logs that several benches share."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tools.bench.child import MeasurementError, measure
+
+__all__ = ["LargeLog", "Setting", "Shelf"]
+
+# Left free on the disk, beside the logs.
+_SPARE_BYTES = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class LargeLog:
+    """A log that was made for a bench; ``cursors`` are tokens of records spread over it."""
+
+    data_dir: Path
+    segment_bytes: int
+    cursors: tuple[str, ...]
+
+
+class Shelf:
+    """The large logs of one run: each is made when a bench first asks for it and deleted at the end."""
+
+    def __init__(self, directory: Path, *, quick: bool, say: Callable[[str], None]) -> None:
+        self._root = Path(tempfile.mkdtemp(prefix="yoi-bench-", dir=directory))
+        self._quick = quick
+        self._say = say
+        self._logs: dict[int, LargeLog] = {}
+
+    @property
+    def directory(self) -> Path:
+        """Return the directory for everything of this run; all in it is deleted at the end."""
+        return self._root
+
+    def log(self, megabytes: int) -> LargeLog:
+        """Return a cleanly closed log of that size in segments of 16 MiB; a quick run's are 256 times smaller.
+
+        Raises:
+            MeasurementError: there is no room for it.
+        """
+        log = self._logs.get(megabytes)
+        if log is None:
+            log = self._logs[megabytes] = self._make(megabytes)
+        return log
+
+    def _make(self, megabytes: int) -> LargeLog:
+        shrink = 256 if self._quick else 1
+        size, segment_bytes = megabytes * 1_000_000 // shrink, (16 << 20) // shrink
+        free = shutil.disk_usage(self._root).free
+        if free < size + _SPARE_BYTES // shrink:
+            raise MeasurementError(f"{free / 1e9:.1f} GB are free in {self._root.parent}; a log of {size / 1e9:.1f} GB is to be made")
+        self._say(f"making a log of {size / 1e6:,.0f} MB")
+        data_dir = self._root / f"log-{megabytes}"
+        cursors = measure("large_log", "make", data_dir=str(data_dir), size_bytes=size, segment_bytes=segment_bytes)
+        return LargeLog(data_dir, segment_bytes, tuple(cursors))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self._root)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """``install``: whether a bench may install what its peers need. ``say`` speaks to the person who waits."""
+
+    shelf: Shelf
+    rounds: int
+    quick: bool
+    install: bool
+    say: Callable[[str], None]
