@@ -6,6 +6,7 @@
     │   ├── LogHeldError             another process holds the log for writing
     │   ├── LogClosedError           this writer was closed
     │   ├── LogBusyError             too many bytes wait for the disk
+    │   ├── LogReentryError          called from within an append of the same thread (a signal handler)
     │   ├── LogFullError             the disk refused bytes; the log is whole, try again later
     │   ├── LogBrokenError           the writer can promise nothing any more; open the log anew
     │   ├── LogNotFoundError         no log in this directory
@@ -64,6 +65,7 @@ __all__ = [
     "LogHeldError",
     "LogNotFoundError",
     "LogPlacementError",
+    "LogReentryError",
     "LogUnavailableError",
     "MissingExtraError",
     "RecordCorruptError",
@@ -132,6 +134,16 @@ class LogBusyError(LogError):
             directory,
             f"{directory}: {unsynced_bytes} bytes still wait for the disk after {waited_seconds:.1f} s; nothing was written",
         )
+
+
+class LogReentryError(LogError):
+    """Called in the middle of an append of the same thread: from a signal handler, or a finalizer. Nothing was done.
+
+    A handler hands over to a thread or an event loop instead (``loop.add_signal_handler``).
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, f"{directory}: called from within an append of the same thread; nothing was done")
 
 
 class LogFullError(LogError):
@@ -406,15 +418,13 @@ class StreamRefusedError(StreamError):
 
 
 class StreamGapError(StreamError):
-    """Two events that came do not follow each other: ``expected`` is the number that should have come, ``got`` the one that did.
+    """Two events that came do not follow each other: the number ``expected`` should have come, ``got`` did.
 
     ``numbering`` is ``seq`` or ``worker_seq``. ``cursor`` is the point before the hole, of the last event handed
     over; ``cursor_after`` the point after the event ``got``, which was not.
     """
 
-    def __init__(
-        self, url: str, expected: int, got: int, *, numbering: str, cursor: str, cursor_after: str
-    ) -> None:
+    def __init__(self, url: str, expected: int, got: int, *, numbering: str, cursor: str, cursor_after: str) -> None:
         self.expected = expected
         self.got = got
         self.numbering = numbering

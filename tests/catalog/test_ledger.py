@@ -38,7 +38,7 @@ def test_a_life_from_creation_to_its_end():
         ("w", TextDelta(text="x")),
     )
     assert ledger.workers == {
-        "w": WorkerState("w", "t001", "t002", status="running", run=1, worker_seq=2, seq=4),
+        "w": WorkerState("w", "t001", "t002", status="running", run=1, worker_seq=2, seq=4, created_seq=1),
     }
     ledger.apply(5, None, 0, "t005", WorkerEnded(worker_id="w", outcome="failed", exit_code=2))
     state = ledger.workers["w"]
@@ -55,7 +55,7 @@ def test_a_new_run_takes_the_end_back_and_keeps_the_numbers():
     )
     ledger.forget_ended(1, DAY_US)
     ledger.apply(5, None, 0, "t005", WorkerStarted(worker_id="w", run=2))
-    assert ledger.workers["w"] == WorkerState("w", "t001", "t005", run=2, worker_seq=1, seq=3)
+    assert ledger.workers["w"] == WorkerState("w", "t001", "t005", run=2, worker_seq=1, seq=3, created_seq=1)
 
 
 def test_a_record_that_was_counted_changes_nothing():
@@ -144,8 +144,10 @@ def test_an_ended_worker_without_records_is_forgotten_when_its_time_has_passed()
     ledger = gone_worker()
     assert ledger.forget_ended(1000, DAY_US) == []
     assert ledger.forget_ended(1000 + DAY_US, DAY_US) == []
+    assert ledger.forgotten_seq == 0
     assert ledger.forget_ended(1001 + DAY_US, DAY_US) == ["w"]
     assert ledger.workers == {}
+    assert ledger.forgotten_seq == 2, "the newest event of anybody forgotten"
 
 
 def test_a_worker_with_a_record_left_is_not_forgotten():

@@ -23,6 +23,7 @@ ENDED = WorkerState(
     run=2,
     worker_seq=70,
     seq=99,
+    created_seq=5,
     rotated_out=Tally(12, 40, 12, "t1", "t2"),
     found_ended_us=123,
 )

@@ -136,6 +136,11 @@ async def test_a_peer_that_hangs_up_is_a_failure():
         assert isinstance(await connect(url, None, PATIENT), ConnectFailed)
 
 
+async def test_a_peer_that_breaks_off_in_its_answer_is_a_failure_with_a_reason():
+    async with plain_server(b"HTTP/1.1 503 No\r\nContent-Length: 200\r\n\r\nhalf of") as (url, _):
+        assert await connect(url, None, PATIENT) == ConnectFailed("the peer broke off during the handshake")
+
+
 async def test_a_peer_that_does_not_speak_http_is_a_failure():
     # Tornado 6.5 notices only at the timeout.
     settings = ClientSettings(connect_timeout_seconds=1)
@@ -239,6 +244,32 @@ async def test_a_peer_that_does_not_answer_the_close_is_left_after_the_close_tim
         settings = ClientSettings(close_timeout_seconds=0.05)
         async with connected(runtime, settings) as connection:
             assert await connection.receive() == "one"
+        assert client_tasks() == set()
+        runtime.connections[0].transport.abort()
+
+
+async def test_closing_waits_until_the_peer_has_agreed():
+    async with ScriptedRuntime([fall_silent, "one"]) as runtime:
+        connection = await connect(ws(runtime), None, PATIENT)
+        assert isinstance(connection, BackendConnection)
+        assert await connection.receive() == "one"
+        closing = asyncio.create_task(connection.close())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not closing.done()
+        runtime.connections[0].transport.resume_reading()
+        await closing
+        await wait_until_async(lambda: runtime.close_codes == [1000])
+
+
+async def test_a_peer_that_talks_on_is_left_after_the_close_timeout():
+    async def talk(connection: ServerConnection) -> None:
+        while True:
+            await connection.send("x" * 1000)
+
+    async with ScriptedRuntime([fall_silent, talk]) as runtime:
+        async with connected(runtime, ClientSettings(close_timeout_seconds=0.1)) as connection:
+            await connection.receive()
         assert client_tasks() == set()
         runtime.connections[0].transport.abort()
 

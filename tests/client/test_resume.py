@@ -186,6 +186,10 @@ def test_expired_restarts_behind_the_gap_when_chosen():
     assert gap.diagnostic["code"] == "runtime.cursor_expired"
 
 
+def test_expired_follows_a_runtime_that_says_to_come_back():
+    assert what(Closed(None, received("runtime.cursor_expired", recovery="reconnect")), FROM_OLDEST) == "Retry"
+
+
 def test_expired_without_its_diagnostic_restarts_at_the_oldest():
     decision = decide(Closed(CloseCode.CURSOR_EXPIRED.value), FROM_OLDEST, was_live=True)
     assert isinstance(decision, RestartBehindGap)

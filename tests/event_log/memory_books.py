@@ -19,6 +19,7 @@ class MemoryBooks:
     before: Callable[[str], None] = lambda call: None
     worker_seqs: dict[str, int] = field(default_factory=dict)
     calls: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    counted: int = 0
 
     def _note(self, call: str, *numbers: int) -> None:
         self.before(call)
@@ -39,8 +40,15 @@ class MemoryBooks:
     def sealed(self, segment: SealedSegment, next_start: Position) -> None:
         self._note("sealed", segment.number, segment.first_seq, segment.last_seq, next_start.segment)
 
+    def counted_seq(self) -> int:
+        return self.counted
+
+    def catch_up(self) -> None:
+        self._note("catch_up")
+
     def rotating_out(self, segments: Sequence[SealedSegment]) -> None:
         self._note("rotating_out", *(segment.number for segment in segments))
+        self.counted = max(self.counted, segments[-1].last_seq)
 
     def rotated_out(self, segments: Sequence[SealedSegment]) -> None:
         self._note("rotated_out", *(segment.number for segment in segments))

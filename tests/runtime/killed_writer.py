@@ -13,15 +13,16 @@ import signal
 import sys
 from pathlib import Path
 
+from tests.event_log.quick_files import QuickFiles
 from yoi_runtime.events import TextDelta
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
-from yoi_runtime.segment_log.platform import Platform, RealFileOps
+from yoi_runtime.segment_log.platform import Platform
 
 KEEP_THREE = RuntimeOptions(segment_bytes=4096, retain_bytes=None, retain_age_seconds=None, retain_segments=3)
 
 
-class DeadlyFiles(RealFileOps):
+class DeadlyFiles(QuickFiles):
     """Kills the process where it would delete a segment."""
 
     def unlink(self, path: Path) -> None:
@@ -32,7 +33,7 @@ class DeadlyFiles(RealFileOps):
 
 def main(data_dir: Path, how: str) -> None:
     """Write until somebody kills us."""
-    files = RealFileOps() if how == "endless" else DeadlyFiles()
+    files = QuickFiles() if how == "endless" else DeadlyFiles()
     runtime = Runtime.open(data_dir, KEEP_THREE, Platform(files=files))
     workers = [runtime.create_worker(worker_id) for worker_id in "ab"]
     number = 0

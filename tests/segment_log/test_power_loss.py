@@ -220,13 +220,11 @@ def test_a_second_power_cut_in_the_middle_of_recovery_costs_nothing_more(durabil
             survivor = run.files.cut_power(rng)
             survivor.cut_power_at(rng.randrange(1, 45))
             try:
-                log = open_log(HOME, platform_of(survivor, seed=500 + seed), options)
+                open_log(HOME, platform_of(survivor, seed=500 + seed), options).close()
             except PowerCutError:
                 survivor.cut_power_at(None)
                 survivor = survivor.cut_power(rng)
-            else:
-                log.close()
-                survivor.cut_power_at(None)
+            survivor.cut_power_at(None)
             check_survivor(run, survivor, promised, seed)
             states += 1
     record_property("states of the disk after two cuts", states)

@@ -394,7 +394,7 @@ def test_a_reader_that_cannot_be_opened_leaves_no_descriptor(directory: Path):
             reader_of(directory, files)
         assert caught.value.errno == errno.EMFILE
         assert files.open_files == []
-    damage(directory / COMMITTED, lambda data: data.__setitem__(slice(0, 1024), bytes(1024)))
+    damage(directory / COMMITTED, lambda data: data.__setitem__(slice(0, 1024), b"x" * 1024))
     files = FailingFiles()
     with pytest.raises(LogFormatError):
         reader_of(directory, files)

@@ -124,9 +124,10 @@ def test_without_the_file_or_before_its_first_slot_there_is_no_log(tmp_path: Pat
     with pytest.raises(LogNotFoundError):
         read_watermark(tmp_path / "nowhere", platform_of())
     # A writer that is opening its first log has made the file and not written to it yet.
-    (tmp_path / COMMITTED).touch()
-    with pytest.raises(LogNotFoundError):
-        read_watermark(tmp_path, platform_of())
+    for nothing_yet in (b"", bytes(512), bytes(1024)):
+        (tmp_path / COMMITTED).write_bytes(nothing_yet)
+        with pytest.raises(LogNotFoundError):
+            read_watermark(tmp_path, platform_of())
 
 
 def test_a_failed_write_may_be_repeated_and_spoils_one_slot_at_most(tmp_path: Path):

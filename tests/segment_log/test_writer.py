@@ -5,16 +5,18 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.faults.clocks import ManualClock
-from tests.faults.failing_files import READING, FailingFiles
+from tests.faults.failing_files import METHODS, READING, FailingFiles
 from tests.faults.small_disk import SmallDisk
 from tests.segment_log.sample_log import (
     SMALL,
@@ -436,6 +438,16 @@ def test_a_directory_that_was_replaced_ends_the_writer_at_the_next_roll(tmp_path
     other.close()
 
 
+def test_a_directory_that_was_removed_ends_the_writer_at_the_next_roll(tmp_path: Path):
+    log = open_log(tmp_path / "log")
+    append_many(log, 3)
+    shutil.rmtree(tmp_path / "log")
+    with pytest.raises(LogBrokenError, match="removed or replaced"):
+        log.roll()
+    with pytest.raises(LogBrokenError):
+        log.append(body("x"))
+
+
 def test_a_forked_child_does_not_hold_the_log(tmp_path: Path):
     # multiprocessing's fork inherits every descriptor, and an inherited flock outlives its owner.
     script = """
@@ -593,6 +605,79 @@ def test_a_small_disk_fills_and_empties_and_the_log_goes_on(tmp_path: Path):
     assert found.seqs == list(range(found.seqs[0], accepted + 1))
 
 
+# Ctrl-C.
+
+
+class InterruptedFiles(FailingFiles):
+    """Raises KeyboardInterrupt just before or just after the ``at``-th call."""
+
+    def __init__(self, at: int, *, after: bool) -> None:
+        super().__init__()
+        self._left, self._after = at, after
+        for name in METHODS:
+            setattr(self, name, self._interrupting(getattr(self, name)))
+
+    def _interrupting(self, method: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object) -> object:
+            self._left -= 1
+            if self._left == 0 and not self._after:
+                raise KeyboardInterrupt
+            answer = method(*args)
+            if self._left == 0:
+                raise KeyboardInterrupt
+            return answer
+
+        return call
+
+    @property
+    def interrupted(self) -> bool:
+        return self._left <= 0
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])
+def test_what_ctrl_c_leaves_half_done_is_taken_back(tmp_path: Path, after: bool, record_property):
+    at, broken = 0, 0
+    while True:
+        at += 1
+        directory = tmp_path / f"log-{at}"
+        open_log(directory).close()
+        log = open_log(directory)
+        files = InterruptedFiles(at, after=after)
+        log._files = files
+        accepted = []
+        while len(accepted) < 24:
+            try:
+                accepted.append(log.append(body("accepted", 100)))
+                if len(accepted) % 11 == 0:
+                    log.roll()
+            except KeyboardInterrupt:
+                try:
+                    log.mend()
+                except LogBrokenError:
+                    broken += 1
+                    with pytest.raises(LogBrokenError):
+                        log.close()
+                    log = open_log(directory)
+        log.sync()
+        log.mend()
+        log.close()
+        reader = LogReader(directory, platform_of())
+        found = read_all(reader)
+        assert found.gaps == []
+        assert found.seqs == list(range(1, log.end.seq + 1))
+        tokens = {line[38:101] for line in found.lines}
+        assert {place.token for place in accepted} <= tokens, f"call {at}"
+        assert len(tokens) <= 25, "at most the one that was interrupted"
+        for place in accepted:
+            assert reader.resolve(decode_token(place.token.decode())) == place.position
+        reader.close()
+        if not files.interrupted:
+            break
+    record_property("calls interrupted", at - 1)
+    assert at > 40
+    assert broken
+
+
 # Opening and closing.
 
 
@@ -730,6 +815,7 @@ def test_a_log_of_another_format_version_is_left_alone(tmp_path: Path):
     fields = json.loads(line) | {"format": 2}
     del fields["crc"]
     path.write_bytes(seal_object(json.dumps(fields).encode()) + b"\n" + rest)
+    (directory / "stray.tmp").touch()
     before = {path.name: path.read_bytes() for path in directory.iterdir() if path.name != "LOCK"}
     with pytest.raises(LogFormatError, match="format version 2"):
         open_log(directory)

@@ -22,6 +22,12 @@ BOTH = (None, "a")
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
+@pytest.fixture
+def quick_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the keepalive look twenty times a second."""
+    monkeypatch.setattr("yoi_runtime.server.keepalive._TICK_SECONDS", 0.05)
+
+
 # Before the upgrade.
 
 
@@ -257,6 +263,26 @@ async def test_a_flood_of_pings_is_cut_off_and_others_notice_nothing(tmp_path: P
             await wait_until_async(lambda: served.server.subscribers == 1)
 
 
+@pytest.mark.parametrize("opcode, final", [(0, False), (PONG, True)], ids=["fragments", "pongs"])
+async def test_a_flood_that_no_handler_sees_is_cut_off(
+    opcode: int, final: bool, tmp_path: Path, expect_log: ExpectLog
+):
+    """Empty fragments of a message that never ends, and answers to pings that were never sent."""
+    expect_log("yoi_runtime.server", "far more than answers")
+    async with serving(tmp_path) as served:
+        worker = await served.worker("a")
+        async with served.subscribed("a") as well:
+            await well.snapshot()
+            with await RawPeer.connect(served.server.url, stream_path("a")) as flood:
+                await flood.send(TEXT, b"", final=False)
+                async with asyncio.timeout(20):
+                    with pytest.raises(ConnectionError):
+                        await _flood(flood, opcode, final)
+            worker.emit(TextDelta(text="still here"))
+            assert await well.texts(1) == ["still here"]
+            await wait_until_async(lambda: served.server.subscribers == 1)
+
+
 async def test_a_few_pings_at_once_are_no_flood(tmp_path: Path):
     async with serving(tmp_path) as served:
         with await RawPeer.connect(served.server.url, EVERYTHING) as peer:
@@ -269,7 +295,7 @@ async def test_a_few_pings_at_once_are_no_flood(tmp_path: Path):
             assert {opcode for opcode, _ in frames[:-1]} <= {PONG}
 
 
-async def test_a_half_open_peer_is_found_and_a_well_one_kept(tmp_path: Path):
+async def test_a_half_open_peer_is_found_and_a_well_one_kept(tmp_path: Path, quick_ticks: None):
     """Nothing is written to either: only the ping tells them apart."""
     async with serving(tmp_path, ping_seconds=0.1, pong_seconds=0.1) as served:
         worker = await served.worker("a")
@@ -285,11 +311,11 @@ async def test_a_half_open_peer_is_found_and_a_well_one_kept(tmp_path: Path):
             assert await well.texts(1) == ["still here"]
 
 
-async def test_a_pong_keeps_a_peer(tmp_path: Path):
-    async with serving(tmp_path, ping_seconds=0.1, pong_seconds=0.1) as served:
+async def test_a_pong_keeps_a_peer(tmp_path: Path, quick_ticks: None):
+    async with serving(tmp_path, ping_seconds=0.1, pong_seconds=1.0) as served:
         with await RawPeer.connect(served.server.url, EVERYTHING) as peer:
             await peer.json()
-            for _ in range(3):
+            for _ in range(5):
                 assert await peer.frame() == (PING, b"")
                 await peer.send(PONG)
             assert served.server.subscribers == 1
@@ -336,6 +362,12 @@ async def test_many_subscribers_get_the_same_and_each_its_own(tmp_path: Path):
                     worker.emit(TextDelta(text=f"{name}{number}"))
         for (name, _), reading in readings.items():
             assert reading.result() == [f"{name}{number}" for number in range(10)]
+
+
+async def _flood(peer: RawPeer, opcode: int, final: bool) -> None:
+    while True:
+        await peer.send(opcode, final=final, times=2000)
+        await asyncio.sleep(0)
 
 
 async def _texts_of(served: Serving, worker_id: str, count: int) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 from tests.segment_log.sample_log import read_all
@@ -12,7 +11,6 @@ from tests.torture.rig import Rig
 from tests.torture.witness import Record, Witness, parse_record
 from yoi_runtime.errors import CursorError, CursorExpiredError, CursorForeignError, LogUnavailableError
 from yoi_runtime.segment_log.cursor import decode_token
-from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import LogReader
 
@@ -32,15 +30,12 @@ class Found(NamedTuple):
         return [record.seq for record in self.records]
 
 
-def read_out(log_directory: Path, platform: Platform, max_bytes: int = 4096) -> Found:
-    """Read the whole log with a fresh reader: each seq from floor to end comes, or is announced, exactly once."""
-    reader = LogReader(log_directory, platform)
-    try:
-        floor = reader.floor()
-        read = read_all(reader, floor, max_bytes)
-        end = reader.end
-    finally:
-        reader.close()
+def read_out(reader: LogReader, max_bytes: int = 4096) -> Found:
+    """Read the whole log, from its floor: each seq up to the end comes, or is announced, exactly once."""
+    reader.refresh()
+    reader.relist()
+    floor = reader.floor()
+    read = read_all(reader, floor, max_bytes)
     records = []
     for line in read.lines:
         record = parse_record(line)
@@ -48,8 +43,9 @@ def read_out(log_directory: Path, platform: Platform, max_bytes: int = 4096) -> 
         token = decode_token(record.token)
         assert token.seq == record.seq, "a record's token names another record"
         records.append(record._replace(segment=token.segment, offset=token.offset))
-    found = Found(floor, end, records, read.lost)
-    assert sorted(found.seqs + found.lost) == list(range(floor.seq + 1, end.seq + 1)), "a hole that nobody announced"
+    found = Found(floor, reader.end, records, read.lost)
+    expected = list(range(floor.seq + 1, reader.end.seq + 1))
+    assert sorted(found.seqs + found.lost) == expected, "a hole that nobody announced"
     assert found.seqs == sorted(found.seqs), "records out of order"
     assert len({record.event_id for record in records}) == len(records), "an event id came twice"
     return found

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from random import Random
 
 from tests.faults.clocks import ManualClock
-from tests.faults.failing_files import FailingFiles
+from tests.faults.failing_files import READING, FailingFiles
 from tests.faults.memory_files import MemoryFiles
 from tests.torture.judge import adopt, check_books, check_kept, check_tokens, read_out
 from tests.torture.report import Budget, Report
@@ -31,7 +31,7 @@ _SAMPLES_PER_CALL = 6
 _AGAIN_EVERY = 150
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Moment:
     """A state that a power cut left, and what the watermark had promised when it struck."""
 
@@ -48,30 +48,44 @@ class _Watched(FailingFiles):
         super().__init__(inner)
         self.moments: list[_Moment] = []
         self.points = 0
-        # False while a log is recovered: what its files hold then, the witness knows already.
-        self.looking = True
+        # A call that only reads leaves the disk as the call before it did.
+        self._is_new = True
         self._memory = inner
         self._witness = witness
         self._rng = rng
         self._samples = samples
         self._promised = promised
+        # While a log is recovered its files hold what the witness knows already, and it is not known yet what of it.
+        self._found_generation = live_mark(inner, LOG).generation
+        self._unjudged: list[_Moment] | None = []
+
+    def recovered(self) -> None:
+        """Take note that the witness knows what was recovered: the new writer has promised that, since its first mark."""
+        assert self._unjudged is not None
+        for moment in self._unjudged:
+            moment.witness = self._witness.fork()
+        self._unjudged = None
 
     def _enter(self, method: str, name: str) -> int | None:
-        self.cut_power(f"{method} {name}")
+        if self._is_new:
+            self.cut_power(f"{method} {name}")
+        self._is_new = method not in READING
         return super()._enter(method, name)
 
     def cut_power(self, before: str) -> None:
-        if not self._samples:
-            return
-        if self.looking:
-            self._witness.look(self._memory)
         mark = live_mark(self._memory, LOG)
-        # A promise holds, also when the slot that made it is lost.
-        self._promised = Mark(max(self._promised.shown, mark.shown), max(self._promised.synced, mark.synced))
         self.points += 1
+        if self._unjudged is None:
+            self._witness.look(self._memory)
+        if self._unjudged is None or mark.generation > self._found_generation:
+            # A promise holds, also when the slot that made it is lost.
+            self._promised = max(self._promised, mark, key=lambda mark: (mark.synced, mark.generation))
         for _ in range(self._samples):
             survivor = self._memory.cut_power(self._rng)
-            self.moments.append(_Moment(survivor, self._witness.fork(), self._promised, before))
+            moment = _Moment(survivor, self._witness.fork(), self._promised, before)
+            self.moments.append(moment)
+            if self._unjudged is not None and mark.generation > self._found_generation:
+                self._unjudged.append(moment)
 
 
 class _Power:
@@ -97,7 +111,8 @@ class _Power:
         memory, clock = MemoryFiles(), ManualClock()
         memory.make_directory(DATA)
         memory.make_directory(LOG)
-        files = _Watched(memory, Witness(LOG), rng, _SAMPLES_PER_CALL, Mark(0, 0))
+        files = _Watched(memory, Witness(LOG), rng, _SAMPLES_PER_CALL, Mark())
+        files.recovered()
         for part in (steps[: len(steps) // 2], steps[len(steps) // 2 :]):
             rig = Rig(self._platform(files, clock), options, retention)
             for step in part:
@@ -122,15 +137,15 @@ class _Power:
             return
         self._judged.add(state)
         count("distinct states recovered")
-        files = _Watched(memory, witness, self._rng, 2 if again else 0, moment.promised)
-        files.looking = False
-        rig = Rig(self._platform(files), options, retention)
-        found = read_out(LOG, self._platform(memory))
+        watched = _Watched(memory, witness, self._rng, 2, moment.promised)
+        rig = Rig(self._platform(watched if again else memory), options, retention)
+        reader = LogReader(LOG, self._platform(memory))
+        found = read_out(reader)
         check_kept(found, witness, moment.promised.synced)
         assert found.end == rig.writer.end
         lost = adopt(found, witness)
         witness.skip(memory)
-        files.looking = True
+        watched.recovered()
         if None not in witness.present.values():
             check_books(rig, witness)
         report = rig.writer.recovery
@@ -138,7 +153,7 @@ class _Power:
         count("states that lost records not synced", bool(lost))
         count("states with announced holes", bool(found.lost))
         kept = [*self._rng.sample(found.records, min(len(found.records), 4)), *found.records[-1:]]
-        self._check_cursors(memory, witness, [*kept, *lost])
+        self._check_cursors(reader, witness, [*kept, *lost])
         before, last_seq = set(witness.ever), witness.last_seq
         for size, worker_id in enumerate(("a", "quiet", None)):
             rig.append("after the cut", worker_id, size * 300)
@@ -147,24 +162,23 @@ class _Power:
         new = [record for seq, record in witness.present.items() if record is not None and seq > last_seq]
         assert len(new) == 3
         assert not before & {record.event_id for record in new}, "an event id was given again"
-        after = read_out(LOG, self._platform(memory))
+        after = read_out(reader)
         # Retention may have gone on; what is above it stays, announced holes too.
         check_kept(after, witness, witness.last_seq)
         assert [seq for seq in found.lost if seq > after.floor.seq] == after.lost
-        self._check_cursors(memory, witness, [*kept, *lost, *new])
+        self._check_cursors(reader, witness, [*kept, *lost, *new])
+        reader.close()
         rig.close()
         if again:
-            count("calls of a recovery at which the power failed", files.points)
-            for number, second in enumerate(files.moments):
+            count("calls of a recovery at which the power failed", watched.points)
+            for number, second in enumerate(watched.moments):
                 with self.report.case(f"power cut {number} of the recovery (before {second.before})"):
                     count("states after a second power cut")
                     self._judge(second, options, retention, again=False)
 
-    def _check_cursors(self, memory: MemoryFiles, witness: Witness, records: list[Record]) -> None:
-        reader = LogReader(LOG, self._platform(memory))
+    def _check_cursors(self, reader: LogReader, witness: Witness, records: list[Record]) -> None:
         for answer, times in check_tokens(reader, witness, records).items():
             self.report.count(f"cursors: {answer}", times)
-        reader.close()
 
 
 def _digest(moment: _Moment) -> bytes:

@@ -74,11 +74,14 @@ class Rig:
             return self.log.append(Status(status="running"), worker_id)
         return self.log.append(TextDelta(text=text.ljust(size, ".")), worker_id)
 
-    def do(self, step: Step, clock: ManualClock) -> None:
-        """Do one step of a script; ``clock`` is the platform's. A pass of retention comes after a minute of rest."""
+    def do(self, step: Step, clock: ManualClock) -> CursorToken | None:
+        """Do one step of a script, and return the cursor if it is an append; ``clock`` is the platform's.
+
+        A pass of retention comes after a minute of rest.
+        """
         match step.do:
             case "append":
-                self.append("x", step.worker_id, step.size)
+                return self.append("x", step.worker_id, step.size)
             case "commit":
                 self.writer.commit_once()
             case "roll":
@@ -86,6 +89,7 @@ class Rig:
             case "maintain":
                 clock.pass_seconds(60)
                 self.log.maintain()
+        return None
 
     def close(self) -> None:
         self.log.close()

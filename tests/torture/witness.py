@@ -70,13 +70,14 @@ def names_in(files: MemoryFiles, directory: Path) -> list[str]:
 class Mark(NamedTuple):
     """What the watermark says at this moment to any reader: the seqs up to which records are shown, and synced."""
 
-    shown: int
-    synced: int
+    shown: int = 0
+    synced: int = 0
+    generation: int = 0
 
 
 def live_mark(files: MemoryFiles, log_directory: Path) -> Mark:
     """Return what a reader in another process would find in COMMITTED now; zeros when there is nothing."""
-    best, mark = -1, Mark(0, 0)
+    mark = Mark()
     try:
         data = files.read_bytes(log_directory / "COMMITTED")
     except OSError:
@@ -85,8 +86,8 @@ def live_mark(files: MemoryFiles, log_directory: Path) -> Mark:
         line = slot.rstrip(b" \n\0")
         if line[-18:] == b',"crc":"%08x"}' % crc32(line[:-18]):
             fields = json.loads(line)
-            if fields["generation"] > best:
-                best, mark = fields["generation"], Mark(fields["shown"]["seq"], fields["synced"]["seq"])
+            if fields["generation"] > mark.generation:
+                mark = Mark(fields["shown"]["seq"], fields["synced"]["seq"], fields["generation"])
     return mark
 
 

@@ -63,6 +63,7 @@ def read_snapshot(data_dir: Path, platform: Platform) -> Snapshot | None:
         ledger = Ledger()
         ledger.rotated_out = Tally.from_json(fields["rotated_out"])
         ledger.unaccounted_seq = int(fields["unaccounted_seq"])
+        ledger.forgotten_seq = int(fields["forgotten_seq"])
         for entry in fields["workers"]:
             state = WorkerState.from_json(entry)
             ledger.workers[state.worker_id] = state
@@ -138,6 +139,8 @@ class Catalog:
             if floor.seq > max(self.ledger.rotated_out.last_seq, self.ledger.unaccounted_seq):
                 # Segments went that the snapshot had not counted.
                 self.ledger.unaccounted_seq = floor.seq
+            self._encoded: dict[str, str] = {}
+            self.ledger.changed.update(self.ledger.workers)
             self._as_of = self._fold(reader, position, reader.end)
             remove_orphans(log_directory, reader.segment_numbers(), platform)
         finally:
@@ -196,6 +199,25 @@ class Catalog:
         self._as_of = next_start
         write_index(self._log_directory, segment.number, segment.nonce, tallies, self._platform)
         self.save()
+
+    def counted_seq(self) -> int:
+        """Return up to which seq segments were counted as gone, whether they are deleted or not."""
+        return self.ledger.rotated_out.last_seq
+
+    def catch_up(self) -> None:
+        """Count the records since the snapshot anew, from the log; everything appended is committed.
+
+        Raises:
+            LogError, OSError: call again.
+        """
+        reader = LogReader(self._log_directory, self._platform)
+        try:
+            self.ledger.begin_segment()
+            self.ledger.seq = self._as_of.seq
+            self._fold(reader, self._as_of, reader.end)
+            self._as_of = reader.start_of(reader.end.segment)
+        finally:
+            reader.close()
 
     def rotating_out(self, segments: Sequence[SealedSegment]) -> None:
         """Count ``segments`` (oldest first) as gone, durably; after this they may be deleted.
@@ -258,12 +280,20 @@ class Catalog:
             self._finish_segment(end)
             self._as_of = end
         self.ledger.forget_ended(self._steady_now_us(), _FORGET_AFTER_US)
-        line = seal_object(json.dumps(self._fields(), separators=(",", ":")).encode()) + b"\n"
+        line = seal_object(self._encode()) + b"\n"
         replace_file(self._data_dir / CATALOG, line, self._platform)
 
-    def _fields(self) -> dict[str, object]:
+    def _encode(self) -> bytes:
+        """Return the snapshot's object. Of 20,000 Workers only those that changed are encoded (9 µs each)."""
+        ledger = self.ledger
+        for worker_id in ledger.changed:
+            if worker_id in ledger.workers:
+                self._encoded[worker_id] = json.dumps(ledger.workers[worker_id].to_json(), separators=(",", ":"))
+        ledger.changed.clear()
+        for worker_id in self._encoded.keys() - ledger.workers.keys():
+            del self._encoded[worker_id]
         place = self._as_of
-        return {
+        head = {
             "kind": "catalog",
             "format": 1,
             "log_id": self._log_id,
@@ -273,7 +303,9 @@ class Catalog:
                 "offset": place.offset,
                 "seq": place.seq,
             },
-            "rotated_out": self.ledger.rotated_out.to_json(),
-            "unaccounted_seq": self.ledger.unaccounted_seq,
-            "workers": [state.to_json() for state in self.ledger.workers.values()],
+            "rotated_out": ledger.rotated_out.to_json(),
+            "unaccounted_seq": ledger.unaccounted_seq,
+            "forgotten_seq": ledger.forgotten_seq,
         }
+        workers = ",".join(self._encoded[worker_id] for worker_id in ledger.workers)
+        return f'{json.dumps(head, separators=(",", ":"))[:-1]},"workers":[{workers}]}}'.encode()

@@ -27,6 +27,8 @@ class Ledger:
         self.seq = 0
         self.rotated_out = Tally()
         self.unaccounted_seq = 0
+        self.forgotten_seq = 0
+        self.changed: set[str] = set()
         self.segment_tallies: dict[str, Tally] = {}
 
     @property
@@ -49,6 +51,7 @@ class Ledger:
         tally.add(seq, worker_seq, time)
         if worker_id is not None:
             state = self._state(worker_id)
+            self.changed.add(worker_id)
             state.worker_seq, state.seq = worker_seq, seq
             if isinstance(event, Status):
                 state.status = event.status
@@ -62,9 +65,12 @@ class Ledger:
         return state
 
     def _apply_lifecycle(self, event: Event, time: str) -> None:
+        if isinstance(event, WorkerCreated | WorkerStarted | WorkerEnded):
+            self.changed.add(event.worker_id)
         if isinstance(event, WorkerCreated):
             state = self._state(event.worker_id)
             state.created_at = state.created_at or time
+            state.created_seq = state.created_seq or self.seq
         elif isinstance(event, WorkerStarted):
             state = self._state(event.worker_id)
             state.run, state.started_at = event.run, time
@@ -84,6 +90,7 @@ class Ledger:
         for worker_id, tally in tallies.items():
             if worker_id:
                 state = self._state(worker_id)
+                self.changed.add(worker_id)
                 if state.rotated_out is None:
                     state.rotated_out = Tally()
                 state.rotated_out.merge(tally)
@@ -101,11 +108,12 @@ class Ledger:
                 continue
             if state.found_ended_us is None:
                 state.found_ended_us = now_us
+                self.changed.add(state.worker_id)
             rotated_out = state.rotated_out.last_worker_seq if state.rotated_out is not None else 0
             if now_us - state.found_ended_us > after_us and rotated_out >= state.worker_seq:
                 gone.append(state.worker_id)
         for worker_id in gone:
-            del self.workers[worker_id]
+            self.forgotten_seq = max(self.forgotten_seq, self.workers.pop(worker_id).seq)
         return gone
 
 

@@ -54,7 +54,7 @@ class Tally:
 class WorkerState:
     """One Worker. ``worker_seq`` and ``seq`` are those of its newest record (0: none yet).
 
-    ``run`` counts its starts; ``outcome`` is None while it runs. ``rotated_out`` tallies what of it is gone.
+    ``created_seq`` is that of its ``worker_created``. ``run`` counts its starts; ``outcome`` is None while it runs. ``rotated_out`` tallies what of it is gone.
     ``found_ended_us``: when, in the log's steady time, a snapshot first found it ended.
     """
 
@@ -68,6 +68,7 @@ class WorkerState:
     run: int = 0
     worker_seq: int = 0
     seq: int = 0
+    created_seq: int = 0
     rotated_out: Tally | None = None
     found_ended_us: int | None = None
 
@@ -87,6 +88,7 @@ class WorkerState:
             "run": self.run,
             "worker_seq": self.worker_seq,
             "seq": self.seq,
+            "created_seq": self.created_seq,
             "rotated_out": None if self.rotated_out is None else self.rotated_out.to_json(),
             "found_ended_us": self.found_ended_us,
         }
@@ -108,6 +110,7 @@ class WorkerState:
             run=int(str(fields["run"])),
             worker_seq=int(str(fields["worker_seq"])),
             seq=int(str(fields["seq"])),
+            created_seq=int(str(fields["created_seq"])),
             rotated_out=None if gone is None else Tally.from_json(gone),
             found_ended_us=None if found_ended_us is None else int(str(found_ended_us)),
         )

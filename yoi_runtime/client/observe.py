@@ -63,7 +63,6 @@ class EventStream(Generic[_ItemT_co]):
 
     async def aclose(self) -> None:
         """Close the connection and end the iteration. Again: nothing happens."""
-        self._handover.finish()
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait({self._following})

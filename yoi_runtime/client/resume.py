@@ -40,7 +40,6 @@ _PLAIN_404: Final = "http.404"
 # The largest diagnostic is a receipt with many Workers; a proxy's page of HTML is none, whatever its length.
 _MAX_BODY_BYTES: Final = 256 * 1024
 
-
 # For a connection whose diagnostic was lost on the way: each of our close codes belongs to one code.
 _CODES_BY_CLOSE_CODE: Final[Mapping[int | None, DiagnosticCode]] = {
     spec.close_code.value: code for code, spec in CODE_SPECS.items() if spec.close_code is not None
@@ -146,12 +145,13 @@ def decide(ending: Ending, policy: ResumePolicy, *, was_live: bool) -> Decision:
 
 def _decide_answer(ending: Answered | Closed, policy: ResumePolicy, was_live: bool) -> Decision:
     code, recovery = _code(ending), _recovery(ending)
+    fields = _fields(ending, code, recovery)
     if code == DiagnosticCode.CURSOR_EXPIRED and recovery is not Recovery.RECONNECT and policy.on_expired == "oldest":
-        return RestartBehindGap(_gap(ending), code)
+        return RestartBehindGap(_gap(ending.diagnostic, fields), code)
     worker_is_missing = code in (DiagnosticCode.WORKER_NOT_FOUND, _PLAIN_404)
     is_awaited = was_live or policy.wait_for_worker
     if recovery is not Recovery.RECONNECT or (worker_is_missing and not is_awaited):
-        return Refuse(_fields(ending, code, recovery))
+        return Refuse(fields)
     asked_ms = ending.diagnostic.retry_after_ms if ending.diagnostic is not None else None
     if asked_ms is None and isinstance(ending, Answered):
         asked_ms = ending.retry_after_ms
@@ -207,24 +207,20 @@ def _reason(ending: Answered | Closed) -> str:
 
 def _fields(ending: Answered | Closed, code: str, recovery: Recovery) -> Mapping[str, object]:
     """Return the diagnostic with what was missing filled in; without one, our own in its form."""
-    own = {
+    diagnostic = ending.diagnostic
+    if diagnostic is not None:
+        received = {**diagnostic.received, **diagnostic.model_dump(mode="json", exclude_none=True)}
+        return {**received, "recovery": recovery.value}
+    return {
         "code": code,
         "severity": Severity.ERROR.value,
         "message": f"{_reason(ending)}, without a diagnostic",
         "retryable": recovery is Recovery.RECONNECT,
+        "recovery": recovery.value,
     }
-    diagnostic = ending.diagnostic
-    received = (
-        {**diagnostic.received, **diagnostic.model_dump(mode="json", exclude_none=True)}
-        if diagnostic is not None
-        else own
-    )
-    return {**received, "recovery": recovery.value}
 
 
-def _gap(ending: Answered | Closed) -> StreamGap:
-    fields = _fields(ending, _code(ending), _recovery(ending))
-    diagnostic = ending.diagnostic
+def _gap(diagnostic: ReceivedDiagnostic | None, fields: Mapping[str, object]) -> StreamGap:
     if diagnostic is None:
         return StreamGap(requested_cursor=None, cursor=None, lost=None, diagnostic=fields)
     return StreamGap(diagnostic.requested_cursor, diagnostic.oldest_cursor, diagnostic.lost, fields)

@@ -27,6 +27,14 @@ class Bookkeeper(Protocol):
         """Take note that a segment was sealed; raises ``OSError`` when that cannot be made durable now."""
         ...
 
+    def counted_seq(self) -> int:
+        """Return up to which seq segments were counted as gone, whether they are deleted or not."""
+        ...
+
+    def catch_up(self) -> None:
+        """Read from the log what was appended and not told; raises ``LogError`` or ``OSError``."""
+        ...
+
     def rotating_out(self, segments: Sequence[SealedSegment]) -> None:
         """Make durable that these segments are gone; raising ``OSError`` or ``LogError`` keeps them."""
         ...

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from yoi_runtime.errors import CursorAheadError, CursorForeignError, LogError, LogFullError, RecordTooLargeError
 from yoi_runtime.event_log.bookkeeper import Bookkeeper
 from yoi_runtime.event_log.oversize import cut_to_fit
+from yoi_runtime.event_log.turn import Turn
 from yoi_runtime.events import Alert, Event, EventsLost, encode_payload
 from yoi_runtime.segment_log.cursor import CursorToken, decode_token, worker_tag
 from yoi_runtime.segment_log.platform import Platform
@@ -58,7 +59,7 @@ class EventLog:
         self._books = bookkeeper
         self._retention = retention
         self._clock = platform.clock
-        self._lock = threading.RLock()
+        self._turn = Turn(writer.directory)
         self._timestamp = TimestampFormat()
         self._active = writer.end.segment
         self._refused: dict[str, _Refused] = {}
@@ -87,11 +88,12 @@ class EventLog:
             EventInvalidError: nothing was written.
             RecordTooLargeError: too large and nothing in it can be cut; nothing was written.
             LogBusyError, LogFullError, LogBrokenError, LogClosedError, OSError: as ``LogWriter.append``.
+            LogReentryError: called from a signal handler, in the middle of an append; nothing was written.
 
         Durability: survives a killed process at once, a power cut after ``wait_durable``.
         """
         payload, alert = self._encode(event)
-        with self._lock:
+        with self._turn:
             try:
                 return self._append_told(event, payload, alert, worker_id)
             except (LogFullError, OSError):
@@ -101,7 +103,7 @@ class EventLog:
     def offer(self, event: Event, worker_id: str | None = None) -> CursorToken:
         """Like ``append``, for a caller that keeps a refused event and offers it again: no loss is noted."""
         payload, alert = self._encode(event)
-        with self._lock:
+        with self._turn:
             return self._append_told(event, payload, alert, worker_id)
 
     def _encode(self, event: Event) -> tuple[bytes, Alert | None]:
@@ -110,6 +112,8 @@ class EventLog:
 
     def _append_told(self, event: Event, payload: bytes, alert: Alert | None, worker_id: str | None) -> CursorToken:
         """Append an event between what has to be told before it and after it."""
+        if self._turn.interrupted:
+            self._mend()
         if self._refused:
             self._tell_refused()
         token = self._append(event, payload, worker_id).token
@@ -159,6 +163,18 @@ class EventLog:
         except (LogError, OSError) as error:
             _log.warning("Worker %s: %s; this could not be told in the log: %s", worker_id, alert.message, error)
             self._note_refused(worker_id)
+
+    def _mend(self) -> None:
+        """Bring log and books together again after an append that Ctrl-C ended between the two.
+
+        Raises:
+            LogError, OSError: not done; the next append tries again, and appends nothing before that.
+        """
+        self._writer.mend()
+        self._writer.sync()
+        self._books.catch_up()
+        self._active = self._writer.end.segment
+        self._turn.interrupted = False
 
     def _note_refused(self, worker_id: str | None) -> None:
         if worker_id is None:
@@ -230,7 +246,9 @@ class EventLog:
         Raises:
             LogError, OSError: as ``LogWriter.roll``; nothing was lost.
         """
-        with self._lock:
+        with self._turn:
+            if self._turn.interrupted:
+                self._mend()
             self._writer.check_place()
             age_us = self._writer.steady_clock.now_us() - self._writer.begun_us
             retain = self._retention.retain_age_seconds
@@ -240,12 +258,13 @@ class EventLog:
             self._rotate_out()
             # A quarter: nothing outlives its time by more than that.
             if retain is not None and self._writer.active_records and age_us > retain / 4 * 1_000_000:
-                self.roll()
+                self._writer.roll()
+                self._after_roll()
             self._tell_refused()
 
     def roll(self) -> None:
         """Seal the active segment and open the next one. Errors: ``LogWriter.roll``."""
-        with self._lock:
+        with self._turn:
             if self._writer.end.segment != self._active:
                 self._after_roll()
             self._writer.roll()
@@ -270,6 +289,11 @@ class EventLog:
         ages = [SegmentAge(segment.number, segment.size_bytes, segment.sealed_us) for segment in sealed]
         now_us = self._writer.steady_clock.now_us()
         count = count_to_rotate_out(ages, self._writer.active_bytes, self._retention, now_us)
+        # What a pass that did not come to its end has counted as gone goes now, whatever retention says today.
+        counted_seq = self._books.counted_seq()
+        for index, segment in enumerate(sealed):
+            if segment.first_seq <= segment.last_seq <= counted_seq:
+                count = max(count, index + 1)
         if count:
             gone = sealed[:count]
             # The books are about to be made durable: with an event in them that a power cut takes from the log, its
@@ -291,18 +315,32 @@ class EventLog:
                 raise
             self._books.rotating_out(segments)
 
+    def _mend_or_warn(self) -> None:
+        try:
+            self._mend()
+        except (LogError, OSError) as error:
+            _log.warning("an interrupted append could not be mended, the next start does it: %s", error)
+
+    def check_outside(self) -> None:
+        """Raise ``LogReentryError`` when the calling thread is in the middle of an append."""
+        self._turn.check_outside()
+
     def close(self) -> None:
         """Commit everything, save the books, let the next writer in. Closing twice is harmless.
 
         Raises:
             LogBrokenError: the last records could not be synced; the log is closed all the same.
+            LogReentryError: called in the middle of an append of the same thread; nothing was done.
         """
+        self.check_outside()
         self._stop.set()
         if self._maintenance is not None:
             self._maintenance.join()
-        with self._lock:
+        with self._turn:
             if self._writer.closed:
                 return
+            if self._turn.interrupted:
+                self._mend_or_warn()
             try:
                 self._tell_refused()
             except (LogError, OSError) as error:

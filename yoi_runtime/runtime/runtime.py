@@ -48,7 +48,8 @@ class Runtime:
             LogError, OSError: the log cannot be opened; nothing was lost.
         """
         self.data_dir = data_dir
-        self._lock = threading.Lock()
+        # Passable for a signal handler, whom the log refuses: a plain lock would wait for ever.
+        self._lock = threading.RLock()
         # Held for a whole close; an RLock, because a close within a close on one thread has nothing to do.
         self._closing = threading.RLock()
         self._workers: dict[str, Worker] = {}
@@ -150,7 +151,9 @@ class Runtime:
 
         Raises:
             LogBrokenError: the last events could not be synced; the log is closed all the same.
+            LogReentryError: called from a signal handler, in the middle of an append; nothing was done.
         """
+        self._log.check_outside()
         with self._closing:
             with self._lock:
                 if self._closed:

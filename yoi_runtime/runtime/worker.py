@@ -31,7 +31,8 @@ class Worker:
         self._log = log
         self._on_end = on_end
         # Held while appending too: nothing of a Worker comes after its end.
-        self._lock = threading.Lock()
+        # Of the kind that a signal handler passes: the log then refuses it, where a plain lock would wait for ever.
+        self._lock = threading.RLock()
         self._ended = False
 
     @property

@@ -77,6 +77,11 @@ class Commit:
         """Return how many appended bytes still wait for the disk."""
         return self._appended_bytes - self._synced_bytes
 
+    def takes(self, size_bytes: int) -> bool:
+        """Return whether an append of that size has nothing to wait for and nothing to fail of."""
+        unsynced_bytes = self._appended_bytes - self._synced_bytes
+        return self._failure is None and unsynced_bytes + size_bytes <= self._max_unsynced_bytes
+
     @property
     def failure(self) -> LogError | None:
         """Return what put the log out of service, None while it is in service."""

@@ -27,7 +27,14 @@ from yoi_runtime.segment_log.cursor import Cursor, CursorToken, TokenEncoder, en
 from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.record import MAX_RECORD_BYTES, RecordFormat, next_whole_record, parse_event_id, scan_records, seq_of_line
+from yoi_runtime.segment_log.record import (
+    MAX_RECORD_BYTES,
+    RecordFormat,
+    next_whole_record,
+    parse_event_id,
+    scan_records,
+    seq_of_line,
+)
 from yoi_runtime.segment_log.segment import LONGEST_HEADER_BYTES, Previous
 from yoi_runtime.segment_log.watermark import COMMITTED, Watermark, read_open_watermark
 
@@ -121,7 +128,8 @@ class LogReader:
     def relist(self) -> None:
         """Look which segments there are, and let go of deleted ones so that their bytes are freed."""
         self._numbers = self._segments.numbers()
-        for number in [number for number in self._open if not self._numbers or number < self._numbers[0]]:
+        # A recovery puts a copy in the place of a segment: its name stays, the file that was opened is gone too.
+        for number in [number for number, fd in self._open.items() if not self._files.stat(fd).links]:
             self._files.close(self._open.pop(number))
 
     def segment_numbers(self) -> list[int]:

@@ -34,6 +34,8 @@ MAX_RECORD_BYTES = 16 << 20
 _START = b'{"kind":"event","envelope":{"cursor":"'
 _TOKEN_END = len(_START) + TOKEN_LENGTH
 _CRC_TAIL = len(b',"crc":"00000000"}')
+# All of a record but its identity and body: the envelope's closing brace and the newline are one byte each.
+_AROUND = _TOKEN_END + 1 + _CRC_TAIL + 1
 _EVENT_ID = re.compile(r"([A-Za-z0-9_-]{11})-([0-9a-f]{1,14})")
 _SEQ = re.compile(rb'","event_id":"([A-Za-z0-9_-]{11})-[0-9a-f]{1,14}","seq":([0-9]{1,17}),')
 
@@ -53,26 +55,27 @@ def check_crc(line: bytes) -> bool:
 class RecordFormat:
     """Builds and checks the records of one segment; ``nonce`` is the segment's."""
 
-    __slots__ = ("nonce_text",)
+    __slots__ = ("_identity", "nonce_text")
 
     def __init__(self, nonce: int) -> None:
         self.nonce_text = (
             b2a_base64(nonce.to_bytes(8, "big"), newline=False).replace(b"+", b"-").replace(b"/", b"_")[:11]
         )
+        self._identity = b'","event_id":"%s-%%x","seq":%%d,' % self.nonce_text
 
     def identity(self, seq: int) -> bytes:
         """Return the members that name a record: its event id and seq, from the token's closing quote on."""
-        return b'","event_id":"%s-%x","seq":%d,' % (self.nonce_text, seq, seq)
+        return self._identity % (seq, seq)
 
     @staticmethod
     def size(identity: bytes, body: bytes) -> int:
         """Return the length in bytes of the record with its newline, before its token exists."""
-        return _TOKEN_END + len(identity) + len(body) + 1 + _CRC_TAIL + 1
+        return _AROUND + len(identity) + len(body)
 
     @staticmethod
     def build(token: bytes, identity: bytes, body: bytes) -> bytes:
         """Return the whole record, newline last."""
-        covered = b"%s%s%s%s}" % (_START, token, identity, body)
+        covered = b"".join((_START, token, identity, body, b"}"))
         return b'%s,"crc":"%08x"}\n' % (covered, crc32(covered))
 
 

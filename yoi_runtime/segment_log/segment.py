@@ -10,7 +10,15 @@ from pathlib import Path
 from yoi_runtime.errors import LogFormatError
 from yoi_runtime.segment_log.record import check_crc, seal_object
 
-__all__ = ["FORMAT_VERSION", "LONGEST_HEADER_BYTES", "MAX_HEADER_BYTES", "Previous", "SegmentHeader", "segment_name", "segment_number"]
+__all__ = [
+    "FORMAT_VERSION",
+    "LONGEST_HEADER_BYTES",
+    "MAX_HEADER_BYTES",
+    "Previous",
+    "SegmentHeader",
+    "segment_name",
+    "segment_number",
+]
 
 FORMAT_VERSION = 1
 LONGEST_HEADER_BYTES = 420

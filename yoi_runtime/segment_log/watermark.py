@@ -111,7 +111,8 @@ def read_open_watermark(fd: int, path: Path, platform: Platform) -> Watermark:
     """Like ``read_watermark``, on a descriptor kept open (6 µs)."""
     for _ in range(_READ_ATTEMPTS):
         data = platform.files.pread(fd, 2 * _SLOT_BYTES, 0)
-        if not data:
+        if not data.strip(b"\0"):
+            # Made, and not written to yet; zeros are what a power cut makes of that.
             raise LogNotFoundError(path.parent)
         marks = [mark for half in (data[:_SLOT_BYTES], data[_SLOT_BYTES:]) if (mark := Watermark.decode(half))]
         if marks:

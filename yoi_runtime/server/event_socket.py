@@ -12,11 +12,11 @@ import logging
 from typing import Any
 
 from tornado.iostream import StreamClosedError
-from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from yoi_runtime.errors import LogUnavailableError, RequestInvalidError
 from yoi_runtime.protocol.close_codes import CloseCode
-from yoi_runtime.protocol.diagnostics import DiagnosticCode, code_spec, diagnostic
+from yoi_runtime.protocol.diagnostics import DiagnosticCode, diagnostic
 from yoi_runtime.protocol.stream_request import StreamRequest, parse_stream_request
 from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.server.diagnose import diagnose_request, worker_not_found
@@ -30,6 +30,8 @@ _log = logging.getLogger("yoi_runtime.server")
 
 # Per second; a keepalive needs one in 20 s. More is a flood, and answering it would feed it.
 _MAX_PINGS_PER_SECOND = 50
+# Between two ticks of the keepalive, a second apart. Catches floods that Tornado shows to nobody: of fragments.
+_MAX_RECEIVED_BYTES = 64 << 10
 
 
 class EventSocket(GuardedRequest, WebSocketHandler):
@@ -38,7 +40,6 @@ class EventSocket(GuardedRequest, WebSocketHandler):
     _stream_request: StreamRequest
     _outlet: WebSocketOutlet | None = None
     _serving: asyncio.Task[None] | None = None
-    _connection: WebSocketProtocol | None = None
 
     def prepare(self) -> None:
         GuardedRequest.prepare(self)
@@ -88,11 +89,9 @@ class EventSocket(GuardedRequest, WebSocketHandler):
             self._outlet = WebSocketOutlet(self, self.state.stall_seconds)
         except OutletClosedError:
             return
-        # Kept, because Tornado forgets it when a close begins, and a peer may never answer that.
-        self._connection = self.ws_connection
         self.state.sockets.add(self)
         self.state.keepalive.watch(self)
-        self._ping_second, self._pings = 0, 0
+        self._ping_second, self._pings, self._received_bytes = 0, 0, 0
         self._serving = asyncio.get_running_loop().create_task(self._serve(self._outlet), name="subscriber")
 
     async def _serve(self, outlet: WebSocketOutlet) -> None:
@@ -113,11 +112,7 @@ class EventSocket(GuardedRequest, WebSocketHandler):
             return
         self._serving.cancel()
         problem = diagnostic(DiagnosticCode.OBSERVATION_ONLY, "this socket is for observation: send nothing on it")
-        try:
-            self.write_message(problem.frame())
-        except (WebSocketClosedError, StreamClosedError):
-            return
-        self.close(code_spec(problem.code).close_code, problem.close_reason)
+        self._outlet.part(problem.frame(), CloseCode.OBSERVATION_ONLY, problem.close_reason)
 
     def on_ping(self, data: bytes) -> None:
         second = int(asyncio.get_running_loop().time())
@@ -142,6 +137,10 @@ class EventSocket(GuardedRequest, WebSocketHandler):
     def is_writing(self) -> bool:
         return self._outlet is not None and self._outlet.write_pending
 
+    def is_flooding(self) -> bool:
+        before, self._received_bytes = self._received_bytes, self._outlet.received_bytes if self._outlet else 0
+        return self._received_bytes - before > _MAX_RECEIVED_BYTES
+
     def send_ping(self) -> None:
         try:
             self.ping(b"")
@@ -150,5 +149,5 @@ class EventSocket(GuardedRequest, WebSocketHandler):
 
     def drop(self) -> None:
         """End the connection without a word."""
-        if self._connection is not None:
-            self._connection._abort()
+        if self._outlet is not None:
+            self._outlet.drop()

@@ -57,9 +57,9 @@ class LogView:
         self._closing = False
         self._finished = False
         self.hurried = False
-        self._failure: LogError | OSError | None = None
+        self._failure: Exception | None = None
         self._rung = asyncio.Event()
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: set[asyncio.Future[None]] = set()
         self._cache: OrderedDict[tuple[int, int, int], Chunk] = OrderedDict()
         self._cached_bytes = 0
         self._task: asyncio.Task[None] | None = None
@@ -141,7 +141,7 @@ class LogView:
         return self._finished
 
     @property
-    def failure(self) -> LogError | OSError | None:
+    def failure(self) -> Exception | None:
         """Return what ended the following of the log, None while it goes on."""
         return self._failure
 
@@ -187,14 +187,11 @@ class LogView:
                     continue
                 if monotonic() >= relist_at:
                     relist_at = monotonic() + _RELIST_SECONDS
-                    if self._reader.is_replaced():
-                        self._let_go()
-                        continue
-                    self.relist()
+                    self._look_around()
                 self._failure = None
-            except (LogError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, subscribers must not wait on a dead task
                 if self._failure is None:
-                    _log.error("the log cannot be followed, will try again: %s", error)
+                    _log.error("the log cannot be followed, will try again: %s", error, exc_info=_is_bug(error))
                 self._failure = error
                 self._wake()
             await self._bell_or_poll()
@@ -210,6 +207,16 @@ class LogView:
             _log.error("the last events cannot be shown: %s", error)
         self._finished = True
         self._wake()
+
+    def _look_around(self) -> None:
+        """See whether the log is still this one, and let go of what was rotated out; failing that, next time."""
+        try:
+            if self._reader.is_replaced():
+                self._let_go()
+            else:
+                self.relist()
+        except OSError as error:
+            _log.warning("the log's directory cannot be looked at, will try again: %s", error)
 
     async def _bell_or_poll(self) -> None:
         self._rung.clear()
@@ -268,7 +275,7 @@ class LogView:
         self._wake()
 
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -285,10 +292,13 @@ class LogView:
             return
         self._ledger.rotated_out = snapshot.ledger.rotated_out
         self._ledger.unaccounted_seq = max(self._ledger.unaccounted_seq, snapshot.ledger.unaccounted_seq)
+        self._ledger.forgotten_seq = snapshot.ledger.forgotten_seq
+        for worker_id, known in list(self._ledger.workers.items()):
+            if known.seq <= snapshot.as_of.seq and known.ended and worker_id not in snapshot.ledger.workers:
+                del self._ledger.workers[worker_id]
         for worker_id, state in snapshot.ledger.workers.items():
-            known = self._ledger.workers.get(worker_id)
-            if known is not None:
-                known.rotated_out = state.rotated_out
+            if worker_id in self._ledger.workers:
+                self._ledger.workers[worker_id].rotated_out = state.rotated_out
         self._account_for(floor)
 
     def look(self) -> bool:
@@ -308,8 +318,11 @@ class LogView:
         epoch = self.epoch
         while self._end.seq < seq and not self._finished and self._failure is None and self.epoch == epoch:
             waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
 
     # Reading.
 
@@ -365,6 +378,10 @@ class LogView:
             raise LogUnavailableError(self._reader.directory, "the log can no longer be followed")
         if not self._caught_up:
             raise LogUnavailableError(self._reader.directory, "the server is still reading the log")
+
+
+def _is_bug(error: Exception) -> bool:
+    return not isinstance(error, LogError | OSError)
 
 
 def _accounted_seq(snapshot: Snapshot | None) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tornado.web import HTTPError, RequestHandler
 
-from yoi_runtime.errors import WorkerIdInvalidError
+from yoi_runtime.errors import LogError, WorkerIdInvalidError
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, code_spec, diagnostic
 from yoi_runtime.server.keepalive import Keepalive
 from yoi_runtime.server.log_view import LogView
@@ -86,6 +86,8 @@ class GuardedRequest(RequestHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer every error, ours or Tornado's, with a diagnostic."""
         error = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(error, (LogError, OSError)):
+            error = DiagnosticAnswerError(diagnostic(DiagnosticCode.UNAVAILABLE, "the log cannot be read at present"))
         if isinstance(error, DiagnosticAnswerError):
             self.set_status(error.http_status)
             retry_after_ms = error.problem.retry_after_ms
@@ -103,7 +105,9 @@ class GuardedRequest(RequestHandler):
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
         """A refusal is no fault of ours: only bugs are logged, with their stack."""
-        if not isinstance(value, (DiagnosticAnswerError, HTTPError)):
+        if isinstance(value, (LogError, OSError)):
+            _log.warning("the log could not answer a request: %s", value)
+        elif not isinstance(value, (DiagnosticAnswerError, HTTPError)):
             super().log_exception(typ, value, tb)
 
 

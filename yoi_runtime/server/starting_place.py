@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from yoi_runtime.catalog.ledger import Ledger
 from yoi_runtime.catalog.worker_state import WorkerState
-from yoi_runtime.errors import CursorAheadError, CursorExpiredError
+from yoi_runtime.errors import CursorAheadError, CursorExpiredError, LogUnavailableError
 from yoi_runtime.protocol.diagnostics import Lost
 from yoi_runtime.segment_log.cursor import Cursor, CursorToken, decode_token, worker_tag
 from yoi_runtime.segment_log.position import Position
@@ -65,7 +65,10 @@ def place_of_oldest(view: LogView, worker_id: str | None) -> Place:
     worker_seq: int | None = 0
     if gone is not None:
         worker_seq = gone.last_worker_seq
-    elif worker_id is not None and view.ledger.unaccounted_seq:
+    known_seq = gone.last_seq if gone is not None else 0
+    if worker_id is not None and (
+        view.ledger.unaccounted_seq > known_seq or view.ledger.rotated_out.last_seq > floor.seq
+    ):
         worker_seq = None
     return Place(floor, view.token(floor, worker_id, worker_seq), worker_seq)
 
@@ -119,9 +122,13 @@ def after_rotation(view: LogView, worker_id: str | None, seq: int, worker_seq: i
 
     Raises:
         StreamExpiredError: it lost events; the receipt is exact when ``worker_seq`` or the scope allows it.
+        LogUnavailableError: ask again in a moment.
     """
     floor = view.floor()
     ledger = view.ledger
+    if worker_id is not None and ledger.rotated_out.last_seq > floor.seq:
+        # Counted as gone and not deleted yet: what of whom is gone can be said in a moment.
+        raise LogUnavailableError(view.reader.directory, "segments are being rotated out")
     lost = (
         _lost_of_everything(ledger, seq, floor.seq)
         if worker_id is None
@@ -155,11 +162,15 @@ def _lost_of_worker(
 ) -> Lost | None:
     gone = state.rotated_out if state is not None else None
     last_gone_seq = gone.last_seq if gone is not None else 0
-    if max(last_gone_seq, ledger.unaccounted_seq) <= seq:
+    unknown_seq = ledger.unaccounted_seq
+    if state is None or state.created_seq > seq:
+        # Before this Worker was created another one may have borne its id and been forgotten.
+        unknown_seq = max(unknown_seq, ledger.forgotten_seq)
+    if max(last_gone_seq, unknown_seq) <= seq:
         return None
     between = floor_seq - seq
-    if gone is None or not gone.events:
+    if gone is None or not gone.events or unknown_seq > seq:
         return Lost(events=between, exact=False)
-    if worker_seq is not None and last_gone_seq > seq:
+    if worker_seq is not None:
         return Lost(events=gone.last_worker_seq - worker_seq, exact=True, to_time=gone.to_time or None)
     return Lost(events=min(between, gone.events), exact=False, to_time=gone.to_time or None)

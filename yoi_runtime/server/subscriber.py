@@ -9,6 +9,7 @@ slowly: the loop waits for its own write and reads nothing more until that is th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterator
 from typing import Protocol, assert_never
@@ -79,6 +80,10 @@ class Subscriber:
             await self._serve()
         except OutletClosedError:
             return
+        except (LogError, OSError) as error:
+            _log.error("the log failed a subscriber: %s", error)
+            with contextlib.suppress(OutletClosedError):
+                await self._refuse(diagnostic(DiagnosticCode.UNAVAILABLE, "the log cannot be read at present"))
         except ConsumerTooSlowError:
             spec = code_spec(DiagnosticCode.CONSUMER_TOO_SLOW)
             _log.warning("subscriber cut off: %s", spec.close_code)

@@ -1,8 +1,9 @@
 """Tornado adapter: one accepted WebSocket as an outlet. The only module that touches Tornado's internals.
 
-It writes many frames at once to the connection's ``IOStream`` (``WebSocketProtocol13.stream``) and
-watches the stream's count of bytes handed to the kernel (``_total_write_done_index``), less those that the
-kernel still holds. Both are pinned by tests/server/test_websocket_outlet.py.
+It writes many frames at once to the connection's ``IOStream`` (``WebSocketProtocol13.stream``), watches the
+stream's count of bytes handed to the kernel (``_total_write_done_index``), less those that the kernel still
+holds, and the count of bytes received (``_wire_bytes_in``), and can drop a connection (``_abort``). All are
+pinned by tests/server/test_websocket_outlet.py.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class WebSocketOutlet:
         if not isinstance(connection, WebSocketProtocol13):
             raise OutletClosedError
         self._handler = handler
+        # Kept, because Tornado forgets it when a close begins, and a peer may never answer that.
+        self._connection = connection
         self._stream: IOStream = connection.stream
         self._stall_seconds = stall_seconds
         self.write_pending = False
@@ -72,6 +75,25 @@ class WebSocketOutlet:
     def _taken_bytes(self) -> int:
         """Return how many bytes have reached the peer's machine."""
         return self._stream._total_write_done_index - _unconfirmed_bytes(self._stream.socket)
+
+    @property
+    def received_bytes(self) -> int:
+        """Return how many bytes the peer has sent, in whole frames and fragments."""
+        return self._connection._wire_bytes_in
+
+    def drop(self) -> None:
+        """End the connection without a word."""
+        self._connection._abort()
+
+    def part(self, last_message: bytes, code: int, reason: str) -> None:
+        """Leave word and say goodbye, after all that was written and without waiting; once."""
+        if self._handler.ws_connection is None:
+            return
+        try:
+            self._stream.write(text_frames([last_message]))
+        except StreamClosedError:
+            return
+        self._handler.close(code, reason)
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame after all that was written; the peer has 5 s to answer it."""
