@@ -108,6 +108,27 @@ def test_a_killed_server_that_comes_back_leaves_no_gap(tmp_path: Path):
     )
 
 
+def test_a_runtime_that_comes_back_on_another_port_is_found(tmp_path: Path):
+    data = tmp_path / "data"
+    os.mkfifo(tmp_path / "go")
+    options = ["--data-dir", str(data), "--bind", ":0"]
+    with start_program(tmp_path, "serve", *options) as program:
+        url = server_url(data, program)
+        with start_program(tmp_path, "tail", "--data-dir", str(data), "--from", "oldest", "--json") as tail:
+            wait_until(lambda: json_lines(tail.stdout))
+            program.stop()
+            tail.wait_for_stderr("connection lost")
+            with socket.socket() as reserved:
+                # Nobody else gets the old port, and nobody listens there.
+                reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                reserved.bind(("127.0.0.1", int(url.rpartition(":")[2])))
+                with start_program(tmp_path, "serve", *options) as again:
+                    assert server_url(data, again) != url
+                    tail.wait_for_stderr("connected again")
+                    wait_until(lambda: len(json_lines(tail.stdout)) == 3)
+    assert seqs(tail) == [1, 2, 3]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_prints_the_command_that_goes_on_behind_the_last_event(tmp_path: Path, number: signal.Signals):
     data = tmp_path / "data"

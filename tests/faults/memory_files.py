@@ -45,7 +45,7 @@ def _one_at_a_time(
     """Count the call, and let no other thread in while it lasts."""
 
     @functools.wraps(method)
-    def call(files: MemoryFiles, *args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+    def call(files: MemoryFiles, /, *args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
         with files._mutex:
             files._count()
             return method(files, *args, **kwargs)

@@ -61,7 +61,16 @@ class Read:
 
     lines: list[bytes] = field(default_factory=list)
     gaps: list[RecordCorruptError] = field(default_factory=list)
-    end: Position = Position(0, 0, 0, 0)
+    end: Position = field(default_factory=lambda: Position(0, 0, 0, 0))
+
+    def go_around(self, error: RecordCorruptError, position: Position, reader: LogReader) -> Position:
+        """Take note of damage met at ``position``; return the place behind it."""
+        assert error.seq == position.seq + 1, "damage is announced where it begins"
+        self.gaps.append(error)
+        assert len(self.gaps) < 1000, f"no way around {error}"
+        after = reader.after_damage(error)
+        assert after != position, f"no progress at {error}"
+        return after
 
     @property
     def lost(self) -> list[int]:
@@ -93,12 +102,7 @@ def read_all(
         try:
             chunk = reader.read(position, max_bytes)
         except RecordCorruptError as error:
-            assert error.seq == position.seq + 1, "damage is announced where it begins"
-            found.gaps.append(error)
-            assert len(found.gaps) < 1000, f"no way around {error}"
-            after = reader.after_damage(error)
-            assert after != position, f"no progress at {error}"
-            position = after
+            position = found.go_around(error, position, reader)
             continue
         if chunk is None:
             found.end = position

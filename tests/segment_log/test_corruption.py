@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -145,10 +145,14 @@ def check_reading(sample: Sample, reader: LogReader, allowed: set[int], new_from
     return known | before_floor
 
 
-def changed(sample: Sample, name: str, change: Callable[[bytearray], object]) -> Disk:
-    data = bytearray(sample.disk[name])
-    change(data)
-    return sample.disk | {name: bytes(data)}
+def replaced(sample: Sample, name: str, first: int, last: int, data: bytes) -> Disk:
+    """Put ``data`` in the place of the bytes from ``first`` up to, without, ``last``."""
+    before = sample.disk[name]
+    return sample.disk | {name: before[:first] + data + before[last:]}
+
+
+def flipped(sample: Sample, name: str, at: int, bit: int) -> Disk:
+    return replaced(sample, name, at, at + 1, bytes([sample.disk[name][at] ^ bit]))
 
 
 def test_the_samples_are_read_whole():
@@ -186,8 +190,7 @@ def test_flipped_bits_everywhere(sample: Sample, number: int, record_property):
     shown_end = max((end for seq, _, end in sample.spans(number) if seq <= sample.shown), default=0)
     places = range(rng.randrange(5), len(sample.disk[name]), 5)
     for at in places:
-        bit = 1 << rng.randrange(8)
-        disk = changed(sample, name, lambda data, at=at, bit=bit: data.__setitem__(at, data[at] ^ bit))
+        disk = flipped(sample, name, at, 1 << rng.randrange(8))
         may_lose = sample.hit_by(number, at, at + 1)
         lost = check(sample, disk, may_lose, reopen=at % 4 == 0)
         if at < shown_end:
@@ -199,8 +202,7 @@ def test_flipped_bits_everywhere(sample: Sample, number: int, record_property):
 def test_flipped_bits_in_the_watermark_lose_nothing(sample: Sample, record_property):
     rng = Random(4)
     for at in range(0, 1024, 3):
-        bit = 1 << rng.randrange(8)
-        disk = changed(sample, COMMITTED, lambda data, at=at, bit=bit: data.__setitem__(at, data[at] ^ bit))
+        disk = flipped(sample, COMMITTED, at, 1 << rng.randrange(8))
         assert check(sample, disk, [], reopen=True) == set()
     record_property("flips", 1024 // 3)
 
@@ -217,7 +219,7 @@ def test_runs_of_other_bytes(sample: Sample, number: int, fill: str, record_prop
         last = min(first + length, size)
         filler = {"zeros": b"\0", "noise": b"", "newlines": b"\n", "spaces": b" "}[fill] * (last - first)
         filler = filler or rng.randbytes(last - first)
-        disk = changed(sample, name, lambda data, a=first, b=last, f=filler: data.__setitem__(slice(a, b), f))
+        disk = replaced(sample, name, first, last, filler)
         check(sample, disk, sample.hit_by(number, first, last), reopen=True)
     record_property("runs", len(runs))
 
@@ -231,16 +233,13 @@ def test_bytes_taken_out_or_put_in(sample: Sample, number: int, record_property)
     for _ in range(count):
         at, length = rng.randrange(size), rng.choice((1, 2, 30, 300))
         insert = rng.randbytes(length) if rng.random() < 0.5 else None
-
-        def change(data: bytearray, at=at, length=length, insert=insert) -> None:
-            data[at : at + (length if insert is None else 0)] = insert or b""
-
+        disk = replaced(sample, name, at, at + (length if insert is None else 0), insert or b"")
         hit = sample.hit_by(number, at, min(size, at + length) if insert is None else at + 1)
         # What moves over the end that the next header, or the watermark, states is cut off.
         tail = {seq for seq, _, end in sample.spans(number) if end > size - 2 * 300} if insert else set()
         if number == 3:
             tail = sample.seqs_in(3) if insert else {max(sample.seqs_in(3))}
-        check(sample, changed(sample, name, change), hit | tail, reopen=True)
+        check(sample, disk, hit | tail, reopen=True)
     record_property("shifts", count)
 
 
@@ -264,7 +263,9 @@ def test_missing_segments_are_announced(sample: Sample, gone: tuple[int, ...]):
 
 
 @SAMPLES
-@pytest.mark.parametrize(("source", "target"), [(1, 2), (2, 1), (2, 3), (1, 3), (3, 1), (3, 2), (1, 4), (2, 4), (3, 4), (3, 9)])
+@pytest.mark.parametrize(
+    ("source", "target"), [(1, 2), (2, 1), (2, 3), (1, 3), (3, 1), (3, 2), (1, 4), (2, 4), (3, 4), (3, 9)]
+)
 def test_duplicated_segments_are_never_delivered_twice(sample: Sample, source: int, target: int):
     disk = sample.disk | {segment_name(target): sample.disk[NAMES[source - 1]]}
     may_lose = sample.seqs_in(target) if target <= 3 else set()
@@ -277,7 +278,9 @@ def test_duplicated_segments_are_never_delivered_twice(sample: Sample, source: i
 def test_a_segment_of_another_history_is_not_taken_for_ours(sample: Sample, number: int):
     # Same log, same number, same seqs: a backup was restored over a part of the directory.
     name = NAMES[number - 1]
-    lost = check(sample, sample.disk | {name: _with_other_nonce(sample.disk[name])}, sample.seqs_in(number), reopen=True)
+    lost = check(
+        sample, sample.disk | {name: _with_other_nonce(sample.disk[name])}, sample.seqs_in(number), reopen=True
+    )
     assert lost == {seq for seq in sample.seqs_in(number) if seq <= sample.shown}
 
 

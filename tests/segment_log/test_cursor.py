@@ -47,7 +47,7 @@ def test_a_token_is_63_url_safe_characters_and_names_its_cursor(cursor: Cursor):
 
 
 def test_the_token_of_a_known_place_never_changes():
-    raw = bytes.fromhex("0123456789abcdef" "0000000003" "deadbeef" "00000004d2" "00000000000038")
+    raw = bytes.fromhex("0123456789abcdef 0000000003 deadbeef 00000004d2 00000000000038")
     raw += worker_tag("w1") + (7).to_bytes(7, "big")
     raw += crc32(raw).to_bytes(4, "big")
     assert encode_token(EXAMPLE) == "wo1" + base64.urlsafe_b64encode(raw).decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from yoi_runtime.segment_log.doorbell import Doorbell, doorbell_of
@@ -39,7 +40,7 @@ def test_the_same_listener_may_listen_twice_and_stops_as_a_whole():
 def test_a_listener_may_stop_itself_while_the_bell_rings():
     bell = Doorbell()
     heard: list[str] = []
-    stops = []
+    stops: list[Callable[[], None]] = []
 
     def once() -> None:
         heard.append("once")
@@ -65,7 +66,11 @@ def test_a_listener_whose_event_loop_is_closed_does_not_silence_the_others():
     bell = Doorbell()
     loop = asyncio.new_event_loop()
     heard: list[str] = []
-    bell.listen(lambda: loop.call_soon_threadsafe(heard.append, "loop"))
+
+    def wake_the_loop() -> None:
+        loop.call_soon_threadsafe(heard.append, "loop")
+
+    bell.listen(wake_the_loop)
     bell.listen(lambda: heard.append("thread"))
     loop.close()
     bell.ring()

@@ -64,7 +64,7 @@ def test_a_full_disk_keeps_nobody_from_the_lock(tmp_path: Path):
 
 def test_a_child_that_only_inherits_the_process_does_not_hold_the_lock(tmp_path: Path):
     held = WriterLock(tmp_path, platform_of())
-    descriptors = [int(name) for name in os.listdir("/proc/self/fd")] if Path("/proc/self/fd").exists() else []
+    descriptors = [int(path.name) for path in Path("/proc/self/fd").iterdir()] if Path("/proc").exists() else []
     inheritable = []
     for fd in descriptors:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,11 @@ def test_the_newest_time_is_that_of_the_newest_readable_header(directory: Path, 
 def test_sealed_segments_are_described_from_their_headers(segments: SegmentDirectory, clock: ManualClock):
     nonce = segments.header(3).nonce
     sealed = list_sealed(segments, [1, 2, 3], Previous(3, nonce, segments.size(3), 9), clock.now_us())
-    assert [(segment.number, segment.first_seq, segment.last_seq) for segment in sealed] == [(1, 1, 3), (2, 4, 6), (3, 7, 9)]
+    assert [(segment.number, segment.first_seq, segment.last_seq) for segment in sealed] == [
+        (1, 1, 3),
+        (2, 4, 6),
+        (3, 7, 9),
+    ]
     assert [segment.nonce for segment in sealed] == [segments.header(number).nonce for number in (1, 2, 3)]
     assert [segment.size_bytes for segment in sealed] == [segments.size(number) for number in (1, 2, 3)]
     assert [clock.now_us() - segment.sealed_us for segment in sealed] == [60_000_000, 0, 0]
@@ -162,7 +167,7 @@ def test_a_damaged_header_borrows_from_its_neighbours(directory: Path, clock: Ma
     assert [segment.number for segment in sealed] == [1, 2, 3]
     assert sealed[damaged - 1].nonce == 0
     assert sealed[-1].last_seq == 9
-    for before, after in zip(sealed, sealed[1:], strict=False):
+    for before, after in pairwise(sealed):
         assert after.first_seq == before.last_seq + 1
         assert after.sealed_us >= before.sealed_us
 

@@ -232,7 +232,8 @@ def test_readers_in_other_processes_get_the_same_bytes(directory: Path):
     total = 4000
     command = [sys.executable, "-c", _TAIL_SCRIPT, str(directory), str(total)]
     readers = [
-        subprocess.Popen([*command, str(size)], cwd=ROOT, stdout=subprocess.PIPE, text=True) for size in (1, 5000, 60_000)
+        subprocess.Popen([*command, str(size)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for size in (1, 5000, 60_000)
     ]
     for process in readers:
         assert process.stdout is not None
@@ -359,14 +360,13 @@ def test_a_call_that_fails_costs_a_retry_and_no_record(directory: Path, error: i
         reader = reader_of(directory, files)
         opened = len(files.calls)
         files.fail(error, at=at)
-        position, seqs, failures = None, list[int](), 0
+        position, seqs, failures = None, list[int](), []
         while True:
             try:
                 position = position or reader.floor()
                 chunk = reader.read(position, 700)
             except OSError as caught:
-                assert caught.errno == error
-                failures += 1
+                failures.append(caught.errno)
                 continue
             if chunk is None:
                 break
@@ -378,7 +378,7 @@ def test_a_call_that_fails_costs_a_retry_and_no_record(directory: Path, error: i
         injected += files.struck
         if not files.struck:
             break
-        assert failures <= 1
+        assert failures in ([], [error])
     record_property("reader calls failed", injected)
     assert injected > 30
 
@@ -703,7 +703,10 @@ def test_another_nonce_is_unknown_and_says_so_before_it_looks_at_offsets(directo
     log = open_log(directory)
     cursor = decode_token(append_many(log, 30)[2].token.decode())
     reader = reader_of(directory)
-    for changed in (cursor._replace(nonce_prefix=cursor.nonce_prefix ^ 1), cursor._replace(nonce_prefix=0, offset=2**39)):
+    for changed in (
+        cursor._replace(nonce_prefix=cursor.nonce_prefix ^ 1),
+        cursor._replace(nonce_prefix=0, offset=2**39),
+    ):
         with pytest.raises(CursorUnknownError, match="another one of that number"):
             reader.resolve(changed)
     log.close()

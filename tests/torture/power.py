@@ -104,7 +104,7 @@ class _Power:
         rng, count = self._rng, self.report.count
         synced = rng.random() < 0.7
         options = LogOptions(segment_bytes=4096, durability="synced" if synced else "written")
-        retention = RetentionPolicy(None, rng.choice((None, 100.0)), rng.choice((None, 2, 3)))
+        retention = RetentionPolicy(None, rng.choice((None, 50.0)), rng.choice((None, 2, 3)))
         steps = make_script(
             rng, appends=rng.randrange(8, 40), rolls=rng.randrange(3), passes=rng.randrange(3), largest=800
         )

@@ -30,10 +30,14 @@ CALLS = "calls"
 
 
 class Order(TypedDict):
-    """What a child is to do: ``seed`` and sizes make the script; ``kill_at`` 0: never; no appends: open and close only."""
+    """What a child is to do: ``seed`` and sizes make the script; ``kill_at`` 0: never; no appends: open and close only.
+
+    Two orders of one seed and ``life`` write the same bytes, as far as they come.
+    """
 
     directory: str
     seed: int
+    life: int
     appends: int
     rolls: int
     passes: int
@@ -75,14 +79,15 @@ class _KillingFiles:
 
 def retention_of(order: Order) -> RetentionPolicy:
     """Return the retention of an order's log: passes find something to rotate out."""
-    return RetentionPolicy(None, 150.0 if order["passes"] else None, None)
+    return RetentionPolicy(None, 50.0 if order["passes"] else None, None)
 
 
 def work(files: FileOps, order: Order, acknowledge: Callable[[str], object]) -> Rig:
     """Do what an order says on any files; ``acknowledge`` is told each cursor that an append returned."""
     rng, clock = Random(order["seed"]), ManualClock()
-    steps = make_script(rng, appends=order["appends"], rolls=order["rolls"], passes=order["passes"]) if order["appends"] else []
-    platform = platform_with(files, f"{order['directory']}-{order['seed']}-{order['kill_at']}-{order['after']}", clock)
+    sizes = {"appends": order["appends"], "rolls": order["rolls"], "passes": order["passes"]}
+    steps = make_script(rng, **sizes) if order["appends"] else []
+    platform = platform_with(files, f"{order['seed']}-{order['life']}", clock)
     options = LogOptions(segment_bytes=order["segment_bytes"])
     rig = Rig(platform, options, retention_of(order), Path(order["directory"]))
     for step in steps:

@@ -89,7 +89,9 @@ def insert_rows(directory: str, rows: int) -> float:
         database.execute("CREATE TABLE event (seq INTEGER PRIMARY KEY, worker_id TEXT, name TEXT, text TEXT)")
         start = time.perf_counter()
         for _ in range(rows):
-            database.execute("INSERT INTO event (worker_id, name, text) VALUES (?, ?, ?)", ("coder", "text_delta", text))
+            database.execute(
+                "INSERT INTO event (worker_id, name, text) VALUES (?, ?, ?)", ("coder", "text_delta", text)
+            )
         took = time.perf_counter() - start
         database.close()
         return rows / took

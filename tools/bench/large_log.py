@@ -28,12 +28,14 @@ def make(data_dir: str, size_bytes: int, segment_bytes: int) -> list[str]:
     events = size_bytes // (len(text) + 360)
     every = max(1, events // _CURSORS)
     cursors: list[str] = []
+    # Opened again at the end: the last cursors, too, then lie in a sealed segment.
     with Runtime.open(data_dir, options(segment_bytes)) as runtime:
         workers = [runtime.create_worker(f"agent-{number}") for number in range(_WORKERS)]
         for number in range(events):
             cursor = workers[number % _WORKERS].emit(TextDone(text=text))
             if number % every == every // 2:
                 cursors.append(cursor)
+    Runtime.open(data_dir, options(segment_bytes)).close()
     return cursors
 
 

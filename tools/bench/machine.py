@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sysconfig
 import threading
 from pathlib import Path
 
@@ -17,10 +18,15 @@ _WATCH_SECONDS = 1.0
 def describe(directory: Path) -> str:
     """Return the machine in one line; ``directory`` is where the logs are made."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return (
-        f"{os.cpu_count()} x {_processor()}, {memory:.0f} GB of memory, {_file_system(directory) or 'unknown file system'}, "
-        f"{platform.system()} {platform.release()}, {platform.python_implementation()} {platform.python_version()}"
-    )
+    system, processors = f"{platform.system()} {platform.release()}", f"{os.cpu_count()} x {_processor()}"
+    return f"{processors}, {memory:.0f} GB of memory, {_file_system(directory) or 'unknown file system'}, {system}, {_python()}"
+
+
+def _python() -> str:
+    """Return the interpreter and its build: one without profile-guided optimization takes about a sixth longer."""
+    optimized = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
+    build = "" if optimized else ", built without --enable-optimizations"
+    return f"{platform.python_implementation()} {platform.python_version()}{build}"
 
 
 def _processor() -> str:

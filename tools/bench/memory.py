@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from tools.bench.child import measure
 from tools.bench.figures import Figure, Result, Target
-from tools.bench.open_log import LARGE_MB, SMALL_MB
+from tools.bench.open_log import LARGE, SMALL
 from tools.bench.setting import Setting
 
 __all__ = ["run"]
@@ -22,19 +24,28 @@ METHOD = (
 
 def run(setting: Setting) -> Result:
     """Measure idle, small and large in turn."""
-    small, large = setting.shelf.log(SMALL_MB), setting.shelf.log(LARGE_MB)
+    small, large = setting.shelf.log(*SMALL), setting.shelf.log(*LARGE)
+    events = 500 if setting.quick else 200_000
     idle: list[float] = []
-    over: dict[str, list[float]] = {"10 MB": [], "10 GB": [], "10 GB, after a crash": []}
+    over: dict[str, list[float]] = defaultdict(list)
     for number in range(setting.rounds):
         setting.say(f"round {number + 1} of {setting.rounds}")
         idle.append(measure("memory", "idle"))
-        for name, log in (("10 MB", small), ("10 GB", large), ("10 GB, after a crash", large)):
-            arguments = {"data_dir": str(log.data_dir), "segment_bytes": log.segment_bytes}
-            if "crash" in name:
+        for name, log, appends in (
+            ("10 MB", small, 0),
+            ("10 GB", large, 0),
+            ("10 GB, after a crash", large, 0),
+            (f"10 GB, after {events:,} appends", large, events),
+        ):
+            arguments: dict[str, Any] = {"data_dir": str(log.data_dir), "segment_bytes": log.segment_bytes}
+            if name.endswith("crash"):
                 measure("large_log", "crash", may_die=True, **arguments)
-            over[name].append(measure("memory", "with_open_log", **arguments) - idle[-1])
+            over[name].append(measure("memory", "with_open_log", appends=appends, **arguments) - idle[-1])
     figures = [Figure("idle, modules imported", "MB", tuple(idle))]
-    figures += [Figure(f"an open log of {name}, over idle", "MB", tuple(over[name]), Target(at_most=30)) for name in over]
+    figures += [
+        Figure(f"an open log of {name}, over idle", "MB", tuple(values), Target(at_most=30))
+        for name, values in over.items()
+    ]
     return Result("memory", METHOD, tuple(figures))
 
 
@@ -48,12 +59,17 @@ def idle() -> float:
     return _resident_mb()
 
 
-def with_open_log(data_dir: str, segment_bytes: int) -> float:
-    """Return the resident memory of a process with an open log, in MB."""
+def with_open_log(data_dir: str, segment_bytes: int, appends: int) -> float:
+    """Return the resident memory of a process with an open log, in MB, after so many appends."""
     from tools.bench.large_log import options
     from yoi_runtime import Runtime
+    from yoi_runtime.events import TextDelta
 
-    with Runtime.open(data_dir, options(segment_bytes)):
+    with Runtime.open(data_dir, options(segment_bytes)) as runtime:
+        worker = runtime.create_worker("agent-0") if appends else None
+        if worker is not None:
+            for _ in range(appends):
+                worker.emit(TextDelta(text="x" * 100))
         return _resident_mb()
 
 

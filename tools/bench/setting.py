@@ -34,32 +34,35 @@ class Shelf:
         self._root = Path(tempfile.mkdtemp(prefix="yoi-bench-", dir=directory))
         self._quick = quick
         self._say = say
-        self._logs: dict[int, LargeLog] = {}
+        self._logs: dict[tuple[int, int], LargeLog] = {}
 
     @property
     def directory(self) -> Path:
         """Return the directory for everything of this run; all in it is deleted at the end."""
         return self._root
 
-    def log(self, megabytes: int) -> LargeLog:
-        """Return a cleanly closed log of that size in segments of 16 MiB; a quick run's are 256 times smaller.
+    def log(self, segments: int, segment_mib: int = 16) -> LargeLog:
+        """Return a cleanly closed log of so many segments of that size; a quick run's are 256 times smaller.
 
         Raises:
             MeasurementError: there is no room for it.
         """
-        log = self._logs.get(megabytes)
+        log = self._logs.get((segments, segment_mib))
         if log is None:
-            log = self._logs[megabytes] = self._make(megabytes)
+            log = self._logs[segments, segment_mib] = self._make(segments, segment_mib)
         return log
 
-    def _make(self, megabytes: int) -> LargeLog:
+    def _make(self, segments: int, segment_mib: int) -> LargeLog:
         shrink = 256 if self._quick else 1
-        size, segment_bytes = megabytes * 1_000_000 // shrink, (16 << 20) // shrink
+        segment_bytes = (segment_mib << 20) // shrink
+        size = segments * segment_bytes
         free = shutil.disk_usage(self._root).free
         if free < size + _SPARE_BYTES // shrink:
-            raise MeasurementError(f"{free / 1e9:.1f} GB are free in {self._root.parent}; a log of {size / 1e9:.1f} GB is to be made")
-        self._say(f"making a log of {size / 1e6:,.0f} MB")
-        data_dir = self._root / f"log-{megabytes}"
+            raise MeasurementError(
+                f"{free / 1e9:.1f} GB are free in {self._root.parent}; a log of {size / 1e9:.1f} GB is to be made there"
+            )
+        self._say(f"making a log of {size / 1e6:,.2f} MB in {segments} segments")
+        data_dir = self._root / f"log-{segments}-{segment_mib}"
         cursors = measure("large_log", "make", data_dir=str(data_dir), size_bytes=size, segment_bytes=segment_bytes)
         return LargeLog(data_dir, segment_bytes, tuple(cursors))
 

@@ -120,19 +120,19 @@ def _serve(
 ) -> None:
     workers = _read(context, "--worker", parse_workers, worker or [])
     options = _serve_options(context, data_dir, bind, segment_bytes, retain_bytes, retain_age, durability)
-    if not read_only:
-        _finish(serve(options, workers, _read(context, "--adapter", parse_adapter, adapter)))
-    writing = {
-        "--worker": worker,
-        "--segment-bytes": segment_bytes,
-        "--retain-bytes": retain_bytes,
-        "--retain-age": retain_age,
-        "--durability": durability,
-    }
-    for name, value in writing.items():
-        if value:
-            raise typer.BadParameter("another process writes the log with --read-only", context, param_hint=name)
-    _finish(serve_read_only(options))
+    if read_only:
+        for_the_writer = {
+            "--worker": worker,
+            "--segment-bytes": segment_bytes,
+            "--retain-bytes": retain_bytes,
+            "--retain-age": retain_age,
+            "--durability": durability,
+        }
+        for name, value in for_the_writer.items():
+            if value:
+                raise typer.BadParameter("another process writes the log with --read-only", context, param_hint=name)
+        _finish(serve_read_only(options))
+    _finish(serve(options, workers, _read(context, "--adapter", parse_adapter, adapter)))
 
 
 @app.command(

@@ -126,15 +126,19 @@ class _Play:
 
     async def _follow(self, served: ServedRuntime) -> None:
         """Show events until both Workers have ended; in the middle, take the server away and bring it back."""
-        async with asyncio.TaskGroup() as tasks, observe(served.url, start="oldest", on_state=self._on_state) as stream:
-            async for event in stream:
-                self._note_catching_up(event)
-                self._output.show(event)
-                self._received.add(event)
-                if len(self._received.seqs) == _EVENTS_BEFORE_STOP:
-                    tasks.create_task(self._take_server_away(served))
-                if self._received.ended.issuperset(_WORKERS):
-                    break
+        stream = observe(served.url, start="oldest", on_state=self._on_state)
+        try:
+            async with asyncio.TaskGroup() as tasks, stream:
+                async for event in stream:
+                    self._note_catching_up(event)
+                    self._output.show(event)
+                    self._received.add(event)
+                    if len(self._received.seqs) == _EVENTS_BEFORE_STOP:
+                        tasks.create_task(self._take_server_away(served))
+                    if self._received.ended.issuperset(_WORKERS):
+                        break
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
 
     async def _take_server_away(self, served: ServedRuntime) -> None:
         self._went = datetime.now(UTC)

@@ -56,9 +56,12 @@ Begin here:
 SERVE = """\
 Run a Runtime and serve its events.
 
-Serves until SIGINT (Ctrl-C) or SIGTERM. Each --worker is a command that runs as a Worker: every line it prints becomes an event. The server stays up when
-they end. At a signal they are asked to stop (SIGTERM, after 5 s SIGKILL); a second signal ends everything at once.
-Started again on the same directory, everybody goes on where they were.
+Serves until SIGINT (Ctrl-C) or SIGTERM. Each --worker is a command that runs as a Worker: every line it prints becomes
+an event. The server stays up when they end. At a signal they are asked to stop (SIGTERM, after 5 s SIGKILL); a second
+signal ends everything at once. Started again on the same directory, everybody goes on where they were.
+
+A command reads no input. Many programs hold back what they print when it is not for a terminal: switch that off, for
+instance with python3 -u or stdbuf -oL.
 
 \b
 Examples:
@@ -76,8 +79,9 @@ SERVE_END = (
 RUN = """\
 Run one command as a Worker and serve its events.
 
-Serves until the command ends. The command's output goes into the log, not to this terminal: follow it with `yoi-runtime tail` in another. It is run
-as given, without a shell. Its exit code is passed on.
+Serves until the command ends, and passes its exit code on. The command's output goes into the log, not to this
+terminal: follow it with yoi-runtime tail in another one. The command is run as given, without a shell, and reads no
+input; python3 wants -u, lest it holds its output back.
 
 \b
 Examples:

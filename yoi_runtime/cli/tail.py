@@ -14,7 +14,7 @@ from yoi_runtime.cli.exit_codes import ExitCode, exit_code_of, say, sentence_of,
 from yoi_runtime.cli.invocation import program
 from yoi_runtime.cli.options import StartName
 from yoi_runtime.cli.output import EventOutput, make_output
-from yoi_runtime.cli.server_file import find_server
+from yoi_runtime.cli.server_file import find_server, process_is_alive, read_server_file
 from yoi_runtime.cli.signals import StopSignals
 from yoi_runtime.client.observe import observe
 from yoi_runtime.client.stream_state import StateDetail, StreamState
@@ -86,6 +86,10 @@ async def tail(request: TailRequest) -> int:
         return ExitCode.OK
 
 
+class _ServerMovedError(Exception):
+    """The Runtime of the directory serves at another address now."""
+
+
 class _Follower:
     """Shows one stream, and knows behind which event it stands."""
 
@@ -93,22 +97,32 @@ class _Follower:
         self._request = request
         self._output = output
         self._cursor = request.cursor
+        self._url = ""
         self._was_live = False
         self._waits = False
 
     async def follow(self) -> None:
-        """Show events until the stream ends, which a Runtime's own stop does not do."""
-        request = self._request
-        url = request.url if request.url is not None else find_server(request.data_dir)
+        """Show events until the stream ends, which a Runtime's own stop does not do. Raises as ``tail`` says."""
+        given = self._request.url
+        while True:
+            self._url = given if given is not None else find_server(self._request.data_dir)
+            try:
+                await self._follow_server()
+            except _ServerMovedError:
+                continue
+            return
+
+    async def _follow_server(self) -> None:
         stream = observe(
-            url,
-            worker_id=request.worker_id,
-            cursor=request.cursor,
-            start=request.start,
+            self._url,
+            worker_id=self._request.worker_id,
+            cursor=self._cursor,
+            start=self._request.start,
             wait_for_worker=True,
             on_state=self._on_state,
         )
-        await _check_reachable(url)
+        if not self._was_live:
+            await _check_reachable(self._url)
         async with stream:
             try:
                 async for event in stream:
@@ -136,12 +150,21 @@ class _Follower:
             self._output.notice(f"  which begins at: {command_to_go_on(self._request, cursor=oldest)}")
         self._output.notice(f"only what comes: {command_to_go_on(self._request, start='now')}")
 
+    def _check_moved(self) -> None:
+        """Look whether the Runtime came back on another port; only when it was us who looked up the first."""
+        if self._request.url is None:
+            info = read_server_file(self._request.data_dir)
+            if info is not None and info.url != self._url and process_is_alive(info.pid):
+                raise _ServerMovedError
+
     def _on_state(self, state: StreamState, detail: StateDetail) -> None:
         match state:
-            case StreamState.WAITING if not self._waits:
+            case StreamState.WAITING:
+                if not self._waits:
+                    what = "connection lost" if self._was_live else "not there yet"
+                    self._output.notice(f"{what} ({detail.reason}); trying again until it is back")
                 self._waits = True
-                what = "connection lost" if self._was_live else "not there yet"
-                self._output.notice(f"{what} ({detail.reason}); trying again until it is back")
+                self._check_moved()
             case StreamState.LIVE:
                 if self._waits:
                     self._output.notice("connected again; goes on where it was" if self._was_live else "connected")

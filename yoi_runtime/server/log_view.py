@@ -188,6 +188,8 @@ class LogView:
                 if monotonic() >= relist_at:
                     relist_at = monotonic() + _RELIST_SECONDS
                     self._look_around()
+                    if not self._caught_up:
+                        continue
                 self._failure = None
             except Exception as error:  # noqa: BLE001 - whatever it is, subscribers must not wait on a dead task
                 if self._failure is None:

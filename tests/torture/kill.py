@@ -1,0 +1,230 @@
+"""SIGKILL at every file operation of a long script, and again at every operation of the recovery after it.
+
+In this process the k-th call raises what no handler catches, and so does every later one: that is as far as a killed
+process comes. And real processes on real files are killed with SIGKILL, right before and right after the k-th call.
+A kill loses nothing: every record that was whole in a file is there afterwards, in place; every cursor that an
+append returned is good; the catalog's numbers are the log's.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from random import Random
+
+from tests.faults.memory_files import MemoryFiles, PowerCutError
+from tests.torture.judge import adopt, check_books, check_kept, check_tokens, read_out
+from tests.torture.report import Budget, Report
+from tests.torture.rig import DATA, LOG, Rig, platform_with
+from tests.torture.victim import ACKNOWLEDGED, Answer, Order, retention_of, work
+from tests.torture.witness import Witness, names_in, segment_files
+from yoi_runtime.segment_log.cursor import decode_token
+from yoi_runtime.segment_log.reader import LogReader
+from yoi_runtime.segment_log.writer import LogOptions
+
+__all__ = ["load", "run"]
+
+_ROOT = Path(__file__).resolve().parents[2]
+_SEGMENT_BYTES = 16 << 10
+
+
+def load(data_dir: Path) -> MemoryFiles:
+    """Return a copy in memory, as ``/data``, of a data directory on the disk."""
+    memory = MemoryFiles()
+    for source, target in ((data_dir, DATA), (data_dir / "log", LOG)):
+        memory.make_directory(target)
+        for path in source.iterdir() if source.is_dir() else ():
+            if path.is_file():
+                memory.close(memory.create(target / path.name))
+                memory.write_bytes(target / path.name, path.read_bytes())
+    return memory
+
+
+class _Kill:
+    def __init__(self, seed: int, budget: Budget) -> None:
+        self.report = Report("kill", seed, budget)
+        self.rng = Random(f"kill-{seed}")
+        self.appends = 120 if budget.is_small else 300
+        # One run that nobody kills: a killed one writes the same bytes, as far as it comes.
+        self.whole = Witness(LOG)
+        memory = MemoryFiles()
+        rig = work(_Looking(memory, self.whole), self.order(DATA), lambda token: None)
+        self.whole.look(memory)
+        self.calls = memory.calls
+        rolls = len({record.segment for record in self.whole.ever.values()}) - 1
+        self.report.count("appends in the script", len(self.whole.ever))
+        self.report.count("rolls in the script", rolls)
+        self.report.count("records rotated out in the script", self.whole.floor_seq)
+        self.report.count("file calls in the script", self.calls)
+        self.report.require("appends in the script", self.appends)
+        self.report.require("rolls in the script", 6)
+        assert rig.log.directory == LOG
+
+    def order(self, directory: Path, *, life: int = 0, kill_at: int = 0, after: bool = False) -> Order:
+        """Return the order for the script (life 0), or for opening the log that it left (other lives)."""
+        return Order(
+            directory=str(directory),
+            seed=self.report.seed,
+            life=life,
+            appends=self.appends if life == 0 else 0,
+            rolls=6,
+            passes=2,
+            segment_bytes=_SEGMENT_BYTES,
+            kill_at=kill_at,
+            after=after,
+        )
+
+    def witness_of(self, memory: MemoryFiles, acknowledged: list[str]) -> Witness:
+        """Return a witness of a killed run: what stands in its files is what the whole run wrote, up to some record."""
+        here = Witness(LOG)
+        if DATA.name in names_in(memory, Path("/")) and LOG.name in names_in(memory, DATA):
+            here.look(memory)
+        for record in here.ever.values():
+            assert self.whole.ever[record.event_id].line == record.line, "a killed run wrote other bytes"
+        last_seq = max(here.last_seq, here.floor_seq)
+        assert last_seq - len(acknowledged) in (0, 1), "an acknowledged record is not in the files"
+        witness = self.whole.fork()
+        witness.ever = dict(self.whole.ever)
+        witness.present = {seq: record for seq, record in witness.present.items() if seq <= last_seq}
+        witness.floor_seq = here.floor_seq
+        for seq, token in enumerate(acknowledged, 1):
+            record = witness.present[seq]
+            assert record is not None
+            assert record.token == token
+        return witness
+
+    def judge(self, memory: MemoryFiles, witness: Witness, life: int) -> None:
+        """Open the log for writing, in memory, and judge it."""
+        last_seq = witness.last_seq
+        order = self.order(DATA, life=life)
+        options = LogOptions(segment_bytes=_SEGMENT_BYTES)
+        platform = platform_with(memory, f"{order['seed']}-judge-{life}")
+        rig = Rig(platform, options, retention_of(order))
+        reader = LogReader(LOG, platform)
+        found = read_out(reader, 32 << 10)
+        check_kept(found, witness, last_seq)
+        assert not found.lost
+        assert not adopt(found, witness)
+        assert found.end.seq == last_seq
+        check_books(rig, witness)
+        witness.skip(memory)
+        rig.append("after the kill", "a", 10)
+        rig.writer.commit_once()
+        witness.look(memory)
+        records = [record for record in witness.present.values() if record is not None]
+        answers = check_tokens(reader, witness, [*self.rng.sample(records, min(20, len(records))), *records[-3:]])
+        self.report.count("cursors tried", answers.total())
+        assert set(answers) <= {"resumed", "expired"}
+        reader.close()
+        rig.close()
+
+    # In this process.
+
+    def in_process(self, kill_at: int, recovery_kills: list[int]) -> None:
+        """Kill the script before call ``kill_at``, and each recovery after it before the call that is listed."""
+        memory = MemoryFiles()
+        acknowledged: list[str] = []
+        memory.cut_power_at(kill_at)
+        try:
+            work(memory, self.order(DATA), acknowledged.append)
+        except PowerCutError:
+            self.report.count("kills in this process")
+        memory.kill()
+        witness = self.witness_of(memory, acknowledged)
+        for life, at in enumerate(recovery_kills, 1):
+            memory.cut_power_at(memory.calls + at)
+            try:
+                work(memory, self.order(DATA, life=life), acknowledged.append)
+            except PowerCutError:
+                self.report.count("kills of a recovery in this process")
+            memory.kill()
+        self.judge(memory, witness, len(recovery_kills) + 1)
+
+    # Real processes.
+
+    def real(self, victims: _Victims, kill_at: int, recovery_kills: list[int], *, after: bool) -> None:
+        """Do the same with processes: SIGKILL, real files, the page cache of this machine."""
+        with tempfile.TemporaryDirectory(prefix="yoi-kill-") as name:
+            directory = Path(name) / "data"
+            answer = victims.send(self.order(directory, kill_at=kill_at, after=after))
+            assert answer["status"] == (-9 if kill_at <= self.calls else 0)
+            self.report.count("processes killed", answer["status"] == -9)
+            notes = directory / ACKNOWLEDGED
+            witness = self.witness_of(load(directory), notes.read_text().split())
+            for life, at in enumerate(recovery_kills, 1):
+                answer = victims.send(self.order(directory, life=life, kill_at=at, after=after))
+                assert answer["status"] in (-9, 0)
+                self.report.count("processes killed in recovery", answer["status"] == -9)
+            answer = victims.send(self.order(directory, life=len(recovery_kills) + 1))
+            assert answer["status"] == 0
+            self.judge(load(directory), witness, 1000)
+
+
+class _Looking:
+    """Files whose calls a witness looks after, so that it sees every segment before it is deleted."""
+
+    def __init__(self, inner: MemoryFiles, witness: Witness) -> None:
+        self.inner = inner
+        self.witness = witness
+
+    def __getattr__(self, name: str) -> object:
+        if name == "unlink":
+            self.witness.look(self.inner)
+        return getattr(self.inner, name)
+
+
+class _Victims:
+    """The server of children to kill."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.torture.victim"]
+        self.process = subprocess.Popen(
+            command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def send(self, order: Order) -> Answer:
+        stdin, stdout = self.process.stdin, self.process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps(order) + "\n")
+        line = stdout.readline()
+        assert line, "the server of victims ended"
+        answer: Answer = json.loads(line)
+        return answer
+
+    def __enter__(self) -> _Victims:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.communicate()
+        self.process.wait()
+
+
+def run(seed: int, budget: Budget) -> Report:
+    """Kill the script at every one of its calls; real processes at each in the large size, at a few in the small one."""
+    kill = _Kill(seed, budget)
+    report, rng, calls = kill.report, kill.rng, kill.calls
+    # A recovery and the close after it make about seventy calls.
+    some = lambda: [rng.randrange(1, 80) for _ in range(rng.randrange(3))]
+    for at in range(1, calls + 2):
+        with report.case(f"in this process, before call {at}"):
+            kill.in_process(at, some())
+    report.require("kills in this process", calls)
+    report.require("kills of a recovery in this process", calls // 3)
+    points = [(at, after) for at in range(1, calls + 1) for after in (False, True)]
+    if budget.is_small:
+        points = rng.sample(points, 24)
+    with _Victims() as victims:
+        for at, after in points:
+            with report.case(f"a process, {'after' if after else 'before'} call {at}"):
+                kill.real(victims, at, some(), after=after)
+        report.require("processes killed", len(points))
+        report.require("processes killed in recovery", len(points) // 3)
+        for _ in budget.rounds(small=0):
+            at, after, again = rng.randrange(1, calls + 1), rng.random() < 0.5, [rng.randrange(1, 80) for _ in range(3)]
+            with report.case(f"a process, {'after' if after else 'before'} call {at}, recoveries at {again}"):
+                kill.real(victims, at, again, after=after)
+    return report.finish()
