@@ -96,6 +96,7 @@ def test_the_snapshot_of_a_close_holds_everything_up_to_the_end(tmp_path: Path):
     assert snapshot.ledger.workers == story.ledger.workers
     assert snapshot.ledger.rotated_out == story.ledger.rotated_out
     assert snapshot.ledger.seq == story.said[-1].seq
+    assert index_path(story.log_directory, snapshot.as_of.segment).exists(), "the last segment will not be read again"
 
 
 def test_the_snapshot_of_a_roll_is_as_of_the_new_segment(tmp_path: Path):
@@ -457,6 +458,21 @@ def test_a_damaged_segment_header_stops_neither_the_start_nor_retention(tmp_path
     story.close()
 
 
+def test_a_header_damaged_while_the_log_is_open_does_not_stop_retention(tmp_path: Path):
+    story = Story(tmp_path / "data", KEEP_THREE).open()
+    story.tell(2)
+    path = segment(story, 1)
+    path.write_bytes(path.read_bytes().replace(b'"log_id"', b'"log_ID"', 1))
+    index_path(story.log_directory, 1).unlink()
+    story.tell(1)
+    assert not path.exists()
+    assert story.ledger.rotated_out.last_seq == story.ledger.unaccounted_seq == 4
+    story.tell(2)
+    assert story.ledger.rotated_out.last_seq == 12
+    assert story.ledger.unaccounted_seq == 4
+    story.close()
+
+
 def test_a_damaged_record_is_counted_as_nobodys(tmp_path: Path):
     story = Story(tmp_path / "data").open()
     story.tell(3)
@@ -525,26 +541,41 @@ def test_a_catalog_newer_than_a_restored_log_is_not_believed(tmp_path: Path):
     assert len(envelopes_in(story.log_directory)) == 20
 
 
-def test_a_catalog_of_another_course_of_the_same_log_is_not_believed(tmp_path: Path):
-    """Two copies of one log went on apart; the catalog of one came to the segments of the other."""
+def test_a_catalog_newer_than_a_copy_of_the_running_log_is_not_believed(tmp_path: Path):
     story = Story(tmp_path / "data").open()
-    story.tell(1)
+    story.say("a")
+    story.writer.commit_once()
+    backup = copy(story, "backup")
+    story.say("a")
+    story.say("b")
+    story.close()
+    shutil.copy(story.data_dir / CATALOG, backup.data_dir / CATALOG)
+    backup.open()
+    for worker_id in "aabb":
+        backup.say(worker_id)
+    backup.close()
+    envelopes = envelopes_in(backup.log_directory)
+    check_numbers(envelopes)
+    assert len(envelopes) == 5
+
+
+def test_a_catalog_of_another_course_of_the_same_log_is_not_believed(tmp_path: Path):
+    """Two copies of one log went on apart, and the catalog of one came to the segments of the other."""
+    story = Story(tmp_path / "data").open()
+    story.say("a")
     story.close()
     other = copy(story, "other").open()
-    story.open()
-    for _ in range(4):
-        story.say("a")
-    story.close()
-    for _ in range(9):
+    for _ in range(3):
         other.say("b")
     other.close()
-    shutil.copy(other.data_dir / CATALOG, story.data_dir / CATALOG)
-    other.open().tell(2)
-    shutil.copy(story.data_dir / CATALOG, other.data_dir / CATALOG)
-    other.close()
-    shutil.copy(story.data_dir / CATALOG, other.data_dir / CATALOG)
     story.open()
-    story.tell(3)
+    for _ in range(6):
+        story.say("a")
+    story.close()
+    shutil.copy(other.data_dir / CATALOG, story.data_dir / CATALOG)
+    story.open()
+    story.say("a")
+    story.say("b")
     story.close()
     check_numbers(envelopes_in(story.log_directory))
 

@@ -107,6 +107,12 @@ def test_an_empty_segment_that_went_is_counted_too():
     assert ledger.rotated_out == Tally(1, 1, 0, "t001", "t001")
 
 
+def test_a_segment_goes_up_to_its_last_seq_also_when_its_records_could_not_be_read():
+    ledger = ledger_of(("w", TextDelta(text="x")))
+    ledger.note_rotated_out(ledger.begin_segment(), 7)
+    assert ledger.rotated_out == Tally(1, 7, 0, "t001", "t001")
+
+
 @given(st.lists(st.sampled_from([None, "a", "b", "c"]), max_size=40), st.sets(st.integers(0, 40)))
 def test_wherever_the_log_rolled_the_sums_are_those_of_the_records(writers: list[str | None], rolls: set[int]):
     ledger = Ledger()

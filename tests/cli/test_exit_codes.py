@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,12 @@ def test_an_error_is_one_harmless_sentence(error: YoiError | OSError, sentence: 
 def test_what_is_said_goes_to_stderr(capsys: pytest.CaptureFixture[str]):
     say("a sentence")
     assert capsys.readouterr() == ("", "yoi-runtime: a sentence\n")
+
+
+def test_a_terminal_that_is_gone_ends_nothing(monkeypatch: pytest.MonkeyPatch):
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    say("to nobody")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shlex
@@ -15,7 +16,8 @@ import pytest
 
 from tests.cli.real_program import json_lines, python_command, run_program, server_url, start_program
 from tests.support.deadline import wait_until
-from yoi_runtime.cli.serve import describe_exit
+from yoi_runtime.cli.serve import _until_signal_or_failure, describe_exit
+from yoi_runtime.errors import LogBrokenError
 from yoi_runtime.workers.outcome import WorkerExit
 
 PRINTS_AND_ENDS = shlex.join(python_command("print('hello')"))
@@ -199,3 +201,17 @@ def test_a_data_directory_that_is_a_file_is_told(tmp_path: Path):
 )
 def test_an_end_is_described_in_a_line(ended: WorkerExit, text: str):
     assert describe_exit("a", ended) == text
+
+
+async def test_a_log_out_of_service_ends_the_waiting_and_an_ended_worker_does_not():
+    async def ends() -> None:
+        return
+
+    async def fails() -> None:
+        raise LogBrokenError(Path("/d/log/1.jsonl"), 0, 1, "fsync failed")
+
+    signalled = asyncio.create_task(asyncio.Event().wait())
+    tasks = [asyncio.create_task(ends()), asyncio.create_task(fails())]
+    with pytest.raises(LogBrokenError):
+        await _until_signal_or_failure(signalled, tasks)
+    signalled.cancel()

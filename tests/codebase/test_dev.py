@@ -39,7 +39,7 @@ class Tree:
         self.root = root
         self.diary: list[str] = []
         self.fail: BaseException | None = None
-        (root / "tools").mkdir()
+        (root / "tools" / "bench").mkdir(parents=True)
         (root / "pyproject.toml").write_text(PYPROJECT)
         (root / "tools" / "requirements.lock").write_text("pytest==1 --hash=sha256:00\n")
 
@@ -72,6 +72,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
     monkeypatch.setattr(dev, "ROOT", tmp_path)
     monkeypatch.setattr(dev, "PYPROJECT", tmp_path / "pyproject.toml")
     monkeypatch.setattr(dev, "LOCK", tmp_path / "tools" / "requirements.lock")
+    monkeypatch.setattr(dev, "BENCH_LOCK", tmp_path / "tools" / "bench" / "requirements.lock")
     monkeypatch.setattr(dev, "ENVIRONMENT", tmp_path / ".venv")
     monkeypatch.setattr(dev, "SET_UP_LOCK", tmp_path / ".venv.lock")
     monkeypatch.setattr(dev, "make_venv", tree.make_venv)
@@ -231,6 +232,7 @@ def replaced(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     [
         (["test"], [".venv/bin/python", "-m", "pytest"]),
         (["test", "-k", "a b", "--help"], [".venv/bin/python", "-m", "pytest", "-k", "a b", "--help"]),
+        (["bench", "append", "--quick"], [".venv/bin/python", "-m", "tools.bench", "append", "--quick"]),
         (["demo"], [".venv/bin/yoi-runtime", "demo"]),
         (["serve", "--port", "0", "--help"], [".venv/bin/yoi-runtime", "serve", "--port", "0", "--help"]),
         (["--version"], [".venv/bin/yoi-runtime", "--version"]),
@@ -255,7 +257,7 @@ def test_tests_run_at_the_top_of_the_tree_and_commands_where_the_person_is(
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]):
     assert dev.main(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("demo", "serve", "test", "lint", "lock"):
+    for command in ("demo", "serve", "test", "lint", "bench", "lock"):
         assert f"\n    {command} " in text
 
 
@@ -318,7 +320,7 @@ def uv(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     def pip_install(environment: Path, *arguments: str) -> None:
         script(
             environment / "bin" / "uv",
-            f'echo "$@ find-links=$UV_FIND_LINKS" > "{tree.root}/uv"; '
+            f'echo "$@ find-links=$UV_FIND_LINKS" >> "{tree.root}/uv"; '
             'while [ "$1" != --output-file ]; do shift; done; '
             f"printf '%s\\n' '{answer[-1]}' >> \"$2\"",
         )
@@ -334,10 +336,13 @@ def test_lock_starts_from_the_lock_there_is_and_passes_arguments_on(
     uv("ruff==1 --hash=sha256:00")
     assert dev.main(["lock", "--upgrade"]) == 0
     assert dev.LOCK.read_text() == "pytest==1 --hash=sha256:00\nruff==1 --hash=sha256:00\n"
-    called = (tree.root / "uv").read_text()
+    assert dev.BENCH_LOCK.read_text() == "ruff==1 --hash=sha256:00\n"
+    called, called_for_the_benches = (tree.root / "uv").read_text().splitlines()
     assert "pyproject.toml" in called
     assert "--all-extras --group=lint --group=test --universal --generate-hashes" in called
-    assert called.endswith(" --upgrade find-links=\n")
+    assert "bench/requirements.in --universal --generate-hashes" in called_for_the_benches
+    assert called.endswith(" --upgrade find-links=")
+    assert called_for_the_benches.endswith(" --upgrade find-links=")
 
 
 def test_a_lock_with_an_address_is_refused(uv: Callable[[str], None], capsys: pytest.CaptureFixture[str]):
@@ -346,6 +351,7 @@ def test_a_lock_with_an_address_is_refused(uv: Callable[[str], None], capsys: py
     assert dev.main(["lock"]) == 1
     assert "would name an address" in capsys.readouterr().err
     assert dev.LOCK.read_text() == before
+    assert not dev.BENCH_LOCK.exists()
 
 
 def test_it_needs_nothing_but_the_standard_library():

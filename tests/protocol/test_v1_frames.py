@@ -69,7 +69,7 @@ def test_end_carries_the_outcome():
 
 def test_nothing_but_the_closed_set_of_outcomes_is_sent():
     with pytest.raises(ValidationError):
-        End(worker_id="a", outcome="vanished", cursor="c")
+        End.model_validate({"worker_id": "a", "outcome": "vanished", "cursor": "c"})
 
 
 @pytest.mark.parametrize("lines", [[b'{"a":1}'], [b'{"a":1}', '{"b":"\u2028,"}'.encode(), b'{"c":[]}']])

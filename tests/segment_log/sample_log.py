@@ -11,12 +11,25 @@ from random import Random
 
 from tests.faults.clocks import ManualClock
 from yoi_runtime.errors import RecordCorruptError
+from yoi_runtime.segment_log.cursor import decode_token
 from yoi_runtime.segment_log.platform import Clock, FileOps, Platform, RealFileOps
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.segment_log.writer import Appended, LogOptions, LogWriter
 
-__all__ = ["SMALL", "Read", "append_many", "body", "damage", "open_log", "platform_of", "read_all", "seqs_of"]
+__all__ = [
+    "SMALL",
+    "Read",
+    "all_seqs",
+    "append_many",
+    "body",
+    "damage",
+    "open_log",
+    "platform_of",
+    "read_all",
+    "resolve",
+    "seqs_of",
+]
 
 # The smallest segments there are: a roll every ten records or so.
 SMALL = LogOptions(segment_bytes=4096)
@@ -119,3 +132,17 @@ def damage(path: Path, change: Callable[[bytearray], object]) -> None:
     data = bytearray(path.read_bytes())
     change(data)
     path.write_bytes(data)
+
+
+def all_seqs(directory: Path) -> list[int]:
+    """Return the seqs of the whole log, in which nothing may be damaged."""
+    reader = LogReader(directory, platform_of())
+    found = read_all(reader)
+    reader.close()
+    assert found.gaps == []
+    return found.seqs
+
+
+def resolve(reader: LogReader, token: bytes | str) -> Position:
+    """Return the place that a token names."""
+    return reader.resolve(decode_token(token if isinstance(token, str) else token.decode()))

@@ -398,3 +398,25 @@ async def test_a_listener_that_fails_does_not_stop_the_commit(tmp_path: Path):
     log.wait_synced(end, 10)
     stop()
     log.close()
+
+
+def test_a_thread_that_dies_of_a_bug_takes_the_log_out_of_service_loudly(tmp_path: Path, monkeypatch):
+    directory = tmp_path / "log"
+    seen: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", seen.append)
+    log = LogWriter(directory, options(), platform_of())
+
+    def buggy() -> None:
+        raise ZeroDivisionError
+
+    stop = doorbell_of(directory).listen(buggy)
+    log.append(body("a"))
+    with pytest.raises(LogBrokenError, match="ZeroDivisionError"):
+        log.wait_synced(NEVER, 30)
+    wait_until(lambda: seen)
+    assert seen[0].exc_type is ZeroDivisionError
+    stop()
+    with pytest.raises(LogBrokenError):
+        log.append(body("b"))
+    with pytest.raises(LogBrokenError):
+        log.close()

@@ -164,9 +164,14 @@ def test_the_samples_are_read_whole():
 @SAMPLES
 def test_the_last_segment_cut_at_every_byte(sample: Sample, record_property):
     whole, spans = sample.disk[NAMES[2]], sample.spans(3)
+    files = files_of(sample.disk)
     for cut in range(len(whole)):
+        reader = LogReader(HOME, platform_of(files))
         may_lose = {seq for seq, _, end in spans if end > cut} if cut >= spans[0][1] else sample.seqs_in(3)
-        lost = check(sample, sample.disk | {NAMES[2]: whole[:cut]}, may_lose, reopen=cut % 4 == 0)
+        files.write_bytes(HOME / NAMES[2], whole[:cut])
+        lost = check_reading(sample, reader, may_lose)
+        if cut % 5 == 0:
+            check(sample, sample.disk | {NAMES[2]: whole[:cut]}, may_lose, reopen=True)
         assert lost == {seq for seq in may_lose if seq <= sample.shown}
     record_property("cuts", len(whole))
 

@@ -300,7 +300,7 @@ class LogMachine(RuleBasedStateMachine):
 
 def test_the_log_behaves_as_a_list(record_property):
     COUNTS.clear()
-    run_state_machine_as_test(LogMachine, settings=settings(max_examples=120, stateful_step_count=40))
+    run_state_machine_as_test(LogMachine, settings=settings(max_examples=90, stateful_step_count=40))
     for what, number in sorted(COUNTS.items()):
         record_property(what, number)
     for what in ("power cuts", "lost to a power cut", "killed", "rotated out", "refused", "resumed", "tailed"):

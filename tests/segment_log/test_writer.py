@@ -10,25 +10,22 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
 import pytest
 
 from tests.faults.clocks import ManualClock
-from tests.faults.failing_files import METHODS, READING, FailingFiles
-from tests.faults.memory_files import MemoryFiles
-from tests.faults.small_disk import SmallDisk
+from tests.faults.failing_files import READING, FailingFiles
 from tests.segment_log.sample_log import (
     SMALL,
+    all_seqs,
     append_many,
     body,
     damage,
     open_log,
     platform_of,
     read_all,
-    seqs_of,
 )
 from yoi_runtime.errors import (
     LogBrokenError,
@@ -39,13 +36,12 @@ from yoi_runtime.errors import (
     RecordTooLargeError,
 )
 from yoi_runtime.segment_log.cursor import decode_token, worker_tag
-from yoi_runtime.segment_log.platform import FileOps
 from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.segment_log.record import seal_object
 from yoi_runtime.segment_log.recovery import RESERVE
 from yoi_runtime.segment_log.segment import SegmentHeader, segment_name
 from yoi_runtime.segment_log.watermark import COMMITTED, read_watermark
-from yoi_runtime.segment_log.writer import Appended, LogOptions, LogWriter
+from yoi_runtime.segment_log.writer import LogOptions, LogWriter
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,14 +49,6 @@ ROOT = Path(__file__).parents[2]
 def header_of(directory: Path, number: int) -> SegmentHeader:
     path = directory / segment_name(number)
     return SegmentHeader.decode(path.read_bytes(), path)
-
-
-def all_seqs(directory: Path) -> list[int]:
-    reader = LogReader(directory, platform_of())
-    found = read_all(reader)
-    reader.close()
-    assert found.gaps == []
-    return found.seqs
 
 
 # Appending.
@@ -481,199 +469,6 @@ os.kill(os.getpid(), signal.SIGKILL)
         os.kill(int(child), signal.SIGKILL)
         process.stdout.close()
     assert all_seqs(tmp_path / "log") == [1, 2]
-
-
-# A full disk.
-
-
-def test_a_disk_that_fills_at_any_byte_of_a_record_loses_nothing_and_injects_nothing(tmp_path: Path, record_property):
-    directory = tmp_path / "log"
-    files = FailingFiles()
-    log = open_log(directory, platform_of(files), LogOptions())
-    first = log.append(body("the first", 60))
-    size = log.append(body("not this one", 60)).position.offset - first.position.offset
-    log.commit_once()
-    accepted = [1, 2]
-    for cut in range(size):
-        before = log.end
-        files.write_short(cut, name=segment_name(1))
-        files.fail(errno.ENOSPC, "pwrite", name=segment_name(1), at=2)
-        with pytest.raises(LogFullError) as caught:
-            log.append(body(f"refused {cut:03}", 60))
-        assert (caught.value.seq, caught.value.offset) == (before.seq + 1, before.offset)
-        assert log.end == before
-        assert (directory / segment_name(1)).stat().st_size == before.offset
-        if cut % 3 == 0:
-            accepted.append(log.append(body(f"accepted {cut}", cut % 50)).position.seq)
-            log.commit_once()
-    record_property("bytes at which the disk filled", size)
-    assert size > 200
-    assert files.struck == 2 * size
-    log.close()
-    data = (directory / segment_name(1)).read_bytes()
-    assert b"refused" not in data
-    assert seqs_of(b"".join(read_all(LogReader(directory, platform_of())).lines)) == accepted
-    log = open_log(directory)
-    assert log.recovery is None
-    append_many(log, 1)
-    log.close()
-    assert all_seqs(directory) == [*accepted, accepted[-1] + 1]
-
-
-def test_a_write_of_nothing_is_a_full_disk_too(tmp_path: Path):
-    files = FailingFiles()
-    log = open_log(tmp_path / "log", platform_of(files))
-    files.write_short(0, for_ever=True)
-    with pytest.raises(LogFullError):
-        log.append(body("x"))
-    files.heal()
-    append_many(log, 1)
-    log.close()
-    assert all_seqs(tmp_path / "log") == [1]
-
-
-def test_a_write_in_many_small_pieces_is_finished(tmp_path: Path):
-    files = FailingFiles()
-    log = open_log(tmp_path / "log", platform_of(files))
-    files.write_short(7, name=segment_name(1), for_ever=True)
-    append_many(log, 3)
-    assert files.struck > 60
-    log.close()
-    assert all_seqs(tmp_path / "log") == [1, 2, 3]
-
-
-@pytest.mark.parametrize("error", [errno.EIO, errno.EINTR, errno.EROFS])
-def test_any_other_refusal_passes_through_with_the_segment_as_it_was(tmp_path: Path, error: int):
-    files = FailingFiles()
-    log = open_log(tmp_path / "log", platform_of(files))
-    append_many(log, 2)
-    before = log.end
-    files.write_short(50)
-    files.fail(error, "pwrite", at=2)
-    with pytest.raises(OSError) as caught:
-        log.append(body("x"))
-    assert caught.value.errno == error
-    assert log.end == before
-    assert (tmp_path / "log" / segment_name(1)).stat().st_size == before.offset
-    append_many(log, 1)
-    log.close()
-    assert all_seqs(tmp_path / "log") == [1, 2, 3]
-
-
-def test_a_record_that_cannot_be_taken_back_ends_the_writer_and_is_gone_after_reopening(tmp_path: Path):
-    directory = tmp_path / "log"
-    files = FailingFiles()
-    log = open_log(directory, platform_of(files))
-    append_many(log, 2)
-    files.write_short(50, name=segment_name(1))
-    files.fail(errno.ENOSPC, "pwrite", name=segment_name(1), at=2)
-    files.fail(errno.EIO, "ftruncate")
-    with pytest.raises(LogBrokenError, match="could not be taken back"):
-        log.append(body("never"))
-    for _ in range(2):
-        with pytest.raises(LogBrokenError):
-            log.append(body("x"))
-    with pytest.raises(LogBrokenError):
-        log.close()
-    assert files.open_files == []
-    log = open_log(directory)
-    assert log.recovery is not None
-    assert (log.recovery.kept_records, log.recovery.dropped_bytes) == (2, 50)
-    append_many(log, 1)
-    log.close()
-    assert all_seqs(directory) == [1, 2, 3]
-
-
-def test_a_small_disk_fills_and_empties_and_the_log_goes_on(tmp_path: Path):
-    directory = tmp_path / "log"
-    disk = SmallDisk(room_bytes=40_000)
-    log = open_log(directory, platform_of(disk))
-    accepted, refused = 0, 0
-    for turn in range(6):
-        while True:
-            try:
-                append_many(log, 1)
-                accepted += 1
-            except LogFullError:
-                refused += 1
-                break
-        assert accepted > 20
-        assert log.end.seq == accepted
-        log.rotate_out(2 + turn % 2)
-    log.close()
-    assert refused == 6
-    found = read_all(LogReader(directory, platform_of()))
-    assert found.gaps == []
-    assert found.seqs == list(range(found.seqs[0], accepted + 1))
-
-
-# Ctrl-C.
-
-
-class InterruptedFiles(FailingFiles):
-    """Raises KeyboardInterrupt just before or just after the call that is ``interrupt_in`` calls away; 0: never."""
-
-    def __init__(self, inner: FileOps, *, after: bool) -> None:
-        super().__init__(inner)
-        self.interrupt_in, self._after = 0, after
-        for name in METHODS:
-            setattr(self, name, self._interrupting(getattr(self, name)))
-
-    def _interrupting(self, method: Callable[..., object]) -> Callable[..., object]:
-        def call(*args: object) -> object:
-            self.interrupt_in -= 1
-            if self.interrupt_in == 0 and not self._after:
-                raise KeyboardInterrupt
-            answer = method(*args)
-            if self.interrupt_in == 0:
-                raise KeyboardInterrupt
-            return answer
-
-        return call
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])
-def test_what_ctrl_c_leaves_half_done_is_taken_back(after: bool, record_property):
-    home, at, broken = Path("/log"), 0, 0
-    while True:
-        at += 1
-        memory = MemoryFiles()
-        files = InterruptedFiles(memory, after=after)
-        open_log(home, platform_of(files)).close()
-        log = open_log(home, platform_of(files, seed=2))
-        files.interrupt_in = at
-        accepted: list[Appended] = []
-        while len(accepted) < 24:
-            try:
-                accepted.append(log.append(body("accepted", 100)))
-                if len(accepted) % 7 == 0:
-                    log.roll()
-            except KeyboardInterrupt:
-                try:
-                    log.mend()
-                except LogBrokenError:
-                    broken += 1
-                    with pytest.raises(LogBrokenError):
-                        log.close()
-                    log = open_log(home, platform_of(files, seed=3))
-        interrupted, files.interrupt_in = files.interrupt_in <= 0, 0
-        log.sync()
-        log.mend()
-        log.close()
-        reader = LogReader(home, platform_of(memory))
-        found = read_all(reader)
-        assert found.gaps == []
-        assert found.seqs == list(range(1, log.end.seq + 1))
-        tokens = [line[38:101] for line in found.lines]
-        assert {place.token for place in accepted} <= set(tokens), f"call {at}"
-        assert len(set(tokens)) == len(tokens) <= 25, "at most the one that was interrupted comes on top"
-        for place in accepted:
-            assert reader.resolve(decode_token(place.token.decode())) == place.position
-        if not interrupted:
-            break
-    record_property("calls interrupted", at - 1)
-    assert at > 60
-    assert broken
 
 
 # Opening and closing.

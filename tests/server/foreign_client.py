@@ -125,7 +125,7 @@ async def subscribed(url: str, path: str, **query: str) -> AsyncIterator[Peer]:
     pairs = {name.rstrip("_"): value for name, value in query.items()}
     address = url.replace("http", "ws", 1) + path + ("?" + urlencode(pairs) if pairs else "")
     async with connect(
-        address, proxy=None, open_timeout=DEADLINE_SECONDS, close_timeout=2, ping_interval=None
+        address, proxy=None, open_timeout=DEADLINE_SECONDS, close_timeout=2, ping_interval=None, max_queue=None
     ) as connection:
         yield Peer(connection)
 

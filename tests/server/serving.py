@@ -116,7 +116,10 @@ async def serving(data_dir: Path, options: RuntimeOptions = _USUAL, **settings: 
     try:
         server = await EventServer.start(data_dir, "127.0.0.1", 0, **settings)
         try:
-            yield Serving(runtime, server)
+            served = Serving(runtime, server)
+            # What a Runtime says at its beginning is no news to anybody who connects.
+            await wait_until_async(lambda: served.view.end.seq >= runtime._log._writer.end.seq)
+            yield served
         finally:
             runtime.close()
             await server.stop()

@@ -13,8 +13,10 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tests.faults.clocks import ManualClock
 from tests.faults.failing_files import FailingFiles
@@ -22,7 +24,7 @@ from tests.faults.memory_files import MemoryFiles
 from tests.torture.judge import adopt, check_books, check_kept, check_tokens, read_out
 from tests.torture.report import Budget, Report
 from tests.torture.rig import DATA, LOG, SMALL, Rig, Step, make_script, platform_with
-from tests.torture.witness import Witness, live_mark, names_in, segment_files
+from tests.torture.witness import Witness, copy_of, live_mark, names_in, parse_record, segment_files
 from yoi_runtime.errors import LogBrokenError, LogError, LogFullError
 from yoi_runtime.segment_log.cursor import decode_token
 from yoi_runtime.segment_log.reader import LogReader
@@ -30,6 +32,7 @@ from yoi_runtime.segment_log.retention import RetentionPolicy
 
 __all__ = ["run"]
 
+_T = TypeVar("_T")
 _RETENTION = RetentionPolicy(None, 50.0, None)
 
 
@@ -42,6 +45,7 @@ class _Fault(NamedTuple):
     for_ever: bool
 
     def plan(self, files: FailingFiles, at: int) -> None:
+        """Have this fault strike at call ``at``, of those that it can strike."""
         if self.error is not None:
             files.fail(self.error, at=at, for_ever=self.for_ever)
         else:
@@ -55,21 +59,331 @@ _FAULTS = [
 ]
 
 
+_READ_FAULTS = [fault for fault in _FAULTS if fault.error is not None]
+# What is wrong with a log whose writer was killed, besides that.
+_DAMAGES = ("", "torn tail", "damaged record", "damaged header", "no catalog", "no watermark")
+
+
 class _FaultyFiles(FailingFiles):
     """Failing files in memory: a witness sees each segment before it is deleted, a failed sync loses its pages."""
 
     def __init__(self, memory: MemoryFiles, witness: Witness) -> None:
         super().__init__(memory)
-        self.memory = memory
-        self.witness = witness
+        self._memory = memory
+        self._witness = witness
+        self.lost_pages = False
 
     def unlink(self, path: Path) -> None:
-        self.witness.look(self.memory)
+        self._witness.look(self._memory)
         super().unlink(path)
 
     def fdatasync(self, fd: int) -> None:
         try:
             super().fdatasync(fd)
         except OSError:
-            self.memory.lose_unsynced_pages_of(fd)
+            name = self._name(fd)
+            self._memory.lose_unsynced_pages((LOG if name in names_in(self._memory, LOG) else DATA) / name)
+            self.lost_pages = True
             raise
+
+
+class _Caller:
+    """Runs a script against a failing disk and goes on after errors, as a Runtime and those who restart it do."""
+
+    def __init__(self, report: Report, life: object, fault: _Fault | None) -> None:
+        self.report = report
+        self.memory = MemoryFiles()
+        for directory in (DATA, LOG):
+            self.memory.make_directory(directory)
+        self.witness = Witness(LOG)
+        self.files = _FaultyFiles(self.memory, self.witness)
+        self.fault = fault
+        self.clock = ManualClock()
+        self.rig: Rig | None = None
+        self.acknowledged: dict[str, str] = {}
+        # Texts that were refused, by Worker; those of a writer that broke may stand in the log or not.
+        self.refused: dict[str, str | None] = {}
+        self.uncertain: set[str] = set()
+        self.reopened = 0
+        self.durable_seq = 0
+        self._life = life
+        self._texts = itertools.count(1)
+
+    def open(self) -> Rig:
+        self.reopened += 1
+        return Rig(platform_with(self.files, f"{self._life}-{self.reopened}", self.clock), SMALL, _RETENTION)
+
+    def run(self, steps: list[Step], fail_at: int) -> None:
+        """Run the script with the fault at call ``fail_at``, then once more without one."""
+        if self.fault is not None:
+            self.fault.plan(self.files, fail_at)
+        for step in steps:
+            self._try(step)
+        self.files.heal()
+        calls = len(self.files.calls)
+        if self.fault is not None:
+            self.report.count(f"runs with {self.fault.name}{' for ever' if self.fault.for_ever else ''}")
+        refused = len(self.refused)
+        for step in (Step("append", "a", 9), Step("append", "quiet", 9), Step("commit")):
+            self._try(step)
+            self._try(step) if self.rig is None else None
+        assert len(self.refused) == refused or self.reopened > 1, "a healthy disk, and an append was refused"
+        assert self.rig is not None, "a healthy disk, and the log does not open"
+        # Those of the script, for whoever wants to know which there are to fail.
+        del self.files.calls[calls:]
+
+    def _try(self, step: Step) -> None:
+        """Do one step; what comes out of it is a typed error, or that of the disk."""
+        text = f"t{next(self._texts)};"
+        try:
+            if self.rig is None:
+                self.rig = self.open()
+            if step.do == "append":
+                token = self.rig.append(text, step.worker_id, max(step.size, 2))
+                self.acknowledged[text] = token
+            else:
+                self.rig.do(step, self.clock)
+        except (LogError, OSError) as error:
+            self._take(error, step, text)
+        self.witness.look(self.memory)
+        mark = live_mark(self.memory, LOG)
+        assert mark.shown == mark.synced
+        self.durable_seq = max(self.durable_seq, mark.synced)
+
+    def _take(self, error: LogError | OSError, step: Step, text: str) -> None:
+        self.report.count(f"errors: {type(error).__name__}")
+        if self.rig is None:
+            assert self.memory.open_files == 0, "an open that failed left descriptors open"
+            return
+        if step.do == "append":
+            if isinstance(error, LogFullError | OSError):
+                self.refused[text] = step.worker_id
+            else:
+                self.uncertain.add(text)
+        if isinstance(error, LogBrokenError):
+            try:
+                self.rig.close()
+            except (LogError, OSError) as second:
+                self.report.count(f"errors at close: {type(second).__name__}")
+            assert self.memory.open_files == 0, "a writer that was closed left descriptors open"
+            self.rig = None
+
+
+def _texts_of(witness: Witness) -> tuple[dict[str, str], Counter[str]]:
+    """Return the texts in the log with the token of each, and how many lost events were told of each Worker."""
+    texts: dict[str, str] = {}
+    told: Counter[str] = Counter()
+    for record in witness.present.values():
+        if record is None:
+            continue
+        payload = json.loads(record.line)["envelope"]["payload"]
+        data = payload.get("data", {})
+        text = data.get("text", data.get("version"))
+        if text is not None:
+            name = text.partition(";")[0] + ";"
+            assert name not in texts, f"{name} stands in the log twice"
+            texts[name] = record.token
+        elif payload["event"] == "events_lost":
+            told[record.worker_id or ""] += data["count"]
+    return texts, told
+
+
+class _Errors:
+    def __init__(self, seed: int, budget: Budget) -> None:
+        self.report = Report("errors", seed, budget)
+        self.rng = Random(f"errors-{seed}")
+        self.lives = 0
+
+    def _life(self) -> str:
+        self.lives += 1
+        return f"{self.report.seed}-{self.lives}"
+
+    # The writer, retention, and opening after an error.
+
+    def writer(self, steps: list[Step], fault: _Fault | None, at: int) -> FailingFiles:
+        """Fail call ``at`` of a script; returns the files that did."""
+        caller = _Caller(self.report, self._life(), fault)
+        caller.run(steps, at)
+        self.report.count("runs of writer and retention")
+        broke = bool(caller.uncertain) or caller.reopened > 1
+        if caller.files.lost_pages or self.rng.random() < 0.1:
+            for _ in range(3):
+                self._power_cut(caller)
+        survivor = caller.memory
+        survivor.kill()
+        rig = self.open(survivor)
+        self._judge(rig, survivor, caller.witness, caller.witness.last_seq)
+        texts, told = _texts_of(caller.witness)
+        for text, token in caller.acknowledged.items():
+            assert texts.get(text) == token, f"{text} was acknowledged, and is not in the log"
+        refused = texts.keys() & caller.refused.keys()
+        assert not refused, f"{refused} were refused, and are in the log"
+        assert texts.keys() <= caller.acknowledged.keys() | caller.uncertain
+        owed = Counter(worker_id for worker_id in caller.refused.values() if worker_id is not None)
+        if broke:
+            assert all(told[worker_id] <= owed[worker_id] for worker_id in told), "more losses told than there were"
+        else:
+            assert told == owed, f"losses told: {told}, refused: {owed}"
+            self.report.count("losses told exactly", told.total())
+        rig.close()
+        return caller.files
+
+    # Recovery.
+
+    def unclean(self, damage: str) -> MemoryFiles:
+        """Return what a killed writer left, with its tail torn or more than that wrong with it."""
+        rng, memory = self.rng, MemoryFiles()
+        clock = ManualClock()
+        rig = Rig(platform_with(memory, self._life(), clock), SMALL, _RETENTION)
+        for step in make_script(rng, appends=24, rolls=1, passes=1):
+            rig.do(step, clock)
+        memory.kill()
+        path = LOG / segment_files(names_in(memory, LOG))[-1]
+        data = bytearray(memory.read_bytes(path))
+        if damage == "torn tail":
+            data += b'{"kind":"event","envelope":{"cur'
+        elif damage == "damaged record":
+            data[data.index(b"\n") + 90] ^= 1
+        elif damage == "damaged header":
+            data[20] ^= 1
+        memory.write_bytes(path, bytes(data))
+        if damage == "no catalog":
+            memory.unlink(DATA / "catalog.json")
+        if damage == "no watermark":
+            memory.write_bytes(LOG / "COMMITTED", bytes(1024))
+        return memory
+
+    def recovery(self, unclean: MemoryFiles, fault: _Fault | None, at: int) -> FailingFiles:
+        """Fail call ``at`` of opening a log; the next opening then finds what this one would have found."""
+        memory = copy_of(unclean)
+        files = FailingFiles(memory)
+        if fault is not None:
+            fault.plan(files, at)
+        try:
+            Rig(platform_with(files, self._life()), SMALL, _RETENTION)
+        except (LogError, OSError) as error:
+            self.report.count(f"errors of recovery: {type(error).__name__}")
+            assert memory.open_files == 0, "an open that failed left descriptors open"
+        self.report.count("runs of recovery")
+        memory.kill()
+        left = [self._outcome(survivor) for survivor in (memory, memory.cut_power(self.rng), memory.cut_power(self.rng))]
+        assert left == [self._outcome(copy_of(unclean))] * 3, "a recovery that failed changed what the next one finds"
+        return files
+
+    def _outcome(self, memory: MemoryFiles) -> tuple[object, ...]:
+        rig = self.open(memory)
+        reader = LogReader(LOG, rig.platform)
+        found = read_out(reader)
+        reader.close()
+        ledger = rig.catalog.ledger
+        numbers = {worker_id: state.worker_seq for worker_id, state in ledger.workers.items()}
+        return found.floor, found.end.seq, found.records, found.lost, numbers, ledger.rotated_out, ledger.unaccounted_seq
+
+    # The reader.
+
+    def reader(self, memory: MemoryFiles, fault: _Fault | None, at: int) -> FailingFiles:
+        """Fail call ``at`` of one who reads everything: he gets the error of the disk, tries again, and gets all."""
+        files = FailingFiles(memory)
+        platform = platform_with(files, 0)
+        if fault is not None:
+            fault.plan(files, at)
+        reader = self._insist(files, fault, lambda: LogReader(LOG, platform))
+        position = self._insist(files, fault, reader.floor)
+        lines: list[bytes] = []
+        while (chunk := self._insist(files, fault, partial(reader.read, position, 700))) is not None:
+            lines += chunk.data.splitlines(keepends=True)
+            position = chunk.end
+            self._insist(files, fault, reader.refresh)
+        assert position.seq == reader.end.seq
+        records = [record for line in lines if (record := parse_record(line)) is not None]
+        assert [record.seq for record in records] == list(range(records[0].seq, reader.end.seq + 1))
+        for record in records[:: len(records) // 3]:
+            resolved = self._insist(files, fault, partial(reader.resolve, decode_token(record.token)))
+            found = self._insist(files, fault, partial(reader.find_event, record.event_id))
+            assert resolved.seq == found.seq == record.seq
+        self._insist(files, fault, reader.relist)
+        assert not self._insist(files, fault, reader.is_replaced)
+        for number in reader.segment_numbers():
+            self._insist(files, fault, partial(reader.segment_size, number))
+        self._insist(files, fault, reader.close)
+        if fault is None or not fault.for_ever:
+            assert not files.open_files
+        self.report.count("runs of the reader")
+        return files
+
+    def _insist(self, files: FailingFiles, fault: _Fault | None, question: Callable[[], _T]) -> _T:
+        """Ask until there is an answer. On a disk that fails, the error is the disk's: no cursor is bad, no record damaged."""
+        for _ in range(3):
+            try:
+                return question()
+            except OSError as error:
+                self.report.count(f"errors of the reader: {type(error).__name__}")
+                assert fault is not None
+                assert error.errno == fault.error
+                if fault.for_ever:
+                    files.heal()
+        raise AssertionError("one failure, and the reader fails three times")
+
+    # Judging.
+
+    def _power_cut(self, caller: _Caller) -> None:
+        survivor = caller.memory.cut_power(self.rng)
+        rig = self.open(survivor)
+        witness = caller.witness.fork()
+        witness.ever = dict(witness.ever)
+        self._judge(rig, survivor, witness, caller.durable_seq)
+        self.report.count("power cuts after an error")
+
+    def open(self, memory: MemoryFiles) -> Rig:
+        return Rig(platform_with(memory, self._life()), SMALL, _RETENTION)
+
+    def _judge(self, rig: Rig, memory: MemoryFiles, witness: Witness, durable_seq: int) -> None:
+        reader = LogReader(LOG, rig.platform)
+        found = read_out(reader)
+        check_kept(found, witness, durable_seq)
+        lost = adopt(found, witness)
+        if durable_seq >= witness.last_seq:
+            assert not found.lost
+            assert not lost
+        if None not in witness.present.values():
+            check_books(rig, witness)
+        records = [*found.records, *lost]
+        check_tokens(reader, witness, self.rng.sample(records, min(8, len(records))))
+        reader.close()
+
+
+def _each_call(
+    budget: Budget, rng: Random, files: FailingFiles, faults: list[_Fault], small: int
+) -> Iterator[tuple[int, _Fault]]:
+    """Yield every fault at every call of a run that went without, or in the small size ``small`` of them at each."""
+    for method in (None, "pwrite"):
+        kind = [fault for fault in faults if (fault.error is None) == (method == "pwrite")]
+        calls = len(files.calls) if method is None else files.count(method)
+        for at in range(1, calls + 1):
+            for fault in rng.sample(kind, min(small, len(kind))) if budget.is_small else kind:
+                yield at, fault
+
+
+def run(seed: int, budget: Budget) -> Report:
+    """Fail every call of scripts, of recoveries and of readers; in the small size, each in a few ways."""
+    errors = _Errors(seed, budget)
+    report, rng = errors.report, errors.rng
+    for number in budget.rounds(small=1):
+        steps = make_script(rng, appends=24, rolls=2, passes=2)
+        for at, fault in _each_call(budget, rng, errors.writer(steps, None, 0), _FAULTS, 3):
+            with report.case(f"writer, script {number}, {fault}, call {at}"):
+                assert errors.writer(steps, fault, at).struck
+        for damage in _DAMAGES:
+            unclean = errors.unclean(damage)
+            for at, fault in _each_call(budget, rng, errors.recovery(unclean, None, 0), _FAULTS, 1):
+                with report.case(f"recovery with {damage}, round {number}, {fault}, call {at}"):
+                    assert errors.recovery(unclean, fault, at).struck
+        whole = errors.unclean("")
+        errors.open(whole).close()
+        for at, fault in _each_call(budget, rng, errors.reader(whole, None, 0), _READ_FAULTS, 4):
+            with report.case(f"reader, round {number}, {fault}, call {at}"):
+                assert errors.reader(whole, fault, at).struck
+    report.require("runs of writer and retention", 300, 8)
+    report.require("runs of recovery", 200, 4)
+    report.require("runs of the reader", 150, 4)
+    return report.finish()

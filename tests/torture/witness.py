@@ -10,13 +10,18 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from zlib import crc32
 
 from tests.faults.memory_files import MemoryFiles
 
-__all__ = ["Mark", "Record", "Witness", "live_mark", "names_in", "parse_record", "segment_files"]
+if TYPE_CHECKING:
+    from _typeshed import SupportsLenAndGetItem
 
+__all__ = ["Mark", "Record", "Witness", "copy_of", "live_mark", "names_in", "parse_record", "segment_files"]
+
+_T = TypeVar("_T")
 _SEGMENT = re.compile(r"[0-9]{20}\.jsonl")
 _RECORD = re.compile(
     rb'\{"kind":"event","envelope":\{"cursor":"(wo1[A-Za-z0-9_-]{60})","event_id":"([A-Za-z0-9_-]{11}-[0-9a-f]+)",'
@@ -65,6 +70,16 @@ def segment_files(names: Iterable[str]) -> list[str]:
 def names_in(files: MemoryFiles, directory: Path) -> list[str]:
     """Return the names in ``directory``; not counted as a call."""
     return list(files._directory(directory).live)
+
+
+class _LastOfEach(Random):
+    def choice(self, seq: SupportsLenAndGetItem[_T]) -> _T:
+        return seq[len(seq) - 1]
+
+
+def copy_of(files: MemoryFiles) -> MemoryFiles:
+    """Return files as programs see these now, all of it durable, nothing open."""
+    return files.cut_power(_LastOfEach(0))
 
 
 class Mark(NamedTuple):

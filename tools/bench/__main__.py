@@ -21,6 +21,8 @@ from tools.bench.setting import Setting, Shelf
 __all__ = ["main"]
 
 DOCUMENT = dev.ROOT / "docs" / "performance.md"
+# Not /tmp, which may be in memory. Everything is in a directory of its own in there.
+DIRECTORY = Path("/var/tmp")  # noqa: S108
 # Above this share the figures are somebody else's, too.
 BUSY = 0.1
 
@@ -32,12 +34,12 @@ def main(arguments: list[str]) -> int:
     if options.write_docs and options.quick:
         print("bench: --quick gives no figures for docs/performance.md", file=sys.stderr)
         return 2
-    if not is_on_a_disk(directory):
+    if not options.quick and not is_on_a_disk(directory):
         print(
             f"bench: {directory} is in memory, where a sync costs nothing; give --directory on a disk", file=sys.stderr
         )
         return 2
-    busy = busy_share()
+    busy = None if options.quick else busy_share()
     if busy is not None and busy > BUSY:
         _say(f"others use {busy:.0%} of the processors: these figures are theirs, too")
         if options.write_docs:
@@ -47,8 +49,6 @@ def main(arguments: list[str]) -> int:
         f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}", describe(directory), busy, options.quick
     )
     results = []
-    # A run that is told to end still deletes its ten gigabytes.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         with Shelf(directory, quick=options.quick, say=_say) as shelf:
             for name in options.name or BENCHES:
@@ -78,19 +78,22 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"benches:\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", nargs="*", metavar="NAME", choices=[[], *BENCHES], help="which; all without a name")
+    parser.add_argument("name", nargs="*", metavar="NAME", type=_bench, help="which; all without a name")
     parser.add_argument("--rounds", type=_positive, help="how often everything is measured")
     parser.add_argument("--json", action="store_true", help="print one JSON object with every value")
     parser.add_argument("--write-docs", action="store_true", help="put the figures into docs/performance.md")
     parser.add_argument("--quick", action="store_true", help="run everything, small and once: only to see that it runs")
     parser.add_argument("--no-install", action="store_true", help="leave out the peers that are not here yet")
     parser.add_argument(
-        "--directory",
-        type=_directory,
-        default=Path("/var/tmp"),
-        help="where the logs are made, on a disk (/var/tmp)",  # noqa: S108
+        "--directory", type=_directory, default=DIRECTORY, help=f"where the logs are made, on a disk ({DIRECTORY})"
     )
     return parser
+
+
+def _bench(text: str) -> str:
+    if text not in BENCHES:
+        raise argparse.ArgumentTypeError(f"no bench is called {text!r}; there are {', '.join(BENCHES)}")
+    return text
 
 
 def _positive(text: str) -> int:
@@ -112,6 +115,8 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    # A run that is told to end still deletes its ten gigabytes.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:

@@ -6,7 +6,6 @@ import gc
 import os
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 from tools.bench.child import measure
 from tools.bench.figures import Figure, Result, Target
@@ -37,10 +36,9 @@ def run(setting: Setting) -> Result:
             ("10 GB, after a crash", large, 0),
             (f"10 GB, after {events:,} appends", large, events),
         ):
-            arguments: dict[str, Any] = {"data_dir": str(log.data_dir), "segment_bytes": log.segment_bytes}
             if name.endswith("crash"):
-                measure("large_log", "crash", may_die=True, **arguments)
-            over[name].append(measure("memory", "with_open_log", appends=appends, **arguments) - idle[-1])
+                measure("large_log", "crash", may_die=True, **log.arguments)
+            over[name].append(measure("memory", "with_open_log", appends=appends, **log.arguments) - idle[-1])
     figures = [Figure("idle, modules imported", "MB", tuple(idle))]
     figures += [
         Figure(f"an open log of {name}, over idle", "MB", tuple(values), Target(at_most=30))

@@ -25,6 +25,7 @@ METHOD = (
 _Took = dict[tuple[tuple[int, int], str], list[float]]
 
 CLEAN, CRASH, COLD = "opened after a clean close", "opened after a crash", "opened after a clean close, cold"
+RESUMED, READ = "resumed at a cursor", "opened for reading"
 
 
 def run(setting: Setting) -> Result:
@@ -43,12 +44,11 @@ def run(setting: Setting) -> Result:
 
 
 def _open(log: LargeLog, name: str) -> float:
-    arguments = {"data_dir": str(log.data_dir), "segment_bytes": log.segment_bytes}
     if name == CRASH:
-        measure("large_log", "crash", may_die=True, **arguments)
+        measure("large_log", "crash", may_die=True, **log.arguments)
     if name == COLD:
-        measure("large_log", "drop_from_cache", data_dir=arguments["data_dir"])
-    milliseconds: float = measure("open_log", "open_runtime", **arguments)
+        measure("large_log", "drop_from_cache", data_dir=str(log.data_dir))
+    milliseconds: float = measure("open_log", "open_runtime", **log.arguments)
     return milliseconds
 
 
@@ -58,20 +58,21 @@ def _resume(log: LargeLog) -> dict[str, float]:
 
 
 def _figures(took: _Took) -> list[Figure]:
+    most, twice, even = Target(at_most=200), Target(at_most=2), Target(at_most=1.2)
+    rows: list[tuple[str, str, tuple[int, int], Target | None, Target | None]] = [
+        (CLEAN, "1 GB", TENTH, most, twice),
+        (CRASH, "1 GB", TENTH, Target(at_most=600), twice),
+        (COLD, "1 GB", TENTH, None, None),
+        (RESUMED, "10 MB", SMALL, None, even),
+        (READ, "10 MB", SMALL, None, None),
+    ]
     figures = []
-    for name, most, times in ((CLEAN, 200, 2), (CRASH, 600, 2), (COLD, None, None)):
-        large, tenth = took[LARGE, name], took[TENTH, name]
+    for name, other, size, target, ratio_target in rows:
+        large, small = took[LARGE, name], took[size, name]
         figures += [
-            Figure(f"10 GB, {name}", "ms", tuple(large), most and Target(at_most=most)),
-            Figure(f"1 GB, {name}", "ms", tuple(tenth)),
-            ratio(f"10 GB to 1 GB, {name}", large, tenth, times and Target(at_most=times)),
-        ]
-    for name, times in (("resumed at a cursor", 1.2), ("opened for reading", None)):
-        large, small = took[LARGE, name], took[SMALL, name]
-        figures += [
-            Figure(f"10 GB, {name}", "ms", tuple(large)),
-            Figure(f"10 MB, {name}", "ms", tuple(small)),
-            ratio(f"10 GB to 10 MB, {name}", large, small, times and Target(at_most=times)),
+            Figure(f"10 GB, {name}", "ms", tuple(large), target),
+            Figure(f"{other}, {name}", "ms", tuple(small)),
+            ratio(f"10 GB to {other}, {name}", large, small, ratio_target),
         ]
     return figures
 
@@ -109,4 +110,4 @@ def resume(data_dir: str, cursors: list[str]) -> dict[str, float]:
         reader.close()
         opened.append(middle - start)
         resolved.append(end - middle)
-    return {"opened for reading": median(opened) * 1000, "resumed at a cursor": median(resolved) * 1000}
+    return {READ: median(opened) * 1000, RESUMED: median(resolved) * 1000}

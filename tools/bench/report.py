@@ -31,7 +31,7 @@ class Circumstances:
             self.date,
             self.machine,
             *result.notes,
-            f"{len(result.figures[0].values)} rounds",
+            f"rounds: {len(result.figures[0].values)}",
             f"others used {busy} of the processors just before",
         ]
         return "; ".join(parts) + "."

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tools.bench.child import MeasurementError, measure
 
@@ -26,6 +26,11 @@ class LargeLog:
     segment_bytes: int
     cursors: tuple[str, ...]
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Return what a measuring process needs to open it."""
+        return {"data_dir": str(self.data_dir), "segment_bytes": self.segment_bytes}
+
 
 class Shelf:
     """The large logs of one run: each is made when a bench first asks for it and deleted at the end."""
@@ -42,7 +47,7 @@ class Shelf:
         return self._root
 
     def log(self, segments: int, segment_mib: int = 16) -> LargeLog:
-        """Return a cleanly closed log of so many segments of that size; a quick run's are 256 times smaller.
+        """Return a cleanly closed log of so many segments of that size; a quick run's are fewer and tiny.
 
         Raises:
             MeasurementError: there is no room for it.
@@ -53,11 +58,12 @@ class Shelf:
         return log
 
     def _make(self, segments: int, segment_mib: int) -> LargeLog:
-        shrink = 256 if self._quick else 1
-        segment_bytes = (segment_mib << 20) // shrink
+        segment_bytes = segment_mib << 20
+        if self._quick:
+            segments, segment_bytes = max(3, segments // 16), segment_bytes // 256
         size = segments * segment_bytes
         free = shutil.disk_usage(self._root).free
-        if free < size + _SPARE_BYTES // shrink:
+        if free < size + (0 if self._quick else _SPARE_BYTES):
             raise MeasurementError(
                 f"{free / 1e9:.1f} GB are free in {self._root.parent}; a log of {size / 1e9:.1f} GB is to be made there"
             )

@@ -7,9 +7,10 @@ says was rotated out is never less than what is gone. Format: docs/log-format.md
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from yoi_runtime.catalog.durable_file import replace_file
@@ -23,6 +24,7 @@ from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import Chunk, LogReader
 from yoi_runtime.segment_log.record import check_crc, seal_object
+from yoi_runtime.segment_log.retention import RetentionPolicy
 from yoi_runtime.segment_log.writer import SealedSegment
 
 __all__ = ["CATALOG", "Catalog", "Snapshot", "fold_chunk", "read_snapshot"]
@@ -35,11 +37,12 @@ _FORGET_AFTER_US = 30 * 86_400 * 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A ledger as of ``as_of`` in the log ``log_id``."""
+    """A ledger as of ``as_of`` in the log ``log_id``, and the rule by which the log is kept."""
 
     log_id: str
     as_of: Position
     ledger: Ledger
+    retention: RetentionPolicy
 
 
 def read_snapshot(data_dir: Path, platform: Platform) -> Snapshot | None:
@@ -69,7 +72,7 @@ def read_snapshot(data_dir: Path, platform: Platform) -> Snapshot | None:
             ledger.workers[state.worker_id] = state
         ledger.seq = int(place["seq"])
         as_of = Position(int(place["segment"]), int(place["nonce"], 16), int(place["offset"]), ledger.seq)
-        return Snapshot(str(fields["log_id"]), as_of, ledger)
+        return Snapshot(str(fields["log_id"]), as_of, ledger, RetentionPolicy(**fields["retention"]))
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -111,9 +114,16 @@ class Catalog:
     """The writing process's catalog. Its owner serialises all calls; none is for two threads at once."""
 
     def __init__(
-        self, data_dir: Path, log_directory: Path, platform: Platform, steady_now_us: Callable[[], int]
+        self,
+        data_dir: Path,
+        log_directory: Path,
+        platform: Platform,
+        steady_now_us: Callable[[], int],
+        retention: RetentionPolicy | None = None,
     ) -> None:
         """Load the snapshot and read the log on from there, to its end. ``steady_now_us`` is the log's steady clock.
+
+        ``retention`` is written down for servers to tell; the decision by it is taken elsewhere.
 
         A missing or damaged snapshot is made again from the whole log; what was rotated out is then unknown.
 
@@ -124,6 +134,7 @@ class Catalog:
         self._log_directory = log_directory
         self._platform = platform
         self._steady_now_us = steady_now_us
+        self._retention = retention or RetentionPolicy()
         reader = LogReader(log_directory, platform)
         try:
             self._log_id = reader.log_id
@@ -143,8 +154,15 @@ class Catalog:
             self.ledger.changed.update(self.ledger.workers)
             self._as_of = self._fold(reader, position, reader.end)
             remove_orphans(log_directory, reader.segment_numbers(), platform)
+            if snapshot is None or snapshot.retention != self._retention:
+                self._save_or_wait()
         finally:
             reader.close()
+
+    def _save_or_wait(self) -> None:
+        """Save now if that can be done; the next roll does it in any case."""
+        with contextlib.suppress(OSError):
+            self.save()
 
     def _fold(self, reader: LogReader, position: Position, end: Position) -> Position:
         """Fold the records between two places into the ledger; passes damage by, which readers report."""
@@ -306,6 +324,7 @@ class Catalog:
             "rotated_out": ledger.rotated_out.to_json(),
             "unaccounted_seq": ledger.unaccounted_seq,
             "forgotten_seq": ledger.forgotten_seq,
+            "retention": asdict(self._retention),
         }
         workers = ",".join(self._encoded[worker_id] for worker_id in ledger.workers)
         return f'{json.dumps(head, separators=(",", ":"))[:-1]},"workers":[{workers}]}}'.encode()

@@ -50,7 +50,7 @@ class Ledger:
             tally = self.segment_tallies[key] = Tally()
         tally.add(seq, worker_seq, time)
         if worker_id is not None:
-            state = self._state(worker_id)
+            state = self.workers.get(worker_id) or self._state(worker_id)
             self.changed.add(worker_id)
             state.worker_seq, state.seq = worker_seq, seq
             if isinstance(event, Status):

@@ -9,10 +9,10 @@ from __future__ import annotations
 import errno
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from yoi_runtime.errors import CursorAheadError, CursorForeignError, LogError, LogFullError, RecordTooLargeError
 from yoi_runtime.event_log.bookkeeper import Bookkeeper
@@ -24,7 +24,7 @@ from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.retention import RetentionPolicy, SegmentAge, count_to_rotate_out
 from yoi_runtime.segment_log.timestamp import TimestampFormat
-from yoi_runtime.segment_log.writer import Appended, LogOptions, LogWriter, SealedSegment
+from yoi_runtime.segment_log.writer import LogOptions, LogWriter, SealedSegment
 
 __all__ = ["EventLog", "EventLogOptions"]
 
@@ -32,6 +32,10 @@ _log = logging.getLogger("yoi_runtime.event_log")
 
 # Bytes of a record around its payload: token, ids, numbers at their longest, checksum.
 _AROUND_PAYLOAD_BYTES = 400
+
+
+# CursorToken(...) returns its argument, in 0.13 µs.
+_as_token = cast("Callable[[bytes], CursorToken]", bytes.decode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,30 +120,26 @@ class EventLog:
             self._mend()
         if self._refused:
             self._tell_refused()
-        token = self._append(event, payload, worker_id).token
+        token = self._append(event, payload, worker_id)
         if alert is not None:
             self._append_alert(alert, worker_id)
-        return CursorToken(token.decode("ascii"))
+        return token
 
-    def _append(self, event: Event, payload: bytes, worker_id: str | None) -> Appended:
+    def _append(self, event: Event, payload: bytes, worker_id: str | None) -> CursorToken:
         time = self._timestamp(self._clock.now_us())
         if worker_id is None:
-            body = b'"worker_id":null,"worker_seq":null,"time":"%s","payload":%s' % (time.encode("ascii"), payload)
             worker_seq = 0
-            appended = self._writer.append(body)
+            head = f'"worker_id":null,"worker_seq":null,"time":"{time}","payload":'
+            token, position = self._writer.append(head.encode() + payload)
         else:
             worker_seq = self._books.last_worker_seq(worker_id) + 1
-            body = b'"worker_id":"%s","worker_seq":%d,"time":"%s","payload":%s' % (
-                worker_id.encode("ascii"),
-                worker_seq,
-                time.encode("ascii"),
-                payload,
-            )
-            appended = self._writer.append(body, worker_tag(worker_id), worker_seq)
-        if appended.position.segment != self._active:
+            head = f'"worker_id":"{worker_id}","worker_seq":{worker_seq},"time":"{time}","payload":'
+            token, position = self._writer.append(head.encode() + payload, worker_tag(worker_id), worker_seq)
+        segment, _, _, seq = position
+        if segment != self._active:
             self._after_roll()
-        self._books.appended(appended.position.seq, worker_id, worker_seq, time, event)
-        return appended
+        self._books.appended(seq, worker_id, worker_seq, time, event)
+        return _as_token(token)
 
     def _cut(self, event: Event, payload: bytes) -> tuple[bytes, Alert]:
         size = len(payload)

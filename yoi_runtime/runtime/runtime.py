@@ -57,7 +57,7 @@ class Runtime:
         platform.files.make_directory(data_dir)
         writer = LogWriter(data_dir / LOG_DIRECTORY, options.log, platform)
         try:
-            catalog = Catalog(data_dir, writer.directory, platform, writer.steady_clock.now_us)
+            catalog = Catalog(data_dir, writer.directory, platform, writer.steady_clock.now_us, options.retention)
             self._ledger = catalog.ledger
             self._log = EventLog(writer, catalog, options.retention, platform)
             self._begin(writer, platform)

@@ -215,6 +215,14 @@ class Commit:
             return True
 
     def _run(self) -> None:
+        try:
+            self._take_turns()
+        except BaseException as error:
+            # Without this thread nothing is committed any more: whoever waits has to be told.
+            self.break_off(f"the commit thread failed: {error!r}")
+            raise
+
+    def _take_turns(self) -> None:
         while True:
             before = self._synced_bytes
             if self.commit_once():

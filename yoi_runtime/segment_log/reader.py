@@ -8,6 +8,7 @@ it may not write to. Not safe for use from two threads at once.
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,7 +108,8 @@ class LogReader:
             LogFormatError: the watermark cannot be read.
         """
         mark = read_open_watermark(self._mark_fd, self.directory / COMMITTED, self._platform)
-        if mark.generation == self._mark.generation and mark.log_id == self._mark.log_id:
+        # All of it: a writer that Ctrl-C met between slot and memory writes the same generation again.
+        if mark == self._mark:
             return False
         if mark.shown.segment != self._mark.shown.segment:
             self.relist()
@@ -243,7 +245,7 @@ class LogReader:
         return position
 
     def find_event(self, event_id: str) -> Position:
-        """Return the place just after the event ``event_id``; reads one segment at most.
+        """Return the place just after the event ``event_id``; reads one segment at most. Looks for new commits itself.
 
         Raises:
             CursorMalformedError: not an event id.
@@ -252,6 +254,7 @@ class LogReader:
         named = parse_event_id(event_id)
         if named is None:
             raise CursorMalformedError(event_id, "it is not an event id")
+        self.refresh()
         try:
             return self._find(event_id, *named)
         except SegmentGoneError:
@@ -319,11 +322,16 @@ class LogReader:
         return limit
 
     def _previous_of(self, number: int | None) -> Previous | None:
-        """Return what the header of segment ``number`` says of the one before, None when it cannot be read."""
+        """Return what the header of segment ``number`` says of the one before, None when it says nothing to go by."""
+        if number is None:
+            return None
         try:
-            return self._segments.header(number).previous if number is not None else None
+            header = self._segments.header(number)
         except LogFormatError:
             return None
+        # Of another log or history itself, it is no witness against the one before.
+        is_other = header.log_id != self.log_id or (number == self.end.segment and header.nonce != self.end.nonce)
+        return None if is_other else header.previous
 
     def _after(self, number: int) -> int | None:
         """Return the next segment's number, looking at the directory again when it is not known."""
@@ -486,8 +494,10 @@ class LogReader:
 
     def close(self) -> None:
         """Close every file. Closing twice is harmless."""
-        while self._open:
-            self._files.close(self._open.popitem()[1])
-        if self._mark_fd >= 0:
-            self._files.close(self._mark_fd)
-            self._mark_fd = -1
+        fds = [*self._open.values(), *([self._mark_fd] if self._mark_fd >= 0 else [])]
+        # Forgotten first: a close that fails has closed all the same, and the number may be another file's by now.
+        self._open.clear()
+        self._mark_fd = -1
+        with ExitStack() as every_one:
+            for fd in fds:
+                every_one.callback(self._files.close, fd)

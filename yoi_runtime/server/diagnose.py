@@ -13,6 +13,7 @@ from yoi_runtime.errors import (
     RequestInvalidError,
 )
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, diagnostic
+from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.segment_log.cursor import CursorToken
 from yoi_runtime.server.log_view import LogView
 from yoi_runtime.server.starting_place import StreamExpiredError, place_of_now, place_of_oldest
@@ -80,13 +81,16 @@ def _verdict(error: Exception) -> tuple[DiagnosticCode, str]:
             return DiagnosticCode.INTERNAL, "the cursor could not be resolved"
 
 
-def diagnose_damage(error: RecordCorruptError, resume_cursor: CursorToken, worker_id: str | None) -> Diagnostic:
+def diagnose_damage(
+    error: RecordCorruptError, resume_cursor: CursorToken, worker_id: str | None, version: ProtocolVersion
+) -> Diagnostic:
     """Say that records are damaged, and where reading can go on."""
     last = error.resume_seq
     which = f"event {error.seq} is" if last <= error.seq else f"events {error.seq} to {last} are"
     return diagnostic(
         DiagnosticCode.RECORD_CORRUPT,
         f"{which} damaged in the log and cannot be sent; the events after them can be read from resume_cursor",
+        version=version,
         resume_cursor=resume_cursor,
         worker_id=worker_id,
     )

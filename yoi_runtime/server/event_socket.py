@@ -18,7 +18,7 @@ from yoi_runtime.errors import LogUnavailableError, RequestInvalidError
 from yoi_runtime.protocol.close_codes import CloseCode
 from yoi_runtime.protocol.diagnostics import DiagnosticCode, diagnostic
 from yoi_runtime.protocol.stream_request import StreamRequest, parse_stream_request
-from yoi_runtime.protocol.versions import ProtocolVersion
+from yoi_runtime.protocol.versions import SUBPROTOCOL_V1, ProtocolVersion
 from yoi_runtime.server.diagnose import diagnose_request, worker_not_found
 from yoi_runtime.server.request_base import DiagnosticAnswerError, GuardedRequest
 from yoi_runtime.server.subscriber import ConsumerTooSlowError, OutletClosedError, Subscriber
@@ -68,12 +68,12 @@ class EventSocket(GuardedRequest, WebSocketHandler):
         offered = self.request.headers.get("Sec-WebSocket-Protocol", "")
         subprotocols = [name.strip() for name in offered.split(",") if name.strip()]
         try:
-            request = parse_stream_request(worker_id, pairs, subprotocols)
-            if request.version is not ProtocolVersion.V0:
-                raise RequestInvalidError("Sec-WebSocket-Protocol", "names a version this server does not speak yet")
+            return parse_stream_request(worker_id, pairs, subprotocols)
         except RequestInvalidError as error:
             raise DiagnosticAnswerError(diagnose_request(error)) from error
-        return request
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        return SUBPROTOCOL_V1 if self._stream_request.version is ProtocolVersion.V1 else None
 
     def check_origin(self, origin: str) -> bool:
         # prepare() has refused every request with an Origin already.

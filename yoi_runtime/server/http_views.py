@@ -49,7 +49,7 @@ class RuntimeView(_LogRequest):
             runtime_id=f"rt-{log_id}",
             log_id=log_id,
             version=VERSION,
-            api=ApiInfo(stream_versions=(ProtocolVersion.V0,)),
+            api=ApiInfo(stream_versions=tuple(ProtocolVersion)),
         )
         self.finish(RuntimeAnswer(runtime=info).body())
 

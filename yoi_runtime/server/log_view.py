@@ -8,6 +8,7 @@ from the writer's bell when it is in this process, and from polling in any other
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import OrderedDict
 from pathlib import Path
@@ -21,6 +22,7 @@ from yoi_runtime.segment_log.doorbell import doorbell_of
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import Chunk, LogReader
+from yoi_runtime.segment_log.retention import RetentionPolicy
 
 __all__ = ["LogView"]
 
@@ -51,6 +53,7 @@ class LogView:
         self.platform = platform
         self._reader = LogReader(log_directory, platform)
         self._ledger = Ledger()
+        self._retention: RetentionPolicy | None = None
         self.epoch = 0
         self._end = self._reader.end
         self._caught_up = False
@@ -103,6 +106,7 @@ class LogView:
         self._reader.relist()
         if snapshot is not None and (snapshot.log_id != self._reader.log_id or snapshot.as_of > self._reader.end):
             snapshot = None
+        self._retention = snapshot.retention if snapshot is not None else None
         return snapshot, self._reader.floor()
 
     def _account_for(self, floor: Position) -> None:
@@ -144,6 +148,22 @@ class LogView:
     def failure(self) -> Exception | None:
         """Return what ended the following of the log, None while it goes on."""
         return self._failure
+
+    @property
+    def retention(self) -> RetentionPolicy | None:
+        """Return the rule by which the log is kept, None when no catalog says it."""
+        return self._retention
+
+    def bytes_after(self, position: Position) -> int:
+        """Return how many bytes of the log lie between ``position`` and ``end``."""
+        if position.segment == self._end.segment:
+            return max(0, self._end.offset - position.offset)
+        total = self._end.offset - position.offset
+        for number in self._reader.segment_numbers():
+            if position.segment <= number < self._end.segment:
+                with contextlib.suppress(SegmentGoneError):
+                    total += self._reader.segment_size(number)
+        return max(0, total)
 
     @property
     def ledger(self) -> Ledger:

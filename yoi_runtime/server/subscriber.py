@@ -1,6 +1,6 @@
 """One subscriber: a pull loop at its own place in the log. Holds no queue and knows no socket.
 
-    read a chunk -> frames of this scope -> await the write -> go on
+    read a chunk -> messages of its dialect -> await the write -> go on
 
 Live and catch-up are the same loop at different distances from the end. A slow peer just advances
 slowly: the loop waits for its own write and reads nothing more until that is through.
@@ -11,18 +11,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
 from typing import Protocol, assert_never
 
 from yoi_runtime.errors import CursorError, LogError, LogUnavailableError, RecordCorruptError, SegmentGoneError
-from yoi_runtime.events.envelope import HEAD_PATTERN
-from yoi_runtime.events.v0_payload import wrap_for_v0
 from yoi_runtime.protocol.close_codes import CloseCode
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, code_spec, diagnostic
-from yoi_runtime.protocol.frames import snapshot_frame, stream_opened_frame
 from yoi_runtime.protocol.stream_request import FromCursor, FromEventId, FromNow, FromOldest, StreamRequest
+from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.segment_log.reader import Chunk
 from yoi_runtime.server.diagnose import diagnose_cursor, diagnose_damage
+from yoi_runtime.server.dialect import Dialect, Progress
+from yoi_runtime.server.dialect_v0 import DialectV0
+from yoi_runtime.server.dialect_v1 import DialectV1
 from yoi_runtime.server.log_view import LogView
 from yoi_runtime.server.starting_place import (
     Place,
@@ -64,7 +64,7 @@ class Outlet(Protocol):
 
 
 class Subscriber:
-    """Serves one accepted v0 request until the peer leaves, the log says no, or the server stops."""
+    """Serves one accepted request until the peer leaves, the log says no, its Worker has ended, or the server stops."""
 
     def __init__(self, view: LogView, request: StreamRequest, outlet: Outlet) -> None:
         self._view = view
@@ -72,7 +72,9 @@ class Subscriber:
         self._request = request
         self._worker_id = request.worker_id
         self._outlet = outlet
-        self._worker_field = (request.worker_id or "").encode("ascii")
+        self._dialect: Dialect = (
+            DialectV0(view, request.worker_id) if request.version is ProtocolVersion.V0 else DialectV1(view, request)
+        )
 
     async def run(self) -> None:
         """Serve to the end; never raises but for cancellation and bugs of ours."""
@@ -93,8 +95,8 @@ class Subscriber:
         place = await self._starting_place()
         if place is None:
             return
-        await self._outlet.send([self._opening_frame(place)])
-        await self._pull(place)
+        await self._outlet.send(self._dialect.opening(place))
+        await self._pull(Progress(place.position, place.worker_seq, _now()))
 
     # The start.
 
@@ -133,78 +135,116 @@ class Subscriber:
             case _:
                 assert_never(start)
 
-    def _opening_frame(self, place: Place) -> bytes:
-        if self._worker_id is None:
-            return stream_opened_frame(place.token, self._view.token(self._view.end))
-        state = self._view.worker(self._worker_id)
-        return snapshot_frame(place.token, self._worker_id, state.status if state else "idle")
-
     # The loop.
 
-    async def _pull(self, place: Place) -> None:
-        view, position, worker_seq = self._view, place.position, place.worker_seq
-        while True:
-            if view.epoch != self._epoch:
-                await self._refuse(diagnostic(DiagnosticCode.UNAVAILABLE, "the log was replaced; connect again"))
-                return
-            if view.hurried:
-                await self._say_goodbye()
-                return
+    async def _pull(self, progress: Progress) -> None:
+        view = self._view
+        while not await self._stopped(progress):
             try:
-                chunk = view.read(position)
+                chunk = view.read(progress.position)
             except SegmentGoneError:
                 view.relist()
-                try:
-                    moved = after_rotation(view, self._worker_id, position.seq, worker_seq)
-                except StreamExpiredError as error:
-                    token = view.token(position, self._worker_id, worker_seq)
-                    await self._refuse(diagnose_cursor(error, view, self._worker_id, token))
+                if not await self._step_over_rotation(progress):
                     return
-                position = moved.position
                 continue
             except RecordCorruptError as error:
-                resume = view.reader.after_damage(error)
-                await self._refuse(diagnose_damage(error, view.token(resume, self._worker_id), self._worker_id))
-                return
-            except (LogError, OSError) as error:
-                _log.error("reading the log for a subscriber failed: %s", error)
-                await self._refuse(diagnostic(DiagnosticCode.UNAVAILABLE, "the log cannot be read at present"))
-                return
-            if chunk is None:
-                if view.finished:
-                    await self._say_goodbye()
+                if not await self._step_over_damage(progress, error):
                     return
-                if view.failure is not None:
-                    await self._refuse(diagnostic(DiagnosticCode.UNAVAILABLE, "the log cannot be followed at present"))
-                    return
-                await view.beyond(position)
                 continue
-            messages, worker_seq = self._frames_of(chunk, worker_seq)
-            if messages:
-                await self._outlet.send(messages)
-            position = chunk.end
-            # A write the kernel takes at once does not yield: let the others have their turn.
-            await asyncio.sleep(0)
+            if chunk is not None:
+                await self._deliver(chunk, progress)
+            elif await self._wait(progress):
+                return
 
-    def _frames_of(self, chunk: Chunk, worker_seq: int | None) -> tuple[list[bytes], int | None]:
-        """Return the frames of this scope in ``chunk``, and the newest worker_seq among them."""
-        if self._worker_id is None:
-            return chunk.data[:-1].split(b"\n"), worker_seq
-        frames = []
-        for line, number in self._own_lines(chunk.data):
-            frames.append(wrap_for_v0(line))
-            worker_seq = number
-        return frames, worker_seq
+    async def _stopped(self, progress: Progress) -> bool:
+        """Say goodbye if it is time to."""
+        if self._view.epoch != self._epoch:
+            await self._refuse(diagnostic(DiagnosticCode.UNAVAILABLE, "the log was replaced; connect again"))
+            return True
+        if self._view.hurried:
+            await self._say_goodbye(progress)
+            return True
+        return False
 
-    def _own_lines(self, data: bytes) -> Iterator[tuple[bytes, int]]:
-        for found in HEAD_PATTERN.finditer(data):
-            if found["worker_id"] == self._worker_field:
-                yield found[0], int(found["worker_seq"])
+    async def _deliver(self, chunk: Chunk, progress: Progress) -> None:
+        """Send what of ``chunk`` is for this peer, and go on after it."""
+        selection = self._dialect.select(chunk, progress.worker_seq)
+        if selection.messages:
+            began = _now()
+            await self._outlet.send(selection.messages)
+            progress.told_at, progress.passed_over = _now(), 0
+            self._dialect.wrote(sum(map(len, selection.messages)), progress.told_at - began)
+        else:
+            progress.passed_over += chunk.records
+        progress.events += selection.events
+        progress.worker_seq = selection.worker_seq
+        progress.position = chunk.end
+        await self._tell(self._dialect.aside(progress, _now()), progress)
+        # A write the kernel takes at once does not yield: let the others have their turn.
+        await asyncio.sleep(0)
 
-    async def _say_goodbye(self) -> None:
+    async def _wait(self, progress: Progress) -> bool:
+        """At the end of the log: say what is to be said there, wait for more; True when the stream is over."""
+        view = self._view
+        said, over = self._dialect.at_end(progress)
+        await self._tell(said, progress)
+        if over:
+            self._outlet.close(CloseCode.NORMAL, "the Worker has ended")
+            return True
+        if view.finished:
+            await self._say_goodbye(progress)
+            return True
+        if view.failure is not None:
+            await self._refuse(diagnostic(DiagnosticCode.UNAVAILABLE, "the log cannot be followed at present"))
+            return True
+        heartbeat = self._dialect.heartbeat_seconds
+        if heartbeat is None:
+            await view.beyond(progress.position)
+            return False
+        try:
+            await asyncio.wait_for(view.beyond(progress.position), max(0.0, progress.told_at + heartbeat - _now()))
+        except TimeoutError:
+            await self._tell(self._dialect.aside(progress, _now()), progress)
+        return False
+
+    async def _step_over_rotation(self, progress: Progress) -> bool:
+        """Go on at the floor, if nothing of this scope was lost; else say what was, and close."""
+        view = self._view
+        try:
+            progress.position = after_rotation(
+                view, self._worker_id, progress.position.seq, progress.worker_seq
+            ).position
+        except StreamExpiredError as error:
+            token = view.token(progress.position, self._worker_id, progress.worker_seq)
+            await self._refuse(diagnose_cursor(error, view, self._worker_id, token))
+            return False
+        return True
+
+    async def _step_over_damage(self, progress: Progress, error: RecordCorruptError) -> bool:
+        """Say which events are damaged; go on after them, or close, as the dialect has it."""
+        resume = self._view.reader.after_damage(error)
+        problem = diagnose_damage(error, self._view.token(resume), self._worker_id, self._dialect.version)
+        if not self._dialect.goes_on_after_damage:
+            await self._refuse(problem)
+            return False
+        await self._tell([problem.frame()], progress)
+        progress.position = resume
+        return True
+
+    async def _tell(self, messages: list[bytes], progress: Progress) -> None:
+        if messages:
+            await self._outlet.send(messages)
+            progress.told_at, progress.passed_over = _now(), 0
+
+    async def _say_goodbye(self, progress: Progress) -> None:
+        await self._tell(self._dialect.farewell(progress), progress)
         await self._refuse(diagnostic(DiagnosticCode.SHUTTING_DOWN, "this server is shutting down"))
 
     async def _refuse(self, problem: Diagnostic) -> None:
         """Tell the peer, then close with the code's close code and the diagnostic's code as reason."""
         await self._outlet.send([problem.frame()])
         self._outlet.close(code_spec(problem.code).close_code or CloseCode.INTERNAL, problem.close_reason)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,319 @@
+"""Damage of every kind to a log of three segments: each record is delivered whole, or announced with exact bounds.
+
+Truncated at every byte, every bit flipped, runs of zeros and of garbage, segments swapped, missing, duplicated,
+replaced by those of another log; in segments, watermark, catalog and indexes; of a log closed in order and of one
+whose writer was killed. First it is read as it is; then opened for writing, appended to, killed and opened again:
+nothing that could be read is lost by that.
+
+One thing cannot be told: a flip in the very last record, when it was never committed, looks like a torn tail. That
+record is then dropped, as a torn tail is.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from tests.faults.memory_files import MemoryFiles
+from tests.torture.judge import Found, check_books, read_out
+from tests.torture.report import Budget, Report
+from tests.torture.rig import DATA, LOG, Rig, platform_with
+from tests.torture.witness import Record, Witness, copy_of, names_in, segment_files
+from yoi_runtime.errors import CursorError, LogError, LogUnavailableError
+from yoi_runtime.segment_log.cursor import decode_token
+from yoi_runtime.segment_log.reader import LogReader
+
+__all__ = ["run"]
+
+_SEGMENTS = 3
+_RECORDS_EACH = 3
+
+
+class _Base:
+    """A whole log of three segments, which copies are damaged of."""
+
+    def __init__(self, name: str, seed: object, *, clean: bool) -> None:
+        self.name = name
+        self.memory = MemoryFiles()
+        rig = Rig(platform_with(self.memory, seed))
+        for segment in range(_SEGMENTS):
+            for number in range(_RECORDS_EACH):
+                rig.append(f"record {segment} {number}", ("a", "b", None)[number % 3], 20 + 30 * number)
+            if segment < _SEGMENTS - 1:
+                rig.log.roll()
+        rig.writer.commit_once()
+        if clean:
+            rig.close()
+        else:
+            rig.append("never committed", "b", 50)
+            self.memory.kill()
+        self.witness = Witness(LOG)
+        self.records = self.witness.look(self.memory)
+        # What cannot be told from a torn tail.
+        self.uncommitted = set() if clean else {self.records[-1].seq}
+        self.segments = segment_files(names_in(self.memory, LOG))
+        assert len(self.segments) == _SEGMENTS
+
+    def size(self, path: Path) -> int:
+        return len(self.memory.read_bytes(path))
+
+    def of_segment(self, number: int) -> set[int]:
+        """Return the seqs of the records in a segment."""
+        return {record.seq for record in self.records if record.segment == number}
+
+    def touched(self, name: str, start: int, end: int) -> set[int]:
+        """Return the seqs that damage to the bytes from ``start`` to ``end`` of a segment may cost."""
+        inside = [record for record in self.records if record.segment == int(name[:20])]
+        if start < inside[0].offset - len(inside[0].line):
+            return {record.seq for record in inside}
+        hit: set[int] = set()
+        for record in inside:
+            if start < record.offset and end > record.offset - len(record.line):
+                hit.add(record.seq)
+                if end >= record.offset:
+                    # Without its newline a record runs into the next one.
+                    hit.add(record.seq + 1)
+        return hit & self.of_segment(int(name[:20]))
+
+
+@dataclass(frozen=True)
+class _Damage:
+    """One thing to do to a copy; ``may_cost`` are the seqs that may be announced as lost, of which the others may not."""
+
+    name: str
+    kind: str
+    do: Callable[[MemoryFiles], object]
+    may_cost: frozenset[int]
+
+
+def _overwrite(path: Path, start: int, new: bytes) -> Callable[[MemoryFiles], None]:
+    def do(memory: MemoryFiles) -> None:
+        data = bytearray(memory.read_bytes(path))
+        data[start : start + len(new)] = new
+        memory.write_bytes(path, bytes(data))
+
+    return do
+
+
+def _flips(base: _Base) -> Iterator[_Damage]:
+    """Every bit of every file that holds something."""
+    for directory in (DATA, LOG):
+        for name in names_in(base.memory, directory):
+            path = directory / name
+            if path == LOG or name in ("RESERVE", "LOCK"):
+                continue
+            data = base.memory.read_bytes(path)
+            for at in range(len(data)):
+                cost = frozenset(base.touched(name, at, at + 1)) if name in base.segments else frozenset()
+                for bit in range(8):
+                    new = bytes([data[at] ^ 1 << bit])
+                    yield _Damage(f"{name}, byte {at}, bit {bit}", f"flips in {_kind(name)}", _overwrite(path, at, new), cost)
+
+
+def _kind(name: str) -> str:
+    if name.endswith(".index.json"):
+        return "an index"
+    return "a segment" if name.endswith(".jsonl") else name
+
+
+def _truncations(base: _Base) -> Iterator[_Damage]:
+    for directory in (DATA, LOG):
+        for name in names_in(base.memory, directory):
+            path = directory / name
+            if path == LOG or name in ("RESERVE", "LOCK"):
+                continue
+            data = base.memory.read_bytes(path)
+            for length in range(len(data)):
+                cost = frozenset(base.touched(name, length, len(data))) if name in base.segments else frozenset()
+                cut = lambda memory, path=path, data=data[:length]: memory.write_bytes(path, data)
+                yield _Damage(f"{name} cut to {length} bytes", f"truncations of {_kind(name)}", cut, cost)
+
+
+def _runs(base: _Base, rng: Random) -> Iterator[_Damage]:
+    """Zeros and garbage of any length anywhere in segments and watermark, without end."""
+    while True:
+        name = rng.choice((*base.segments, "COMMITTED"))
+        size = base.size(LOG / name)
+        start = rng.randrange(size)
+        length = min(rng.choice((2, 8, 64, 512, 1024)), size - start)
+        if rng.random() < 0.5:
+            kind, new = "runs of zeros", bytes(length)
+        else:
+            # Newlines and what looks like the beginning of a record among it.
+            kind, new = "runs of garbage", rng.choice((rng.randbytes(length), (b'{"kind":"event"}\n' * 64)[:length]))
+        cost = frozenset(base.touched(name, start, start + length)) if name in base.segments else frozenset()
+        yield _Damage(f"{name}, {kind}, {start} to {start + length}", kind, _overwrite(LOG / name, start, new), cost)
+
+
+def _moves(base: _Base, other: _Base) -> Iterator[_Damage]:
+    """Segments swapped, missing, duplicated, and those of another log."""
+    for left, right in itertools.combinations(base.segments, 2):
+        one, two = (base.memory.read_bytes(LOG / name) for name in (left, right))
+
+        def swap(memory: MemoryFiles, left: str = left, right: str = right, one: bytes = one, two: bytes = two) -> None:
+            memory.write_bytes(LOG / left, two)
+            memory.write_bytes(LOG / right, one)
+
+        cost = base.of_segment(int(left[:20])) | base.of_segment(int(right[:20]))
+        yield _Damage(f"{left} and {right} swapped", "segments swapped", swap, frozenset(cost))
+    for name in base.segments:
+        cost = frozenset(base.of_segment(int(name[:20])))
+        yield _Damage(f"{name} missing", "segments missing", lambda memory, name=name: memory.unlink(LOG / name), cost)
+        foreign = _replace(name, other.memory.read_bytes(LOG / name))
+        yield _Damage(f"{name} of another log", "segments of another log", foreign, cost)
+        for number in (*range(1, _SEGMENTS + 3), 9):
+            target = f"{number:020}.jsonl"
+            if target != name:
+                copy = _replace(target, base.memory.read_bytes(LOG / name))
+                cost = frozenset(base.of_segment(number))
+                yield _Damage(f"{name} copied to {target}", "segments duplicated", copy, cost)
+    for name in ("COMMITTED", "LOCK", "RESERVE", "00000000000000000001.index.json"):
+        yield _Damage(f"{name} missing", "other files missing", lambda memory, name=name: memory.unlink(LOG / name), frozenset())
+
+
+def _replace(name: str, data: bytes) -> Callable[[MemoryFiles], None]:
+    def do(memory: MemoryFiles) -> None:
+        memory.close(memory.create(LOG / name))
+        memory.write_bytes(LOG / name, data)
+
+    return do
+
+
+class _Corruption:
+    def __init__(self, seed: int, budget: Budget) -> None:
+        self.report = Report("corruption", seed, budget)
+        self.rng = Random(f"corruption-{seed}")
+        self.lives = 0
+        self.bases = [
+            _Base("a log closed in order", f"{seed}-clean", clean=True),
+            _Base("a log whose writer was killed", f"{seed}-killed", clean=False),
+        ]
+
+    def open(self, memory: MemoryFiles) -> Rig:
+        self.lives += 1
+        return Rig(platform_with(memory, f"{self.report.seed}-life-{self.lives}"))
+
+    def judge(self, base: _Base, damages: list[_Damage]) -> None:
+        """Do damage to a copy of the log, read it, go on writing it, and read it again, twice."""
+        may_cost = frozenset[int]().union(*(damage.may_cost for damage in damages))
+        memory = copy_of(base.memory)
+        for damage in damages:
+            damage.do(memory)
+        known = dict(base.witness.ever)
+        must_stay: set[str] = set()
+        try:
+            found = self.check(base, known, memory, may_cost, must_stay, opened=False)
+        except LogError as error:
+            # Only the watermark is needed to begin with.
+            assert all("COMMITTED" in damage.name for damage in damages), error
+            self.report.count(f"not readable before a writer came: {type(error).__name__}")
+        else:
+            must_stay |= {record.event_id for record in found.records}
+        for opening in range(2 if self.rng.random() < 0.25 else 1):
+            rig = self.open(memory)
+            found = self.check(base, known, memory, may_cost, must_stay, opened=True)
+            if not may_cost and opening == 0:
+                check_books(rig, base.witness)
+            rig.append(f"after {opening}", "a", 20)
+            rig.append(f"after {opening}", None, 20)
+            rig.writer.commit_once()
+            witness = Witness(LOG)
+            witness.look(memory)
+            new = {name: record for name, record in witness.ever.items() if b"after %d" % opening in record.line}
+            assert len(new) == 2
+            assert not known.keys() & new.keys(), "an event id was given again"
+            known |= new
+            must_stay |= {record.event_id for record in found.records} | new.keys()
+            self.check(base, known, memory, may_cost, must_stay, opened=True)
+            memory.kill()
+            self.report.count("openings for writing")
+
+    def check(
+        self,
+        base: _Base,
+        known: dict[str, Record],
+        memory: MemoryFiles,
+        may_cost: frozenset[int],
+        must_stay: set[str],
+        *,
+        opened: bool,
+    ) -> Found:
+        """Read the log: what the damage did not touch is delivered, what is not delivered is announced."""
+        reader = LogReader(LOG, platform_with(memory, 0))
+        found = read_out(reader)
+        by_id = {record.event_id: record for record in found.records}
+        for name, record in by_id.items():
+            assert name in known, f"event {name} was never appended"
+            assert record.line == known[name].line, f"event {name} was altered"
+        assert must_stay <= by_id.keys(), "what could be read, no longer can"
+        assert set(found.lost) <= may_cost, f"{set(found.lost) - may_cost} are announced as lost, and are whole"
+        for record in base.records:
+            if record.event_id in by_id:
+                continue
+            if opened:
+                assert record.seq in may_cost | base.uncommitted, f"record {record.seq} is lost, and was not damaged"
+            else:
+                # Without its newest slot the watermark shows a little less, until a writer comes.
+                assert record.seq in may_cost or record.seq > found.end.seq
+        self.report.count("records delivered", len(found.records))
+        self.report.count("records announced as lost", len(found.lost))
+        self.resume(reader, base, by_id, may_cost)
+        reader.close()
+        return found
+
+    def resume(self, reader: LogReader, base: _Base, by_id: dict[str, Record], may_cost: frozenset[int]) -> None:
+        """Resume after each record: at its place, or with an answer that says why not."""
+        for record in base.records:
+            try:
+                position = reader.resolve(decode_token(record.token))
+            except (CursorError, LogUnavailableError) as error:
+                # The seq of the next record, if it can be read, is part of the proof that a place is right.
+                good = record.event_id in by_id and record.seq + 1 not in may_cost
+                assert not good, f"the cursor of record {record.seq} is good, and got {error}"
+            else:
+                assert position.seq == record.seq
+                assert (position.segment, position.offset) == (record.segment, record.offset)
+                here = next((other for other in by_id.values() if other.seq == record.seq), None)
+                assert here is None or here.event_id == record.event_id, "silently at a wrong place"
+
+
+def _cases(base: _Base, other: _Base, rng: Random, budget: Budget) -> Iterator[_Damage]:
+    """Yield every single damage in a random order, in the small size some of each kind; then random runs."""
+    every = [[*_moves(base, other)], [*_truncations(base)], [*_flips(base)]]
+    small = (len(every[0]), 60, 240)
+    for damages, count in zip(every, small, strict=True):
+        if budget.is_small:
+            yield from rng.sample(damages, count)
+    yield from itertools.islice(_runs(base, rng), 60)
+    if not budget.is_small:
+        rest = list(itertools.chain(*every))
+        rng.shuffle(rest)
+        yield from rest
+
+
+def run(seed: int, budget: Budget) -> Report:
+    """Damage the log in every way there is time for; in the small size, in some of each kind."""
+    corruption = _Corruption(seed, budget)
+    report, rng, bases = corruption.report, corruption.rng, corruption.bases
+    cases = [_cases(base, bases[1 - index], rng, budget) for index, base in enumerate(bases)]
+    turns = itertools.chain.from_iterable(itertools.zip_longest(*cases))
+    for number in budget.rounds(small=len(bases) * 500):
+        base = bases[number % 2]
+        damage = next(turns, None)
+        damages = [damage] if damage is not None else []
+        if damage is None or (number > 200 and rng.random() < 0.1):
+            damages += [next(_runs(base, rng)) for _ in range(1 + (damage is None))]
+            report.count("damaged in several places")
+        for damage in damages:
+            report.count(damage.kind)
+        with report.case(f"{base.name}: {', '.join(damage.name for damage in damages)}"):
+            corruption.judge(base, damages)
+    report.require("openings for writing", 900, 20)
+    for kind in ("flips in a segment", "truncations of a segment", "segments swapped", "segments duplicated"):
+        report.require(kind, 6)
+    report.require("segments missing", 6)
+    report.require("segments of another log", 6)
+    return report.finish()
