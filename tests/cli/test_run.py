@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.real_program import json_lines, python_command, run_program, server_url, start_program
-from tests.support.deadline import wait_until
+from tests.cli.real_program import eventually, json_lines, python_command, run_program, server_url, start_program
 from yoi_runtime.cli.run import exit_code_passed_on
 from yoi_runtime.workers.outcome import WorkerExit
 
@@ -63,7 +62,7 @@ def test_it_serves_while_the_command_runs(tmp_path: Path):
     with start_program(tmp_path, "run", *options, "--", *python_command(WAITS)) as program:
         url = server_url(data, program)
         with start_program(tmp_path, "tail", url, "--worker", "w", "--from", "oldest", "--json") as tail:
-            wait_until(lambda: "ready" in tail.stdout)
+            eventually(lambda: "ready" in tail.stdout)
             (tmp_path / "go").write_text("go")
             assert program.wait() == 5
             tail.signal(signal.SIGINT)
@@ -81,7 +80,7 @@ def test_who_follows_sees_the_end_though_the_server_goes_right_behind_it(tmp_pat
         ) as program,
         start_program(tmp_path, "tail", server_url(data, program), "--from", "oldest", "--json") as tail,
     ):
-        wait_until(lambda: '"text":"ready"' in tail.stdout)
+        eventually(lambda: '"text":"ready"' in tail.stdout)
         (tmp_path / "go").write_text("go")
         assert program.wait() == 5
         tail.wait_for_stderr("connection lost")
@@ -97,7 +96,7 @@ def test_lingering_serves_on_and_a_signal_ends_it_with_the_commands_code(tmp_pat
         program.wait_for_stderr("failed (exit code 3)")
         url = server_url(data, program)
         with start_program(tmp_path, "tail", url, "--from", "oldest", "--json") as tail:
-            wait_until(lambda: "worker_ended" in tail.stdout)
+            eventually(lambda: "worker_ended" in tail.stdout)
         program.signal(signal.SIGINT)
         assert program.wait() == 3
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.real_program import json_lines, python_command, run_program, server_url, start_program
-from tests.support.deadline import wait_until
+from tests.cli.real_program import eventually, json_lines, python_command, run_program, server_url, start_program
 from yoi_runtime.cli.serve import _until_signal_or_failure, describe_exit
 from yoi_runtime.errors import LogBrokenError
 from yoi_runtime.workers.outcome import WorkerExit
@@ -70,7 +69,7 @@ def test_it_stays_up_when_its_workers_end(tmp_path: Path):
     with start_program(tmp_path, "serve", "--data-dir", str(data), "--bind", ":0", *options) as program:
         url = server_url(data, program)
         program.wait_for_stderr("Worker a completed (exit code 0)")
-        wait_until(lambda: get(f"{url}/v1/workers/a")["worker"].get("outcome") == "completed")
+        eventually(lambda: get(f"{url}/v1/workers/a")["worker"].get("outcome") == "completed")
         assert program.stop() == 143
         assert "Worker b cancelled (signal 15)" in program.stderr
     ends = [e["payload"]["data"] for e in log_events(data) if e["payload"]["event"] == "worker_ended"]
@@ -82,15 +81,15 @@ def test_a_second_signal_ends_it_at_once_and_its_children_with_it(tmp_path: Path
     options = ["--data-dir", str(data), "--bind", ":0", "--worker", f"a={STAYS_AFTER_SIGTERM}"]
     with start_program(tmp_path, "serve", *options) as program:
         server_url(data, program)
-        (child,) = wait_until(lambda: children_of(program.pid))
-        wait_until((tmp_path / "ready").exists)
+        (child,) = eventually(lambda: children_of(program.pid))
+        eventually((tmp_path / "ready").exists)
         program.signal(signal.SIGTERM)
-        wait_until((tmp_path / "asked").exists)
+        eventually((tmp_path / "asked").exists)
         # The child has 5 s of grace, of which we take nothing.
         assert program.is_running()
         program.signal(signal.SIGINT)
         assert program.wait(4) == 130
-    wait_until(lambda: not Path(f"/proc/{child}").exists())
+    eventually(lambda: not Path(f"/proc/{child}").exists())
 
 
 def children_of(pid: int) -> list[int]:
@@ -143,9 +142,9 @@ def test_a_read_only_server_shows_what_another_process_writes(tmp_path: Path):
             assert get(f"{url}/v1/events/status")["log_id"] == get(f"{written}/v1/events/status")["log_id"]
             assert (data / "server.json").read_bytes() == before
             with start_program(tmp_path, "tail", url, "--from", "oldest", "--json") as tail:
-                wait_until(lambda: json_lines(tail.stdout))
+                eventually(lambda: json_lines(tail.stdout))
                 assert writer.stop() == 143
-                wait_until(lambda: event_names(json_lines(tail.stdout)) == ["runtime_started", "runtime_stopping"])
+                eventually(lambda: event_names(json_lines(tail.stdout)) == ["runtime_started", "runtime_stopping"])
             assert reader.stop() == 143
 
 

@@ -19,13 +19,13 @@ from tests.cli.real_program import (
     DEADLINE_SECONDS,
     Program,
     environment,
+    eventually,
     json_lines,
     python_command,
     run_program,
     server_url,
     start_program,
 )
-from tests.support.deadline import wait_until
 from yoi_runtime.cli.tail import TailRequest, command_to_go_on
 
 # Prints 20 numbers; prints 20 more for every line that comes through the pipe "go", until that is closed.
@@ -65,11 +65,11 @@ def test_from_oldest_it_prints_every_line_of_the_log_as_it_is(tmp_path: Path):
     with start_program(tmp_path, "serve", *options) as program:
         url = server_url(data, program)
         with start_program(tmp_path, "tail", url, "--from", "oldest", "--json") as tail:
-            wait_until(lambda: '"text":"20"' in tail.stdout)
+            eventually(lambda: '"text":"20"' in tail.stdout)
             (tmp_path / "go").write_text("more\n")
-            wait_until(lambda: '"worker_ended"' in tail.stdout)
+            eventually(lambda: '"worker_ended"' in tail.stdout)
             program.stop()
-            wait_until(lambda: '"runtime_stopping"' in tail.stdout)
+            eventually(lambda: '"runtime_stopping"' in tail.stdout)
             tail.signal(signal.SIGINT)
             assert tail.wait() == 130
             printed = tail.stdout
@@ -86,7 +86,7 @@ def test_a_killed_server_that_comes_back_leaves_no_gap(tmp_path: Path):
     ) as program:
         url = server_url(data, program)
         with start_program(tmp_path, "tail", url, "--from", "oldest", "--json") as tail:
-            wait_until(lambda: '"text":"20"' in tail.stdout)
+            eventually(lambda: '"text":"20"' in tail.stdout)
             program.signal(signal.SIGKILL)
             assert program.wait() == -signal.SIGKILL
             tail.wait_for_stderr("connection lost")
@@ -97,9 +97,9 @@ def test_a_killed_server_that_comes_back_leaves_no_gap(tmp_path: Path):
                 assert server_url(data, again) == url
                 tail.wait_for_stderr("connected again")
                 (tmp_path / "go").write_text("more\n")
-                wait_until(lambda: tail.stdout.count('"worker_ended"') == 2, DEADLINE_SECONDS)
+                eventually(lambda: tail.stdout.count('"worker_ended"') == 2)
                 again.stop()
-            wait_until(lambda: '"runtime_stopping"' in tail.stdout)
+            eventually(lambda: '"runtime_stopping"' in tail.stdout)
             envelopes = json_lines(tail.stdout)
     assert [envelope["seq"] for envelope in envelopes] == list(range(1, len(envelopes) + 1))
     assert texts(envelopes) == [str(n) for n in (*range(1, 21), *range(1, 41))]
@@ -115,7 +115,7 @@ def test_a_runtime_that_comes_back_on_another_port_is_found(tmp_path: Path):
     with start_program(tmp_path, "serve", *options) as program:
         url = server_url(data, program)
         with start_program(tmp_path, "tail", "--data-dir", str(data), "--from", "oldest", "--json") as tail:
-            wait_until(lambda: json_lines(tail.stdout))
+            eventually(lambda: json_lines(tail.stdout))
             program.stop()
             tail.wait_for_stderr("connection lost")
             with socket.socket() as reserved:
@@ -125,7 +125,7 @@ def test_a_runtime_that_comes_back_on_another_port_is_found(tmp_path: Path):
                 with start_program(tmp_path, "serve", *options) as again:
                     assert server_url(data, again) != url
                     tail.wait_for_stderr("connected again")
-                    wait_until(lambda: len(json_lines(tail.stdout)) == 3)
+                    eventually(lambda: len(json_lines(tail.stdout)) == 3)
     assert seqs(tail) == [1, 2, 3]
 
 
@@ -137,7 +137,7 @@ def test_a_signal_prints_the_command_that_goes_on_behind_the_last_event(tmp_path
     with start_program(tmp_path, "serve", *options) as program:
         url = server_url(data, program)
         with start_program(tmp_path, "tail", url, "--worker", "a", "--from", "oldest", "--json") as first:
-            wait_until(lambda: '"text":"20"' in first.stdout)
+            eventually(lambda: '"text":"20"' in first.stdout)
             first.signal(number)
             assert first.wait() == 128 + number
             before = json_lines(first.stdout)
@@ -145,7 +145,7 @@ def test_a_signal_prints_the_command_that_goes_on_behind_the_last_event(tmp_path
         assert arguments == ["tail", url, "--worker", "a", "--cursor", before[-1]["cursor"], "--json"]
         (tmp_path / "go").write_text("more\n")
         with start_program(tmp_path, *arguments) as second:
-            wait_until(lambda: '"text":"40"' in second.stdout)
+            eventually(lambda: '"text":"40"' in second.stdout)
             after = json_lines(second.stdout)
         program.stop()
     numbers = [envelope["worker_seq"] for envelope in (*before, *after)]
@@ -213,7 +213,7 @@ def test_an_expired_cursor_is_refused_with_what_is_lost(tmp_path: Path):
     with start_program(tmp_path, "serve", "--data-dir", str(data), "--bind", ":0") as program:
         url = server_url(data, program)
         with start_program(tmp_path, "tail", url, "--from", "oldest", "--json") as tail:
-            wait_until(lambda: json_lines(tail.stdout))
+            eventually(lambda: json_lines(tail.stdout))
             cursor = json_lines(tail.stdout)[0]["cursor"]
         program.stop()
     many = shlex.join(python_command("for i in range(300): print('x' * 100)"))
@@ -221,14 +221,14 @@ def test_an_expired_cursor_is_refused_with_what_is_lost(tmp_path: Path):
     with start_program(tmp_path, "serve", "--data-dir", str(data), "--bind", ":0", *options) as program:
         url = server_url(data, program)
         program.wait_for_stderr("Worker a completed")
-        wait_until(lambda: oldest_worker_seq(url) > 1)
+        eventually(lambda: oldest_worker_seq(url) > 1)
         result = run_program(tmp_path, "tail", url, "--cursor", cursor)
         assert (result.returncode, result.stdout) == (4, "")
         assert "runtime.cursor_expired: " in result.stderr
         assert "lost: " in result.stderr
         arguments = command_after(result.stderr, "which begins at: ")
         with start_program(tmp_path, *arguments, "--json") as tail:
-            wait_until(lambda: json_lines(tail.stdout))
+            eventually(lambda: json_lines(tail.stdout))
         program.stop()
 
 

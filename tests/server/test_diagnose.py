@@ -17,7 +17,8 @@ from yoi_runtime.errors import (
     RecordCorruptError,
     RequestInvalidError,
 )
-from yoi_runtime.protocol.diagnostics import DiagnosticCode, Lost
+from yoi_runtime.protocol.diagnostics import DiagnosticCode, Recovery, Lost
+from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.segment_log.cursor import CursorToken, decode_token
 from yoi_runtime.server.diagnose import diagnose_cursor, diagnose_damage, diagnose_request, worker_not_found
 from yoi_runtime.server.starting_place import StreamExpiredError, place_of_cursor
@@ -86,7 +87,9 @@ def test_damage_is_told_by_number_and_not_by_file(last: int, words: str):
     error = RecordCorruptError(
         Path(SECRET), 1, 100, 7, SECRET, resume_segment=1, resume_offset=300, resume_seq=last
     )
-    found = diagnose_damage(error, CursorToken("there"), "a")
+    found = diagnose_damage(error, CursorToken("there"), "a", ProtocolVersion.V0)
+    assert found.recovery is Recovery.RESTART_FROM_OLDEST
+    assert diagnose_damage(error, CursorToken("there"), "a", ProtocolVersion.V1).recovery is Recovery.NONE
     assert (found.code, found.resume_cursor, found.worker_id) == (DiagnosticCode.RECORD_CORRUPT, "there", "a")
     assert found.message.startswith(words)
     assert SECRET not in found.frame().decode()

@@ -76,11 +76,11 @@ async def test_unknown_parameters_are_ignored(tmp_path: Path):
                     await peer.frame()
 
 
-async def test_every_subprotocol_is_400_in_this_version(tmp_path: Path):
+async def test_a_subprotocol_that_is_not_ours_is_400(tmp_path: Path):
     async with serving(tmp_path) as served:
         await served.worker("a")
         for worker_id in BOTH:
-            for offer in (["yoi.events.v1"], ["yoi.events.v1", "other"], ["graphql-ws"]):
+            for offer in (["yoi.events.v2"], ["other", "yoi.events.v0"], ["graphql-ws"]):
                 refused = await served.refusal(stream_path(worker_id), subprotocols=offer)
                 assert (offer, refused.status, refused.code) == (offer, 400, "runtime.invalid_request")
                 assert "Sec-WebSocket-Protocol" in refused.diagnostic["message"]

@@ -41,7 +41,7 @@ async def test_runtime_says_who_it_is_and_what_it_speaks(tmp_path: Path):
                 "runtime_id": f"rt-{log_id}",
                 "log_id": log_id,
                 "version": VERSION,
-                "api": {"stream_versions": ["v0"]},
+                "api": {"stream_versions": ["v0", "v1"]},
             }
         }
 

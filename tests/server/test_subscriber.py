@@ -309,7 +309,7 @@ async def test_damage_ends_the_stream_after_all_before_it_and_the_rest_is_read_f
 
 
 async def test_a_disk_that_refuses_to_read_ends_the_stream_as_unavailable(tmp_path: Path, expect_log: ExpectLog):
-    expect_log("yoi_runtime.server", "reading the log for a subscriber failed")
+    expect_log("yoi_runtime.server", "the log failed a subscriber")
     files = FailingFiles()
     with Runtime.open(tmp_path) as runtime:
         cursors = emit(runtime.create_worker("a"), 2)

@@ -20,7 +20,8 @@ class StopSignals:
     """Takes SIGINT, SIGTERM and, unless it is ignored (nohup), SIGHUP for the length of a ``with`` block.
 
     On the main thread, inside a running loop. Handlers of ``signal.signal``, not of the loop: the second signal must
-    work when the loop is stuck in a blocking call.
+    work when the loop is stuck in a blocking call. SIGINT is taken also where a script's ``&`` has it ignored: who
+    sends it to a process by its id means it.
     """
 
     def __init__(self) -> None:

@@ -81,7 +81,8 @@ async def tail(request: TailRequest) -> int:
             return exit_code_of(error)
         except StreamError as error:
             say(sentence_of(error))
-            follower.say_how_to_go_on()
+            if follower.was_live:
+                follower.say_how_to_go_on()
             return exit_code_of(error)
         return ExitCode.OK
 
@@ -98,7 +99,7 @@ class _Follower:
         self._output = output
         self._cursor = request.cursor
         self._url = ""
-        self._was_live = False
+        self.was_live = False
         self._waits = False
 
     async def follow(self) -> None:
@@ -121,7 +122,7 @@ class _Follower:
             wait_for_worker=True,
             on_state=self._on_state,
         )
-        if not self._was_live:
+        if not self.was_live:
             await _check_reachable(self._url)
         async with stream:
             try:
@@ -161,14 +162,14 @@ class _Follower:
         match state:
             case StreamState.WAITING:
                 if not self._waits:
-                    what = "connection lost" if self._was_live else "not there yet"
+                    what = "connection lost" if self.was_live else "not there yet"
                     self._output.notice(f"{what} ({detail.reason}); trying again until it is back")
                 self._waits = True
                 self._check_moved()
             case StreamState.LIVE:
                 if self._waits:
-                    self._output.notice("connected again; goes on where it was" if self._was_live else "connected")
-                self._was_live, self._waits = True, False
+                    self._output.notice("connected again; goes on where it was" if self.was_live else "connected")
+                self.was_live, self._waits = True, False
             case _:
                 pass
 

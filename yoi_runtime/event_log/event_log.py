@@ -96,7 +96,9 @@ class EventLog:
 
         Durability: survives a killed process at once, a power cut after ``wait_durable``.
         """
-        payload, alert = self._encode(event)
+        payload, alert = encode_payload(event), None
+        if len(payload) > self._max_payload_bytes:
+            payload, alert = self._cut(event, payload)
         with self._turn:
             try:
                 return self._append_told(event, payload, alert, worker_id)
@@ -106,13 +108,11 @@ class EventLog:
 
     def offer(self, event: Event, worker_id: str | None = None) -> CursorToken:
         """Like ``append``, for a caller that keeps a refused event and offers it again: no loss is noted."""
-        payload, alert = self._encode(event)
+        payload, alert = encode_payload(event), None
+        if len(payload) > self._max_payload_bytes:
+            payload, alert = self._cut(event, payload)
         with self._turn:
             return self._append_told(event, payload, alert, worker_id)
-
-    def _encode(self, event: Event) -> tuple[bytes, Alert | None]:
-        payload = encode_payload(event)
-        return (payload, None) if len(payload) <= self._max_payload_bytes else self._cut(event, payload)
 
     def _append_told(self, event: Event, payload: bytes, alert: Alert | None, worker_id: str | None) -> CursorToken:
         """Append an event between what has to be told before it and after it."""

@@ -12,10 +12,14 @@ __all__ = ["SegmentDirectory"]
 
 
 class SegmentDirectory:
-    """Segment numbers and headers of one log directory; headers never change and are kept."""
+    """Segment numbers and headers of one log directory; headers never change and are kept.
+
+    Once ``log_id`` is set, a segment of another log counts as damaged.
+    """
 
     def __init__(self, directory: Path, platform: Platform) -> None:
         self.directory = directory
+        self.log_id: str | None = None
         self._files = platform.files
         self._headers: dict[int, SegmentHeader] = {}
 
@@ -44,7 +48,7 @@ class SegmentDirectory:
 
         Raises:
             SegmentGoneError: the file does not exist.
-            LogFormatError: its first line is not a sound header of this segment.
+            LogFormatError: its first line is not a sound header of this segment, or that of another log.
         """
         header = self._headers.get(number)
         if header is None:
@@ -58,6 +62,8 @@ class SegmentDirectory:
             finally:
                 self._files.close(fd)
             self._headers[number] = header
+        if self.log_id is not None and header.log_id != self.log_id:
+            raise LogFormatError(self.path(number), f"it is a segment of another log, {header.log_id}")
         return header
 
     def size(self, number: int) -> int:

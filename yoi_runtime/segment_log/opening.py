@@ -84,18 +84,23 @@ def last_watermark(directory: Path, platform: Platform) -> Watermark | None:
 
 
 def log_id_of(segments: SegmentDirectory, numbers: Sequence[int], mark: Watermark | None, platform: Platform) -> str:
-    """Return the log's id: what the newest readable header says, else the watermark, else a new one.
+    """Return the log's id: that of the watermark if a segment bears it too, else the newest readable header's.
+
+    Without either it is a new one. A segment that was copied here from another log does not make this that log.
 
     Raises:
         LogFormatError: the log is of a format version that this program does not know.
     """
+    found: list[str] = []
     for number in reversed(numbers):
         try:
-            return segments.header(number).log_id
+            found.append(segments.header(number).log_id)
         except LogFormatError as error:
             if "format version" in error.reason:
                 raise
-    return mark.log_id if mark is not None else platform.random_bytes(8).hex()
+    if mark is not None and (mark.log_id in found or not found):
+        return mark.log_id
+    return found[0] if found else platform.random_bytes(8).hex()
 
 
 def newest_time_us(segments: SegmentDirectory, numbers: Sequence[int]) -> int | None:

@@ -80,6 +80,7 @@ class LogReader:
             raise LogNotFoundError(directory) from None
         try:
             self._mark = read_open_watermark(self._mark_fd, directory / COMMITTED, platform)
+            self._segments.log_id = self._mark.log_id
             self._numbers = self._segments.numbers()
         except BaseException:
             self._files.close(self._mark_fd)
@@ -114,6 +115,7 @@ class LogReader:
         if mark.shown.segment != self._mark.shown.segment:
             self.relist()
         self._mark = mark
+        self._segments.log_id = mark.log_id
         return True
 
     def is_replaced(self) -> bool:
@@ -329,9 +331,8 @@ class LogReader:
             header = self._segments.header(number)
         except LogFormatError:
             return None
-        # Of another log or history itself, it is no witness against the one before.
-        is_other = header.log_id != self.log_id or (number == self.end.segment and header.nonce != self.end.nonce)
-        return None if is_other else header.previous
+        # Not the segment that the watermark means: no witness against the one before.
+        return header.previous if number != self.end.segment or header.nonce == self.end.nonce else None
 
     def _after(self, number: int) -> int | None:
         """Return the next segment's number, looking at the directory again when it is not known."""

@@ -14,13 +14,15 @@ from binascii import a2b_base64, b2a_base64
 from typing import NamedTuple
 from zlib import crc32
 
-from yoi_runtime.segment_log.cursor import TOKEN_LENGTH
+from yoi_runtime.errors import CursorMalformedError
+from yoi_runtime.segment_log.cursor import TOKEN_LENGTH, Cursor, decode_token
 
 __all__ = [
     "MAX_RECORD_BYTES",
     "RecordFormat",
     "Scan",
     "check_crc",
+    "cursor_of_line",
     "next_whole_record",
     "parse_event_id",
     "scan_records",
@@ -143,6 +145,16 @@ def seq_of_line(head: bytes) -> int | None:
     """Return the seq that the beginning of a record (200 bytes are enough) bears, unchecked; None if it bears none."""
     found = _SEQ.match(head, _TOKEN_END) if head.startswith(_START) else None
     return int(found[2]) if found is not None else None
+
+
+def cursor_of_line(line: bytes) -> Cursor | None:
+    """Return the cursor in a whole record, of whatever segment; None for any other line."""
+    if seq_of_line(line) is None or not check_crc(line):
+        return None
+    try:
+        return decode_token(line[len(_START) : _TOKEN_END].decode("ascii", "replace"))
+    except CursorMalformedError:
+        return None
 
 
 def parse_event_id(event_id: str) -> tuple[int, int] | None:

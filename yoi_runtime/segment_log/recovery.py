@@ -20,7 +20,7 @@ from yoi_runtime.errors import LogFormatError
 from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.record import RecordFormat, check_crc, next_whole_record, scan_records, seq_of_line
+from yoi_runtime.segment_log.record import RecordFormat, cursor_of_line, next_whole_record, scan_records
 from yoi_runtime.segment_log.segment import Previous, SegmentHeader
 from yoi_runtime.segment_log.watermark import Watermark
 
@@ -124,7 +124,8 @@ def _headless_segment(
     """
     data = _read_all(directory.path(number), platform)
     before = [other for other in directory.numbers() if other < number]
-    last_seq = max(_highest_seq(data), _highest_seq(_read_all(directory.path(before[-1]), platform)) if before else 0)
+    neighbours = [data, _read_all(directory.path(before[-1]), platform)] if before else [data]
+    last_seq = max(_highest_seq(piece, directory.log_id) for piece in neighbours)
     nonce, length = 0, len(data)
     if mark is not None:
         last_seq = max(last_seq, mark.shown.seq)
@@ -134,9 +135,10 @@ def _headless_segment(
     return Recovered(Previous(number, nonce, length, last_seq), RecoveryReport(number, 0, 0, 0, reason))
 
 
-def _highest_seq(data: bytes) -> int:
-    """Return the highest seq of the whole records in ``data``, whosever they are; 0 when there are none."""
-    return max((seq_of_line(line) or 0 for line in data.split(b"\n") if check_crc(line)), default=0)
+def _highest_seq(data: bytes, log_id: str | None) -> int:
+    """Return the highest seq of the whole records in ``data``, of any segment of this log; 0 when there are none."""
+    cursors = [cursor for line in data.split(b"\n") if (cursor := cursor_of_line(line)) is not None]
+    return max((cursor.seq for cursor in cursors if log_id in (None, cursor.log_id)), default=0)
 
 
 def _read_all(path: Path, platform: Platform) -> bytes:

@@ -30,7 +30,8 @@ class TimestampFormat:
             second, rest = divmod(min(max(us, _FIRST_US), _LAST_US), 1_000_000)
             self._text = (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S.").rjust(20, "0")
             self._second_us = second * 1_000_000
-        return f"{self._text}{rest:06d}Z"
+        # The six digits by way of seven: a format specification takes twice as long.
+        return f"{self._text}{str(1_000_000 + rest)[1:]}Z"
 
 
 def parse_timestamp(text: str) -> int:

@@ -116,7 +116,7 @@ class LogWriter:
         files.sync_directory(directory.parent)
         mark = last_watermark(directory, platform)
         numbers = self._segments.numbers()
-        self.log_id = log_id_of(self._segments, numbers, mark, platform)
+        self.log_id = self._segments.log_id = log_id_of(self._segments, numbers, mark, platform)
         remove_leftovers(directory, platform)
         previous = self._recover(numbers, mark)
         self.steady_clock = SteadyClock(platform.clock, newest_time_us(self._segments, numbers))
