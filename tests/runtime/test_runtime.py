@@ -6,6 +6,7 @@ import asyncio
 import errno
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -387,25 +388,29 @@ def test_a_runtime_may_be_closed_again_and_from_many_threads(tmp_path: Path):
         assert len([event for event in runtime_events(runtime.data_dir) if isinstance(event, RuntimeStopping)]) == 1
 
 
-def test_whoever_closes_returns_when_the_log_can_be_opened_again(tmp_path: Path):
-    for attempt in range(10):
-        data_dir = tmp_path / str(attempt)
-        runtime = open_runtime(data_dir)
-        opened: list[Runtime] = []
-        refused: list[LogHeldError] = []
+def test_whoever_closes_returns_when_the_log_is_closed(tmp_path: Path):
+    class HeldFiles(QuickFiles):
+        def __init__(self) -> None:
+            self.reached, self.go = threading.Event(), threading.Event()
 
-        def close(
-            _: int, runtime: Runtime = runtime, data_dir: Path = data_dir, opened=opened, refused=refused
-        ) -> None:
-            runtime.close()
-            try:
-                opened.append(open_runtime(data_dir))
-            except LogHeldError as error:
-                refused.append(error)
+        def rename(self, source: Path, target: Path) -> None:
+            if target.name == CATALOG:
+                self.reached.set()
+                self.go.wait(30)
+            super().rename(source, target)
 
-        run_threads(3, close)
-        assert (len(opened), len(refused)) == (1, 2), "one comes next, the others find it there"
-        opened[0].close()
+    files = HeldFiles()
+    runtime = open_runtime(tmp_path / "data", files=files)
+    first, second = (threading.Thread(target=runtime.close) for _ in range(2))
+    first.start()
+    assert files.reached.wait(30)
+    second.start()
+    second.join(0.05)
+    assert second.is_alive(), "the log is not closed yet"
+    files.go.set()
+    first.join()
+    second.join()
+    open_runtime(tmp_path / "data").close()
 
 
 def test_a_closed_runtime_takes_nothing(tmp_path: Path):

@@ -120,12 +120,19 @@ class Peer:
 
 
 @asynccontextmanager
-async def subscribed(url: str, path: str, **query: str) -> AsyncIterator[Peer]:
-    """Open the stream at ``path`` with this query (``from_`` is sent as ``from``)."""
+async def subscribed(url: str, path: str, *, subprotocols: str = "", **query: str) -> AsyncIterator[Peer]:
+    """Open the stream at ``path`` with this query (``from_`` is sent as ``from``), offering subprotocols."""
     pairs = {name.rstrip("_"): value for name, value in query.items()}
     address = url.replace("http", "ws", 1) + path + ("?" + urlencode(pairs) if pairs else "")
     async with connect(
-        address, proxy=None, open_timeout=DEADLINE_SECONDS, close_timeout=2, ping_interval=None, max_queue=None
+        address,
+        proxy=None,
+        subprotocols=[Subprotocol(name) for name in subprotocols.split(",") if name] or None,
+        open_timeout=DEADLINE_SECONDS,
+        close_timeout=2,
+        ping_interval=None,
+        # No pause in reading: a peer that is not asked for frames still answers a close.
+        max_queue=None,
     ) as connection:
         yield Peer(connection)
 

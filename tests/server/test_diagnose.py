@@ -17,7 +17,7 @@ from yoi_runtime.errors import (
     RecordCorruptError,
     RequestInvalidError,
 )
-from yoi_runtime.protocol.diagnostics import DiagnosticCode, Recovery, Lost
+from yoi_runtime.protocol.diagnostics import DiagnosticCode, Lost, Recovery
 from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.segment_log.cursor import CursorToken, decode_token
 from yoi_runtime.server.diagnose import diagnose_cursor, diagnose_damage, diagnose_request, worker_not_found
@@ -84,9 +84,7 @@ async def test_the_message_of_an_expiry_says_what_the_receipt_says(exact: bool, 
 
 @pytest.mark.parametrize("last, words", [(7, "event 7 is"), (9, "events 7 to 9 are")])
 def test_damage_is_told_by_number_and_not_by_file(last: int, words: str):
-    error = RecordCorruptError(
-        Path(SECRET), 1, 100, 7, SECRET, resume_segment=1, resume_offset=300, resume_seq=last
-    )
+    error = RecordCorruptError(Path(SECRET), 1, 100, 7, SECRET, resume_segment=1, resume_offset=300, resume_seq=last)
     found = diagnose_damage(error, CursorToken("there"), "a", ProtocolVersion.V0)
     assert found.recovery is Recovery.RESTART_FROM_OLDEST
     assert diagnose_damage(error, CursorToken("there"), "a", ProtocolVersion.V1).recovery is Recovery.NONE

@@ -167,7 +167,9 @@ async def test_a_stop_waits_for_nobody_for_ever(tmp_path: Path, monkeypatch: pyt
             assert await stalled.ended()
 
 
-async def test_who_is_far_behind_at_a_stop_gets_a_goodbye_that_leads_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_who_is_far_behind_at_a_stop_gets_a_goodbye_that_leads_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("yoi_runtime.server.event_server._LAST_EVENTS_SECONDS", 0.0)
     async with serving(tmp_path) as served:
         worker = await served.worker("a")

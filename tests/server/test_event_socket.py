@@ -86,6 +86,18 @@ async def test_a_subprotocol_that_is_not_ours_is_400(tmp_path: Path):
                 assert "Sec-WebSocket-Protocol" in refused.diagnostic["message"]
 
 
+async def test_the_version_is_agreed_in_the_handshake_and_v0_agrees_to_none(tmp_path: Path):
+    async with serving(tmp_path) as served:
+        await served.worker("a")
+        for worker_id in BOTH:
+            async with served.subscribed(worker_id) as peer:
+                assert peer.connection.subprotocol is None
+            for offer in ("yoi.events.v1", "other,yoi.events.v1"):
+                async with served.subscribed(worker_id, subprotocols=offer) as peer:
+                    assert peer.connection.subprotocol == "yoi.events.v1"
+                    assert (await peer.frame())["kind"] == "hello"
+
+
 async def test_what_cannot_be_a_worker_id_is_400(tmp_path: Path):
     async with serving(tmp_path) as served:
         for worker_id in HOSTILE_IDS:
@@ -264,9 +276,7 @@ async def test_a_flood_of_pings_is_cut_off_and_others_notice_nothing(tmp_path: P
 
 
 @pytest.mark.parametrize("opcode, final", [(0, False), (PONG, True)], ids=["fragments", "pongs"])
-async def test_a_flood_that_no_handler_sees_is_cut_off(
-    opcode: int, final: bool, tmp_path: Path, expect_log: ExpectLog
-):
+async def test_a_flood_that_no_handler_sees_is_cut_off(opcode: int, final: bool, tmp_path: Path, expect_log: ExpectLog):
     """Empty fragments of a message that never ends, and answers to pings that were never sent."""
     expect_log("yoi_runtime.server", "far more than answers")
     async with serving(tmp_path) as served:

@@ -202,7 +202,10 @@ async def test_while_the_log_cannot_be_followed_its_views_are_unavailable(
             answer = await served.get(path)
             assert answer.status == 503
             if path != "/readyz":
-                assert (answer.json["diagnostic"]["code"], answer.headers["retry-after"]) == ("runtime.unavailable", "1")
+                assert (answer.json["diagnostic"]["code"], answer.headers["retry-after"]) == (
+                    "runtime.unavailable",
+                    "1",
+                )
         assert (await served.get("/healthz")).status == 200
         served.view._caught_up = True
         assert (await served.get("/readyz")).status == 200

@@ -22,7 +22,14 @@ def problem_of(answer: Answer) -> dict[str, object]:
 
 async def test_every_answer_is_json_that_nobody_stores_and_without_a_banner(tmp_path: Path):
     async with serving(tmp_path) as served:
-        for path in ("/healthz", "/v1/workers", "/v1/workers/nobody", "/v1/workers/%2e%2e", "/nothing", "/v1/events/ws"):
+        for path in (
+            "/healthz",
+            "/v1/workers",
+            "/v1/workers/nobody",
+            "/v1/workers/%2e%2e",
+            "/nothing",
+            "/v1/events/ws",
+        ):
             answer = await served.get(path)
             assert answer.headers["content-type"] == "application/json; charset=utf-8"
             assert answer.headers["cache-control"] == "no-store"

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.server.recording_outlet import RecordingOutlet
 from tests.server.serving import SMALL, damage, records_of, rotate_out_all_before_now
 from tests.server.viewing import emit, viewing, viewing_only
 from tests.support.deadline import wait_until_async
+from yoi_runtime.errors import LogUnavailableError
 from yoi_runtime.events import Status, TextDelta, UnknownEvent
 from yoi_runtime.protocol.stream_request import FromCursor, FromEventId, FromNow, FromOldest, Start, StreamRequest
 from yoi_runtime.runtime.options import RuntimeOptions
@@ -24,6 +26,7 @@ from yoi_runtime.runtime.runtime import LOG_DIRECTORY, Runtime
 from yoi_runtime.segment_log.cursor import CursorToken, decode_token
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.server.log_view import LogView
+from yoi_runtime.server.starting_place import Place, after_rotation
 from yoi_runtime.server.subscriber import ConsumerTooSlowError, Subscriber
 
 
@@ -279,6 +282,35 @@ async def test_a_slow_subscriber_of_a_quiet_worker_goes_on_at_the_floor(tmp_path
             await outlet.wait_for(4)
         assert [event["worker_seq"] for event in outlet.events] == [1, 2, 3]
         assert outlet.closed is None
+
+
+async def test_a_rotation_that_is_under_way_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Counted as gone and not deleted yet: what of whom is lost can be said in a moment."""
+    asked: list[int] = []
+
+    def after_rotation_in_a_moment(*arguments: Any) -> Place:
+        asked.append(1)
+        if len(asked) < 4:
+            raise LogUnavailableError(tmp_path, "segments are being rotated out")
+        return after_rotation(*arguments)
+
+    monkeypatch.setattr("yoi_runtime.server.subscriber.after_rotation", after_rotation_in_a_moment)
+    async with viewing(tmp_path, SMALL) as log:
+        worker = log.runtime.create_worker("a")
+        await log.shown(emit(worker, 1)[0])
+        outlet = RecordingOutlet()
+        async with subscribed(log.view, "a", FromOldest(), outlet):
+            await outlet.wait_for(2)
+            outlet.block()
+            await log.shown(emit(worker, 1)[0])
+            await outlet.wait_for(3)
+            emit(worker, 7)
+            rotate_out_all_before_now(log.runtime, log.runtime.create_worker("b"))
+            log.view._cache.clear()
+            outlet.unblock()
+            problem = await outlet.refusal()
+    assert len(asked) == 4
+    assert (problem["code"], problem["lost"]["events"]) == ("runtime.cursor_expired", 7)
 
 
 async def test_damage_ends_the_stream_after_all_before_it_and_the_rest_is_read_from_there(tmp_path: Path):

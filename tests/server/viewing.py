@@ -98,5 +98,3 @@ def seqs_between(after: CursorToken | Position, last: CursorToken | Position) ->
 
 def _seq_of(place: CursorToken | Position) -> int:
     return place.seq if isinstance(place, Position) else decode_token(place).seq
-
-

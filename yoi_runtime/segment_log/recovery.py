@@ -124,8 +124,8 @@ def _headless_segment(
     """
     data = _read_all(directory.path(number), platform)
     before = [other for other in directory.numbers() if other < number]
-    neighbours = [data, _read_all(directory.path(before[-1]), platform)] if before else [data]
-    last_seq = max(_highest_seq(piece, directory.log_id) for piece in neighbours)
+    pieces = [data, *(_read_all(directory.path(other), platform) for other in before[-1:])]
+    last_seq = _highest_seq(pieces, directory.log_id)
     nonce, length = 0, len(data)
     if mark is not None:
         last_seq = max(last_seq, mark.shown.seq)
@@ -135,10 +135,12 @@ def _headless_segment(
     return Recovered(Previous(number, nonce, length, last_seq), RecoveryReport(number, 0, 0, 0, reason))
 
 
-def _highest_seq(data: bytes, log_id: str | None) -> int:
-    """Return the highest seq of the whole records in ``data``, of any segment of this log; 0 when there are none."""
-    cursors = [cursor for line in data.split(b"\n") if (cursor := cursor_of_line(line)) is not None]
-    return max((cursor.seq for cursor in cursors if log_id in (None, cursor.log_id)), default=0)
+def _highest_seq(pieces: list[bytes], log_id: str | None) -> int:
+    """Return the highest seq of the whole records in ``pieces``: of this log, or of any when none is of this one."""
+    lines = (line for piece in pieces for line in piece.split(b"\n"))
+    cursors = [cursor for line in lines if (cursor := cursor_of_line(line)) is not None]
+    own = [cursor.seq for cursor in cursors if cursor.log_id == log_id]
+    return max(own or [cursor.seq for cursor in cursors], default=0)
 
 
 def _read_all(path: Path, platform: Platform) -> bytes:

@@ -54,6 +54,7 @@ class LogView:
         self._reader = LogReader(log_directory, platform)
         self._ledger = Ledger()
         self._retention: RetentionPolicy | None = None
+        self._noted_damage: set[tuple[int, int]] = set()
         self.epoch = 0
         self._end = self._reader.end
         self._caught_up = False
@@ -274,7 +275,7 @@ class LogView:
             try:
                 chunk = self._read_through_cache(position)
             except RecordCorruptError as error:
-                _log.error("damaged record: %s", error)
+                self.note_damage(error)
                 position = self._reader.after_damage(error)
                 continue
             except SegmentGoneError:
@@ -322,6 +323,13 @@ class LogView:
             if worker_id in self._ledger.workers:
                 self._ledger.workers[worker_id].rotated_out = state.rotated_out
         self._account_for(floor)
+
+    def note_damage(self, error: RecordCorruptError) -> None:
+        """Log a damaged place, once, however many subscribers come upon it: the operator needs file and offset."""
+        place = (error.segment, error.offset)
+        if place not in self._noted_damage:
+            self._noted_damage.add(place)
+            _log.error("damaged record: %s", error)
 
     def look(self) -> bool:
         """Look for newly committed records, which are shown a moment later; True when there are any."""

@@ -143,7 +143,6 @@ class Subscriber:
             try:
                 chunk = view.read(progress.position)
             except SegmentGoneError:
-                view.relist()
                 if not await self._step_over_rotation(progress):
                     return
                 continue
@@ -210,18 +209,27 @@ class Subscriber:
     async def _step_over_rotation(self, progress: Progress) -> bool:
         """Go on at the floor, if nothing of this scope was lost; else say what was, and close."""
         view = self._view
-        try:
-            progress.position = after_rotation(
-                view, self._worker_id, progress.position.seq, progress.worker_seq
-            ).position
-        except StreamExpiredError as error:
-            token = view.token(progress.position, self._worker_id, progress.worker_seq)
-            await self._refuse(diagnose_cursor(error, view, self._worker_id, token))
-            return False
-        return True
+        deadline = _now() + _COMMIT_WAIT_SECONDS
+        while True:
+            try:
+                view.relist()
+                progress.position = after_rotation(
+                    view, self._worker_id, progress.position.seq, progress.worker_seq
+                ).position
+                return True
+            except LogUnavailableError:
+                # In the middle of a rotation, which is a matter of milliseconds unless its writer was killed in it.
+                if _now() > deadline:
+                    raise
+                await asyncio.sleep(_COMMIT_POLL_SECONDS)
+            except StreamExpiredError as error:
+                token = view.token(progress.position, self._worker_id, progress.worker_seq)
+                await self._refuse(diagnose_cursor(error, view, self._worker_id, token))
+                return False
 
     async def _step_over_damage(self, progress: Progress, error: RecordCorruptError) -> bool:
         """Say which events are damaged; go on after them, or close, as the dialect has it."""
+        self._view.note_damage(error)
         resume = self._view.reader.after_damage(error)
         problem = diagnose_damage(error, self._view.token(resume), self._worker_id, self._dialect.version)
         if not self._dialect.goes_on_after_damage:
@@ -229,6 +237,9 @@ class Subscriber:
             return False
         await self._tell([problem.frame()], progress)
         progress.position = resume
+        if self._worker_id is not None:
+            # Some of the damaged events may have been its own.
+            progress.worker_seq = None
         return True
 
     async def _tell(self, messages: list[bytes], progress: Progress) -> None:
