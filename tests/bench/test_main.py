@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,18 @@ def test_a_quick_run_gives_every_figure_and_leaves_nothing_behind(tmp_path: Path
     for figure in result["figures"]:
         assert len(figure["values"]) == 1, figure
     assert any(figure["target"] for figure in result["figures"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_told_to_end_deletes_its_logs(tmp_path: Path):
+    command = [sys.executable, "-m", "tools.bench", "--quick", "--directory", str(tmp_path), "memory"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        said = next(line for line in running.stderr if "making a log" in line or "Error" in line)
+        assert "making a log" in said
+        assert len(list(tmp_path.iterdir())) == 1
+        running.terminate()
+    assert running.returncode == 128 + signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
 
 

@@ -208,6 +208,22 @@ def test_after_a_crash_at_any_event_the_states_are_those_of_the_moment(tmp_path:
     story.close()
 
 
+def test_a_start_reads_the_log_from_its_snapshot_on_and_not_before(tmp_path: Path):
+    reads = {}
+    for damage in ("none", "no catalog"):
+        files = FailingFiles(QuickFiles())
+        story = Story(tmp_path / damage / "data", files=files).open()
+        story.tell(4)
+        story.close()
+        if damage == "no catalog":
+            (story.data_dir / CATALOG).unlink()
+        files.forget_calls()
+        story.open()
+        reads[damage] = files.count("pread", segment(story, 2).name)
+        story.close()
+    assert reads["none"] < reads["no catalog"]
+
+
 def test_a_log_is_folded_alike_by_its_writer_and_by_a_reader(tmp_path: Path):
     story = Story(tmp_path / "data").open()
     for worker_id, event in STEPS * 3:
@@ -550,7 +566,8 @@ def test_a_catalog_newer_than_a_copy_of_the_running_log_is_not_believed(tmp_path
     assert len(envelopes) == 5
 
 
-def test_a_catalog_of_another_course_of_the_same_log_is_not_believed(tmp_path: Path):
+@pytest.mark.parametrize("rolls", [0, 4], ids=["in the same segment", "in a segment that is not there"])
+def test_a_catalog_of_another_course_of_the_same_log_is_not_believed(tmp_path: Path, rolls: int):
     """Two copies of one log went on apart, and the catalog of one came to the segments of the other."""
     story = Story(tmp_path / "data").open()
     story.say("a")
@@ -558,6 +575,8 @@ def test_a_catalog_of_another_course_of_the_same_log_is_not_believed(tmp_path: P
     other = copy(story, "other").open()
     for _ in range(3):
         other.say("b")
+    for _ in range(rolls):
+        other.log.roll()
     other.close()
     story.open()
     for _ in range(6):

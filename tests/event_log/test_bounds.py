@@ -13,6 +13,7 @@ from tests.event_log.memory_books import MemoryBooks
 from tests.event_log.quick_files import QuickFiles
 from tests.event_log.sample_event_log import (
     DAY_SECONDS,
+    SMALL,
     TEN_YEARS_SECONDS,
     append_segments,
     filling,
@@ -23,16 +24,13 @@ from tests.event_log.written_events import check_numbers, envelopes_in
 from tests.faults.clocks import ManualClock
 from tests.faults.small_disk import SmallDisk
 from tests.support.deadline import wait_until
-from yoi_runtime.errors import (
-    LogFullError,
-)
+from yoi_runtime.errors import LogFullError
 from yoi_runtime.event_log.event_log import EventLog
-from yoi_runtime.events import (
-    TextDelta,
-)
+from yoi_runtime.events import TextDelta
 from yoi_runtime.segment_log.platform import Platform
+from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.segment_log.retention import RetentionPolicy
-from yoi_runtime.segment_log.writer import LogOptions
+from yoi_runtime.segment_log.writer import LogOptions, LogWriter
 
 
 def test_without_rules_nothing_is_deleted(tmp_path: Path):
@@ -220,7 +218,8 @@ def test_the_books_are_told_of_those_that_went_when_a_deletion_fails_midway(tmp_
     log.close()
 
 
-def test_every_roll_is_told_also_one_whose_first_event_was_refused(tmp_path: Path):
+@pytest.mark.parametrize("by_maintenance", [False, True], ids=["by the next roll", "by maintenance"])
+def test_every_roll_is_told_also_one_whose_first_event_was_refused(tmp_path: Path, by_maintenance: bool):
     files, platform = filling()
     books = MemoryBooks()
     log = open_event_log(tmp_path / "log", books, platform=platform)
@@ -231,8 +230,11 @@ def test_every_roll_is_told_also_one_whose_first_event_was_refused(tmp_path: Pat
         except LogFullError:
             break
     assert numbers_in(tmp_path / "log") == [1, 2]
-    log.roll()
-    assert [numbers[0] for numbers in books.of("sealed")] == [1, 2]
+    if by_maintenance:
+        log.maintain()
+    else:
+        log.roll()
+    assert [numbers[0] for numbers in books.of("sealed")] == ([1] if by_maintenance else [1, 2])
     log.close()
 
 
@@ -290,4 +292,52 @@ def test_maintenance_survives_what_fails_in_it(tmp_path: Path, expect_log: Expec
     log.start_maintenance(0.005)
     wait_until(lambda: numbers_in(tmp_path / "log") == [5])
     assert failures == 3
+    log.close()
+
+
+# A rotation that did not come to its end.
+
+
+def test_what_was_counted_as_gone_goes_whatever_retention_says_today(tmp_path: Path):
+    log = open_event_log(tmp_path / "log")
+    append_segments(log, 5)
+    log.close()
+    books = MemoryBooks(counted=3)
+    log = open_event_log(tmp_path / "log", books)
+    log.maintain()
+    assert numbers_in(tmp_path / "log") == [4, 5, 6, 7]
+    assert books.of("rotated_out") == [(1, 2, 3)]
+    log.maintain()
+    assert books.of("rotated_out") == [(1, 2, 3)]
+    log.close()
+
+
+def test_everything_is_synced_before_the_books_are_made_durable(tmp_path: Path):
+    """A power cut would otherwise take an event that its Worker's number in the books counts."""
+
+    def before(call: str) -> None:
+        if call in ("rotating_out", "save"):
+            reader = LogReader(tmp_path / "log")
+            synced.append((call, reader.watermark.synced.seq))
+            reader.close()
+
+    synced: list[tuple[str, int]] = []
+    platform = Platform(files=QuickFiles(), clock=ManualClock())
+    writer = LogWriter(tmp_path / "log", SMALL, platform, background=False)
+    log = EventLog(writer, MemoryBooks(before), RetentionPolicy(None, None, 2), platform)
+    append_segments(log, 2)
+    log.append(TextDelta(text="x"), "w")
+    log.roll()
+    log.append(TextDelta(text="x"), "w")
+    log.close()
+    assert synced == [("rotating_out", 2), ("rotating_out", 3), ("save", 4)]
+    log = EventLog(
+        LogWriter(tmp_path / "log", SMALL, platform, background=False),
+        MemoryBooks(before),
+        RetentionPolicy(None, None, 1),
+        platform,
+    )
+    log.append(TextDelta(text="x"), "w")
+    log.maintain()
+    assert synced[3:] == [("rotating_out", 5)]
     log.close()

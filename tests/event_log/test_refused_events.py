@@ -24,9 +24,7 @@ from tests.faults.clocks import ManualClock
 from tests.faults.failing_files import FailingFiles
 from tests.faults.small_disk import SmallDisk
 from tests.support.deadline import wait_until
-from yoi_runtime.errors import (
-    LogFullError,
-)
+from yoi_runtime.errors import LogFullError
 from yoi_runtime.events import (
     EventsLost,
     RuntimeStarted,

@@ -391,16 +391,18 @@ def test_a_runtime_may_be_closed_again_and_from_many_threads(tmp_path: Path):
 def test_whoever_closes_returns_when_the_log_is_closed(tmp_path: Path):
     class HeldFiles(QuickFiles):
         def __init__(self) -> None:
+            self.holds = False
             self.reached, self.go = threading.Event(), threading.Event()
 
         def rename(self, source: Path, target: Path) -> None:
-            if target.name == CATALOG:
+            if self.holds and target.name == CATALOG:
                 self.reached.set()
                 self.go.wait(30)
             super().rename(source, target)
 
     files = HeldFiles()
     runtime = open_runtime(tmp_path / "data", files=files)
+    files.holds = True
     first, second = (threading.Thread(target=runtime.close) for _ in range(2))
     first.start()
     assert files.reached.wait(30)

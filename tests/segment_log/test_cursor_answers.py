@@ -219,6 +219,25 @@ def test_a_lost_tail_is_not_taken_for_a_good_place_after_its_segment_is_rotated_
     log.close()
 
 
+def test_a_lost_tail_is_not_taken_for_a_good_place_behind_empty_segments(directory: Path):
+    log = open_log(directory)
+    kept = append_many(log, 3)
+    lost = append_many(log, 5, commit=False)
+    log._writer_lock.release()
+    damage(directory / segment_name(1), lambda data: data.__delitem__(slice(kept[-1].position.offset, None)))
+    log = open_log(directory, platform_of(seed=2))
+    log.roll()
+    append_many(log, 10)
+    log.rotate_out(2)
+    reader = reader_of(directory)
+    assert reader.floor()[0::3] == (3, 3)
+    assert seqs_after(reader, kept[-1].token) == list(range(4, 14))
+    for place in lost:
+        with pytest.raises(CursorUnknownError):
+            resolve(reader, place.token)
+    log.close()
+
+
 def test_the_same_number_and_seq_in_another_segment_before_the_floor_is_unknown(directory: Path, tmp_path: Path):
     # Two histories of one log: a copy was taken, both went on, and the copy came back.
     log = open_log(directory)

@@ -469,6 +469,42 @@ def test_damage_is_announced_with_its_place_and_the_way_on(directory: Path):
     assert found.lost == [5]
 
 
+def test_what_moves_below_the_watermark_is_not_shown_before_its_time(directory: Path):
+    log = open_log(directory)
+    appended = append_many(log, 4)
+    append_many(log, 3, commit=False)
+    # A whole record is taken out of the file: what lies behind it moves to the front.
+    first, last = appended[0].position.offset, appended[1].position.offset
+    damage(directory / segment_name(1), lambda data: data.__delitem__(slice(first, last)))
+    reader = reader_of(directory)
+    found = read_all(reader)
+    assert (found.seqs, found.lost) == ([1, 3, 4], [2])
+    assert reader.read(found.end, 1 << 20) is None
+    log.commit_once()
+    reader.refresh()
+    assert read_all(reader, found.end).seqs == [5, 6, 7]
+    log.close()
+
+
+def test_damage_is_not_announced_for_what_is_not_shown_yet(directory: Path):
+    log = open_log(directory)
+    appended = [*append_many(log, 1), *append_many(log, 1, 900), *append_many(log, 2)]
+    appended += append_many(log, 4, 10, commit=False)
+    ends = [place.position.offset for place in appended]
+
+    def spoil(data: bytearray) -> None:
+        data[ends[3] - 30] ^= 1
+        data[ends[4] - 30] ^= 1
+        del data[ends[0] : ends[1]]
+
+    damage(directory / segment_name(1), spoil)
+    reader = reader_of(directory)
+    assert ends[5] - (ends[1] - ends[0]) < reader.end.offset, "seq 6 lies below the watermark's offset now"
+    found = read_all(reader)
+    assert (found.seqs, found.lost, found.end) == ([1, 3], [2, 4], reader.end)
+    log.close()
+
+
 def test_after_damage_in_a_segment_that_was_rotated_out_meanwhile_the_reader_is_told(directory: Path):
     log = open_log(directory)
     appended = append_many(log, 30)

@@ -140,6 +140,10 @@ def test_the_next_whole_record_is_found_behind_damage():
     assert next_whole_record(line[0] + line[1], FORM, 4) == (0, 5)
     assert next_whole_record(line[0][:-1], FORM, 4) is None
     assert next_whole_record(record(9, form=RecordFormat(1)), FORM, 4) is None
+    # Sound by its checksum, and its event id names another seq: no scan would take it.
+    odd = FORM.build(TOKENS.encode(1000, 5), FORM.identity(5).replace(b"-5", b"-6"), body("odd"))
+    assert scan_records(odd, FORM, 4).records == 0
+    assert next_whole_record(odd, FORM, 4) is None
 
 
 def test_the_beginning_of_a_record_bears_its_seq():

@@ -71,6 +71,7 @@ def adopt(found: Found, witness: Witness) -> list[Record]:
     before = witness.present
     now: dict[int, Record | None] = {seq: record for seq, record in before.items() if seq <= found.floor.seq}
     now.update(dict.fromkeys(found.lost, None))
+    witness.holes.update({seq: record.event_id for seq in found.lost if (record := before.get(seq)) is not None})
     now.update({record.seq: record for record in found.records})
     witness.present, witness.floor_seq = now, found.floor.seq
     return [record for seq, record in before.items() if record is not None and not _same(now.get(seq), record)]
@@ -102,9 +103,10 @@ def check_tokens(reader: LogReader, witness: Witness, records: Iterable[Record])
         else:
             answers["resumed"] += 1
             assert position.seq == record.seq
-            # In a hole that is announced, the place is as good as the record was.
-            hole = record.seq in witness.present and present is None
-            assert is_here or hole, f"silently at a wrong place: seq {record.seq} is another event now"
+            # In a hole that is announced, the place is as good as the record that was there.
+            is_hole = record.seq in witness.present and present is None
+            in_it = is_hole and witness.holes.get(record.seq, record.event_id) == record.event_id
+            assert is_here or in_it, f"silently at a wrong place: seq {record.seq} is another event now"
             assert (position.segment, position.offset) == (record.segment, record.offset) or position == floor
     return answers
 

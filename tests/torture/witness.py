@@ -67,6 +67,14 @@ def segment_files(names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if _SEGMENT.fullmatch(name))
 
 
+def _first_seq(segment: bytes) -> int | None:
+    """Return the first seq that a segment's header states, None when the header is damaged."""
+    try:
+        return int(json.loads(segment.partition(b"\n")[0])["first_seq"])
+    except (ValueError, KeyError):
+        return None
+
+
 def names_in(files: MemoryFiles, directory: Path) -> list[str]:
     """Return the names in ``directory``; not counted as a call."""
     return list(files._directory(directory).live)
@@ -110,14 +118,15 @@ class Witness:
     """Remembers the records of one log directory in ``files``, through every crash.
 
     ``ever`` holds each record that was whole in a file at some time, by event id. ``present`` is the log as it is
-    now: each seq and the record that bears it, None where it is known to be lost; ``floor_seq`` and below went
-    with rotated-out segments and are kept here all the same.
+    now: each seq and the record that bears it, None where it is known to be lost (``holes`` says which event that was);
+    ``floor_seq`` and below went with rotated-out segments and are kept here all the same.
     """
 
     def __init__(self, log_directory: Path) -> None:
         self.log_directory = log_directory
         self.ever: dict[str, Record] = {}
         self.present: dict[int, Record | None] = {}
+        self.holes: dict[int, str] = {}
         self.floor_seq = 0
         self._seen: dict[str, int] = {}
 
@@ -142,8 +151,7 @@ class Witness:
             self.note(record)
         for name in [name for name in self._seen if name not in names]:
             del self._seen[name]
-        if names:
-            first_seq = json.loads(files.read_bytes(self.log_directory / names[0]).split(b"\n", 1)[0])["first_seq"]
+        if names and (first_seq := _first_seq(files.read_bytes(self.log_directory / names[0]))) is not None:
             self.floor_seq = max(self.floor_seq, first_seq - 1)
         return new
 
@@ -164,5 +172,6 @@ class Witness:
         """Return a witness for another future of the same log; what ever was, both remember together."""
         other = Witness(self.log_directory)
         other.ever, other.present, other.floor_seq = self.ever, dict(self.present), self.floor_seq
+        other.holes = dict(self.holes)
         other._seen = dict(self._seen)
         return other

@@ -19,15 +19,15 @@ PER_PIPELINE = 1_000
 METHOD = (
     "One thread builds a `TextDelta` of 100 bytes and calls `worker.emit` with it, over and over; durability `synced`, nobody waits; "
     "the clock stops when the last event survives a power cut. "
-    f"Redis: redis-py sends `XADD` in pipelines of {PER_PIPELINE:,} over loopback, `appendonly yes`, `appendfsync everysec`, "
+    f"Redis: redis-py sends `XADD` of the text and two names in pipelines of {PER_PIPELINE:,} over loopback, `appendonly yes`, `appendfsync everysec`, "
     "and the clock stops at the last answer, which promises no disk. "
     "SQLite: one `INSERT` of the text and its Worker per transaction, `journal_mode=WAL`, `synchronous=FULL`. "
-    "Every measurement is a fresh process and a fresh file; the three take turns."
+    "Every measurement is a fresh process and a fresh file; they take turns."
 )
 
 
 def run(setting: Setting) -> Result:
-    """Measure all three in turn."""
+    """Measure ours and the peers' in turn."""
     events, rows = (2_000, 20) if setting.quick else (200_000, 2_000)
     notes = [f"SQLite {sqlite3.sqlite_version}"]
     redis = python = None
@@ -37,24 +37,31 @@ def run(setting: Setting) -> Result:
     except PeerMissingError as error:
         notes.append(f"no figures of Redis: {error}")
     ours: list[float] = []
-    theirs: list[float] = []
+    theirs: dict[bool, list[float]] = {False: [], True: []}
     lite: list[float] = []
     directory = str(setting.shelf.directory)
     for number in range(setting.rounds):
         setting.say(f"round {number + 1} of {setting.rounds}")
         ours.append(measure("append", "emit_events", directory=directory, events=events))
         if python is not None and redis is not None:
-            with redis_server(redis, setting.shelf.directory) as port:
-                theirs.append(measure("redis_peer", "add_entries", python=python, port=port, events=events))
+            for hiredis, rates in theirs.items():
+                with redis_server(redis, setting.shelf.directory) as port:
+                    rates.append(
+                        measure("redis_peer", "add_entries", python=python, port=port, events=events, hiredis=hiredis)
+                    )
         lite.append(measure("append", "insert_rows", directory=directory, rows=rows))
     figures = [
         Figure("yoi_runtime, typed append, synced", "/s", tuple(ours), Target(at_least=100_000)),
         Figure("SQLite, one transaction per row", "/s", tuple(lite)),
         ratio("yoi_runtime to SQLite", ours, lite, Target(at_least=20)),
     ]
-    if theirs:
-        figures.insert(1, Figure("Redis, pipelined XADD, everysec", "/s", tuple(theirs)))
-        figures.append(ratio("yoi_runtime to Redis", ours, theirs, Target(at_least=2)))
+    if theirs[False]:
+        figures += [
+            Figure("Redis, pipelined XADD, everysec", "/s", tuple(theirs[False])),
+            ratio("yoi_runtime to Redis", ours, theirs[False], Target(at_least=2)),
+            Figure("Redis, the same with hiredis", "/s", tuple(theirs[True])),
+            ratio("yoi_runtime to Redis with hiredis", ours, theirs[True]),
+        ]
     return Result("append", METHOD, tuple(figures), tuple(notes))
 
 

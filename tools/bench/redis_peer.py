@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 __all__ = ["add_entries"]
@@ -10,8 +11,11 @@ _PER_PIPELINE = 1_000
 _TEXT = b"x" * 100
 
 
-def add_entries(port: int, events: int) -> float:
-    """Return stream entries per second, sent in pipelines."""
+def add_entries(port: int, events: int, hiredis: bool) -> float:
+    """Return stream entries per second, sent in pipelines; ``hiredis``: with redis-py's parser in C, an extra of its own."""
+    if not hiredis:
+        # What is None here cannot be imported, and redis-py then does without.
+        sys.modules["hiredis"] = None  # type: ignore[assignment]
     import redis  # type: ignore[import-not-found, unused-ignore]
 
     client = redis.Redis(host="127.0.0.1", port=port)

@@ -26,7 +26,7 @@ class Circumstances:
     quick: bool
 
     def sentence(self, result: Result) -> str:
-        busy = "not known" if self.busy is None else f"{self.busy:.0%}"
+        busy = "an unknown share" if self.busy is None else f"{self.busy:.0%}"
         parts = [
             self.date,
             self.machine,

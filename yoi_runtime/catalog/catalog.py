@@ -20,6 +20,7 @@ from yoi_runtime.catalog.worker_state import Tally, WorkerState
 from yoi_runtime.errors import EventInvalidError, LogFormatError, RecordCorruptError, SegmentGoneError
 from yoi_runtime.events import Event, decode_payload
 from yoi_runtime.events.envelope import HEAD_PATTERN, parse_head, payload_bytes
+from yoi_runtime.segment_log.json_fields import hex_id, hex_number, parse_object, whole_number
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import Chunk, LogReader
@@ -59,20 +60,22 @@ def read_snapshot(data_dir: Path, platform: Platform) -> Snapshot | None:
     if not check_crc(line):
         return None
     try:
-        fields = json.loads(line)
+        fields = parse_object(line)
         if (fields["kind"], fields["format"]) != ("catalog", 1):
             return None
         place = fields["as_of"]
         ledger = Ledger()
         ledger.rotated_out = Tally.from_json(fields["rotated_out"])
-        ledger.unaccounted_seq = int(fields["unaccounted_seq"])
-        ledger.forgotten_seq = int(fields["forgotten_seq"])
+        ledger.unaccounted_seq = whole_number(fields["unaccounted_seq"])
+        ledger.forgotten_seq = whole_number(fields["forgotten_seq"])
         for entry in fields["workers"]:
             state = WorkerState.from_json(entry)
             ledger.workers[state.worker_id] = state
-        ledger.seq = int(place["seq"])
-        as_of = Position(int(place["segment"]), int(place["nonce"], 16), int(place["offset"]), ledger.seq)
-        return Snapshot(str(fields["log_id"]), as_of, ledger, RetentionPolicy(**fields["retention"]))
+        ledger.seq = whole_number(place["seq"])
+        as_of = Position(
+            whole_number(place["segment"], 40), hex_number(place["nonce"]), whole_number(place["offset"], 40), ledger.seq
+        )
+        return Snapshot(hex_id(fields["log_id"]), as_of, ledger, RetentionPolicy(**fields["retention"]))
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from yoi_runtime.catalog.durable_file import replace_file
 from yoi_runtime.catalog.worker_state import Tally
+from yoi_runtime.segment_log.json_fields import parse_object
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.record import check_crc, seal_object
 from yoi_runtime.segment_log.segment import segment_name, segment_number
@@ -59,7 +60,7 @@ def read_index(log_directory: Path, segment: int, nonce: int, platform: Platform
     if not check_crc(line):
         return None
     try:
-        fields = json.loads(line)
+        fields = parse_object(line)
         if (fields["kind"], fields["format"], fields["segment"], fields["nonce"]) != (
             "segment_index",
             1,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TypeVar, get_args
 
 from yoi_runtime.events import WorkerOutcome, WorkerStatus
+from yoi_runtime.segment_log.json_fields import whole_number
 
 __all__ = ["Tally", "WorkerState"]
 
 _T = TypeVar("_T")
+_WORKER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(slots=True)
@@ -47,7 +50,8 @@ class Tally:
         if not isinstance(fields, list):
             raise TypeError("a tally is a list")
         events, last_seq, last_worker_seq, from_time, to_time = fields
-        return cls(int(events), int(last_seq), int(last_worker_seq), str(from_time), str(to_time))
+        numbers = (whole_number(number) for number in (events, last_seq, last_worker_seq))
+        return cls(*numbers, str(from_time), str(to_time))
 
 
 @dataclass(slots=True)
@@ -100,20 +104,26 @@ class WorkerState:
         exit_code = fields["exit_code"]
         found_ended_us = fields["found_ended_us"]
         return cls(
-            worker_id=str(fields["worker_id"]),
+            worker_id=_worker_id(fields["worker_id"]),
             created_at=_text(fields["created_at"]),
             started_at=_text(fields["started_at"]),
             ended_at=_text(fields["ended_at"]),
             status=_one_of(fields["status"], get_args(WorkerStatus)),
             outcome=None if fields["outcome"] is None else _one_of(fields["outcome"], get_args(WorkerOutcome)),
             exit_code=None if exit_code is None else int(str(exit_code)),
-            run=int(str(fields["run"])),
-            worker_seq=int(str(fields["worker_seq"])),
-            seq=int(str(fields["seq"])),
-            created_seq=int(str(fields["created_seq"])),
+            run=whole_number(fields["run"]),
+            worker_seq=whole_number(fields["worker_seq"]),
+            seq=whole_number(fields["seq"]),
+            created_seq=whole_number(fields["created_seq"]),
             rotated_out=None if gone is None else Tally.from_json(gone),
             found_ended_us=None if found_ended_us is None else int(str(found_ended_us)),
         )
+
+
+def _worker_id(value: object) -> str:
+    if not isinstance(value, str) or not _WORKER_ID.fullmatch(value):
+        raise ValueError(f"{value!r:.80} is no Worker's id")
+    return value
 
 
 def _text(value: object) -> str | None:

@@ -212,10 +212,11 @@ class EventLog:
 
     def _position_of(self, token: CursorToken) -> Position:
         cursor = decode_token(token)
+        writer = self._writer
         # All segments before the active one are synced, so its nonce is the only one that is ever compared.
-        end = self._writer.end
-        if cursor.log_id != self.log_id:
-            raise CursorForeignError(token, cursor.log_id, self.log_id)
+        end = writer.end
+        if cursor.log_id != writer.log_id:
+            raise CursorForeignError(token, cursor.log_id, writer.log_id)
         if (cursor.segment, cursor.offset) > (end.segment, end.offset):
             raise CursorAheadError(token, "no such event was appended yet")
         return Position(cursor.segment, end.nonce, cursor.offset, cursor.seq)

@@ -21,6 +21,7 @@ import binascii
 import re
 from functools import lru_cache
 from hashlib import blake2b
+from struct import Struct
 from typing import NamedTuple, NewType
 from zlib import crc32
 
@@ -41,6 +42,7 @@ CursorToken = NewType("CursorToken", str)
 
 TOKEN_LENGTH = 63
 NO_WORKER = bytes(5)
+_PARTS = Struct(">8s5sI5s7s5s7sI")
 _SHAPE = re.compile(r"wo1[A-Za-z0-9_-]{60}")
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
@@ -103,15 +105,16 @@ def decode_token(token: str) -> Cursor:
             token, f"a token is 'wo1' and 60 of the characters A-Z a-z 0-9 _ -, got {len(token)} characters"
         )
     raw = binascii.a2b_base64(token[3:].encode("ascii").translate(_FROM_URL))
-    if crc32(raw[:41]) != int.from_bytes(raw[41:], "big"):
+    log_id, segment, nonce_prefix, offset, seq, worker, worker_seq, crc = _PARTS.unpack(raw)
+    if crc32(raw[:41]) != crc:
         raise CursorMalformedError(token, "its checksum does not match")
     number = int.from_bytes
     return Cursor(
-        log_id=raw[0:8].hex(),
-        segment=number(raw[8:13], "big"),
-        nonce_prefix=number(raw[13:17], "big"),
-        offset=number(raw[17:22], "big"),
-        seq=number(raw[22:29], "big"),
-        worker=raw[29:34],
-        worker_seq=number(raw[34:41], "big"),
+        log_id.hex(),
+        number(segment, "big"),
+        nonce_prefix,
+        number(offset, "big"),
+        number(seq, "big"),
+        worker,
+        number(worker_seq, "big"),
     )

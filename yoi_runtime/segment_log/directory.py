@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from yoi_runtime.errors import LogNotFoundError, SegmentGoneError
+from yoi_runtime.errors import LogFormatError, LogNotFoundError, SegmentGoneError
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.segment import MAX_HEADER_BYTES, SegmentHeader, segment_name, segment_number
 

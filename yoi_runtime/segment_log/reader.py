@@ -404,10 +404,9 @@ class LogReader:
     def _way_around(self, position: Position, limit: Position, form: RecordFormat) -> Position:
         """Return the next place after damage at ``position`` from which records can be read."""
         data = self._pread(position.segment, limit.offset - position.offset, position.offset)
-        skip = data.find(b"\n") + 1
-        found = next_whole_record(data[skip:], form, position.seq) if skip else None
+        found = next_whole_record(data, form, position.seq)
         if found is not None and (limit.seq == _UNKNOWN or found[1] <= limit.seq):
-            return Position(position.segment, position.nonce, position.offset + skip + found[0], found[1] - 1)
+            return Position(position.segment, position.nonce, position.offset + found[0], found[1] - 1)
         return limit if limit.seq != _UNKNOWN else self._next_start(position.segment)
 
     def _next_start(self, number: int) -> Position:

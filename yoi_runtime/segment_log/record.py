@@ -133,11 +133,10 @@ def next_whole_record(data: bytes, form: RecordFormat, after_seq: int) -> tuple[
         if end < 0:
             return None
         line = data[start:end]
-        found = _SEQ.match(line, _TOKEN_END)
-        if found is not None and line.startswith(_START) and found[1] == form.nonce_text and check_crc(line):
-            seq = int(found[2])
-            if seq > after_seq:
-                return start, seq
+        seq = seq_of_line(line)
+        # By the same marks as a scan: what is found here is never refused there.
+        if seq is not None and seq > after_seq and line.startswith(form.identity(seq), _TOKEN_END) and check_crc(line):
+            return start, seq
         start = end + 1
 
 

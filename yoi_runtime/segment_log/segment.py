@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from yoi_runtime.errors import LogFormatError
+from yoi_runtime.segment_log.json_fields import hex_id, hex_number, parse_object, whole_number
 from yoi_runtime.segment_log.record import check_crc, seal_object
 
 __all__ = [
@@ -26,8 +27,8 @@ LONGEST_HEADER_BYTES = 420
 MAX_HEADER_BYTES = 1024
 
 _NAME = re.compile(r"([0-9]{20})\.jsonl")
-# What five bytes of a cursor token can say.
-_MAX_NUMBER = (1 << 40) - 1
+# Five bytes of a cursor token say the number of a segment, five an offset.
+_NUMBER_BITS = 40
 
 
 def segment_name(number: int) -> str:
@@ -38,7 +39,7 @@ def segment_name(number: int) -> str:
 def segment_number(name: str) -> int | None:
     """Return the number in a segment's file name, None for any other name."""
     found = _NAME.fullmatch(name)
-    return int(found[1]) if found is not None and int(found[1]) <= _MAX_NUMBER else None
+    return int(found[1]) if found is not None and int(found[1]) < 1 << _NUMBER_BITS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +99,26 @@ class SegmentHeader:
         if not check_crc(line):
             raise LogFormatError(file, "the segment header is damaged: its checksum does not match")
         try:
-            fields = json.loads(line)
+            fields = parse_object(line)
             version = fields["format"]
             if fields["kind"] != "segment" or version != FORMAT_VERSION:
                 raise LogFormatError(file, f"format version {version!r}; this program knows version {FORMAT_VERSION}")
             before = fields["previous"]
+            if fields["first_seq"] == 0:
+                raise ValueError("seqs begin at 1")
             header = cls(
-                log_id=str(fields["log_id"]),
-                segment=int(fields["segment"]),
-                nonce=int(fields["nonce"], 16),
-                first_seq=int(fields["first_seq"]),
+                log_id=hex_id(fields["log_id"]),
+                segment=whole_number(fields["segment"], _NUMBER_BITS),
+                nonce=hex_number(fields["nonce"]),
+                first_seq=whole_number(fields["first_seq"]),
                 time=str(fields["time"]),
                 previous=None
                 if before is None
                 else Previous(
-                    segment=int(before["segment"]),
-                    nonce=int(before["nonce"], 16),
-                    valid_length=int(before["valid_length"]),
-                    last_seq=int(before["last_seq"]),
+                    segment=whole_number(before["segment"], _NUMBER_BITS),
+                    nonce=hex_number(before["nonce"]),
+                    valid_length=whole_number(before["valid_length"], _NUMBER_BITS),
+                    last_seq=whole_number(before["last_seq"]),
                 ),
                 length=len(line) + 1,
             )

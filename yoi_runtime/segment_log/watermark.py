@@ -7,11 +7,11 @@ an answer. Reading takes no lock. Format: docs/log-format.md, "COMMITTED".
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from yoi_runtime.errors import LogFormatError, LogNotFoundError
+from yoi_runtime.segment_log.json_fields import hex_id, hex_number, parse_object, whole_number
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.record import check_crc, seal_object
@@ -60,12 +60,12 @@ class Watermark:
         if not check_crc(line):
             return None
         try:
-            fields = json.loads(line)
+            fields = parse_object(line)
             if fields["kind"] != "committed" or fields["format"] != 1:
                 return None
             return cls(
-                generation=int(fields["generation"]),
-                log_id=str(fields["log_id"]),
+                generation=whole_number(fields["generation"]),
+                log_id=hex_id(fields["log_id"]),
                 boot_id=str(fields["boot_id"]),
                 shown=_decode_position(fields["shown"]),
                 synced=_decode_position(fields["synced"]),
@@ -81,10 +81,10 @@ def _encode_position(position: Position) -> bytes:
 
 def _decode_position(fields: dict[str, object]) -> Position:
     return Position(
-        segment=int(str(fields["segment"])),
-        nonce=int(str(fields["nonce"]), 16),
-        offset=int(str(fields["offset"])),
-        seq=int(str(fields["seq"])),
+        segment=whole_number(fields["segment"], 40),
+        nonce=hex_number(fields["nonce"]),
+        offset=whole_number(fields["offset"], 40),
+        seq=whole_number(fields["seq"]),
     )
 
 
