@@ -289,6 +289,7 @@ async def test_past_the_end_of_a_sealed_segment_and_of_the_log_is_ahead(tmp_path
 async def test_a_damaged_record_is_told_on_each_endpoint_and_the_rest_is_read_from_there(
     tmp_path: Path, expect_log: ExpectLog
 ):
+    expect_log("yoi_runtime.server", "damaged record")
     async with serving(tmp_path) as served:
         worker = await served.worker("a")
         for number in range(8):
@@ -314,9 +315,7 @@ async def test_a_damaged_record_is_told_on_each_endpoint_and_the_rest_is_read_fr
                 assert (await peer.refused())["resume_cursor"] == problem["resume_cursor"]
 
 
-async def test_events_that_were_shown_and_are_gone_are_damage_and_not_forgotten(
-    tmp_path: Path, expect_log: ExpectLog
-):
+async def test_events_that_were_shown_and_are_gone_are_damage_and_not_forgotten(tmp_path: Path, expect_log: ExpectLog):
     """Killed, and the file system lost what it had promised: the watermark says how much there was."""
     expect_log("yoi_runtime.server", "damaged record")
     async with runtime_process(tmp_path, serve=True) as runtime:

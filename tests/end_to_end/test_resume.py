@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,9 @@ async def test_every_event_of_a_stream_is_a_place_to_resume_after(worker_id: str
         async with served.subscribed(worker_id, from_="oldest") as peer:
             await opened(peer, worker_id)
             whole = await peer.until(lambda event: event["payload"]["data"].get("text") == "the end")
+        # What a client may count on: text of one length, safe in any URL, short enough to store.
+        assert all(re.fullmatch(r"wo1[A-Za-z0-9_-]{60}", event["cursor"]) for event in whole)
+        assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,24}", event["event_id"]) for event in whole)
         assert len({event["cursor"] for event in whole}) == len({event["event_id"] for event in whole}) == len(whole)
         if worker_id is None:
             assert whole == records_of(tmp_path)

@@ -150,7 +150,7 @@ async def test_a_worker_that_ends_does_not_end_its_stream(tmp_path: Path):
 
 async def test_the_stream_of_everything_is_the_file_byte_for_byte(tmp_path: Path):
     async with both(tmp_path) as (runtime, server):
-        await emit(runtime, "a", "é\u2028\u0085\\\"\n", "")
+        await emit(runtime, "a", 'é\u2028\u0085\\"\n', "")
         await runtime.do("status", worker="a", status="running")
         lines = [line for line in _lines(tmp_path) if b'"kind":"event"' in line]
         async with subscribed(server.url, EVERYTHING, from_="oldest") as peer:

@@ -226,7 +226,7 @@ def test_every_roll_is_told_also_one_whose_first_event_was_refused(tmp_path: Pat
     files.fail(errno.ENOSPC, "pwrite", name="00000000000000000002.jsonl")
     while True:
         try:
-            log.append(TextDelta(text="x" * 300), "w")
+            log.offer(TextDelta(text="x" * 300), "w")
         except LogFullError:
             break
     assert numbers_in(tmp_path / "log") == [1, 2]

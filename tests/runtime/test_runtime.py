@@ -623,6 +623,13 @@ def test_a_kill_between_the_count_and_the_deletion_counts_nothing_twice(tmp_path
 
 # Everything at once.
 
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20)
+)
 EVENTS = st.one_of(
     st.builds(TextDelta, text=st.text(max_size=600)),
     st.builds(
@@ -634,15 +641,7 @@ EVENTS = st.one_of(
     st.builds(
         UnknownEvent,
         name=st.just("made_up"),
-        data=st.recursive(
-            st.none()
-            | st.booleans()
-            | st.integers(-(2**63), 2**64 - 1)
-            | st.floats(allow_nan=False, allow_infinity=False)
-            | st.text(max_size=20),
-            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-            max_leaves=8,
-        ),
+        data=LEAVES | st.lists(LEAVES, max_size=3) | st.dictionaries(st.text(max_size=5), st.lists(LEAVES, max_size=2)),
     ),
 )
 STEPS = st.lists(

@@ -42,8 +42,8 @@ def test_a_slot_is_one_padded_json_line_that_reads_back():
 
 
 def test_the_largest_numbers_fit_into_a_slot():
-    far = Position(2**40, 2**64 - 1, 2**40, 2**56)
-    mark = Watermark(2**56, LOG_ID, "123e4567-e89b-12d3-a456-426614174000", far, far, clean=False)
+    far = Position(2**40 - 1, 2**64 - 1, 2**40 - 1, 2**56 - 1)
+    mark = Watermark(2**56 - 1, LOG_ID, "123e4567-e89b-12d3-a456-426614174000", far, far, clean=False)
     assert len(mark.encode()) == 512
     assert Watermark.decode(mark.encode()) == mark
 

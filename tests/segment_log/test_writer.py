@@ -12,11 +12,13 @@ import sys
 import threading
 from itertools import chain
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from tests.faults.clocks import ManualClock
 from tests.faults.failing_files import READING, FailingFiles
+from tests.faults.memory_files import MemoryFiles
 from tests.segment_log.sample_log import (
     SMALL,
     all_seqs,
@@ -532,6 +534,18 @@ def test_closing_commits_marks_clean_and_lets_go_of_everything(tmp_path: Path):
     for refused in (lambda: log.append(body("x")), log.roll):
         with pytest.raises(LogClosedError):
             refused()
+
+
+def test_a_log_closed_in_good_order_is_clean_after_a_power_cut():
+    home, files = Path("/log"), MemoryFiles()
+    log = open_log(home, platform_of(files))
+    append_many(log, 5)
+    log.close()
+    for seed in range(20):
+        survivor = files.cut_power(Random(seed))
+        log = open_log(home, platform_of(survivor, seed=2))
+        assert log.recovery is None
+        log.close()
 
 
 def test_closing_lets_go_of_everything_whatever_fails(tmp_path: Path):

@@ -103,7 +103,7 @@ async def test_what_is_not_folded_is_not_shown(tmp_path: Path):
         # The reader is ahead of the view, as it is while a burst is taken in.
         last = emit(worker, 5)[-1]
         log.runtime.wait_durable(last, 10)
-        assert log.view.look()
+        assert log.view.reader.refresh()
         assert log.view.read(position) is None
         log.view._end = position._replace(seq=position.seq + 2, offset=_offset_after(log.view, position, 2))
         chunk = log.view.read(position)
@@ -120,14 +120,15 @@ def _offset_after(view: LogView, position, records: int) -> int:
     return position.offset + len(b"".join(chunk.data.splitlines(keepends=True)[:records]))
 
 
-async def test_a_look_tells_whether_there_is_more_and_loses_nothing_for_the_follower(tmp_path: Path):
+async def test_what_the_reader_was_made_to_see_by_a_cursor_is_shown_all_the_same(tmp_path: Path):
     async with viewing(tmp_path) as log:
         worker = log.runtime.create_worker("a")
         await log.shown(emit(worker, 1)[0])
         (cursor,) = emit(worker, 1)
         log.runtime.wait_durable(cursor, 10)
-        assert log.view.look()
-        assert not log.view.look()
+        log.view.reader.resolve(decode_token(cursor))
+        assert log.view.reader.end.seq == decode_token(cursor).seq
+        assert not log.view.reader.refresh()
         await log.shown(cursor)
 
 

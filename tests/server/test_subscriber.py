@@ -115,7 +115,7 @@ async def test_the_snapshot_is_not_older_than_its_cursor(tmp_path: Path):
         await log.shown(worker.emit(Status(status="idle")))
         cursor = worker.emit(Status(status="running"))
         log.runtime.wait_durable(cursor, 10)
-        assert log.view.look()  # the reader has seen it, the ledger has not
+        assert log.view.reader.refresh()  # the reader has seen it, the ledger has not
         async with subscribed(log.view, "a", FromCursor(cursor)) as outlet:
             await outlet.wait_for(1)
         assert outlet.frames[0]["envelope"]["payload"]["data"]["status"] == "running"
@@ -313,7 +313,10 @@ async def test_a_rotation_that_is_under_way_is_waited_for(tmp_path: Path, monkey
     assert (problem["code"], problem["lost"]["events"]) == ("runtime.cursor_expired", 7)
 
 
-async def test_damage_ends_the_stream_after_all_before_it_and_the_rest_is_read_from_there(tmp_path: Path):
+async def test_damage_ends_the_stream_after_all_before_it_and_the_rest_is_read_from_there(
+    tmp_path: Path, expect_log: ExpectLog
+):
+    expect_log("yoi_runtime.server", "damaged record")
     with Runtime.open(tmp_path) as runtime:
         worker = runtime.create_worker("a")
         cursors = [worker.emit(TextDelta(text=f"number {number:03}")) for number in range(20)]

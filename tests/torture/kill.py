@@ -27,7 +27,7 @@ from yoi_runtime.segment_log.writer import LogOptions
 
 __all__ = ["load", "run"]
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).absolute().parents[2]
 _SEGMENT_BYTES = 16 << 10
 
 

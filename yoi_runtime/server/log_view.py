@@ -331,10 +331,6 @@ class LogView:
             self._noted_damage.add(place)
             _log.error("damaged record: %s", error)
 
-    def look(self) -> bool:
-        """Look for newly committed records, which are shown a moment later; True when there are any."""
-        return self._reader.refresh()
-
     async def beyond(self, position: Position) -> None:
         """Wait until there is an event after ``position``, or the view has finished or fails."""
         await self._shown(position.seq + 1)

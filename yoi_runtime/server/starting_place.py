@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from yoi_runtime.catalog.ledger import Ledger
 from yoi_runtime.catalog.worker_state import WorkerState
-from yoi_runtime.errors import CursorAheadError, CursorExpiredError, LogUnavailableError
+from yoi_runtime.errors import CursorExpiredError, LogUnavailableError
 from yoi_runtime.protocol.diagnostics import Lost
 from yoi_runtime.segment_log.cursor import Cursor, CursorToken, decode_token, worker_tag
 from yoi_runtime.segment_log.position import Position
@@ -84,13 +84,8 @@ def place_of_cursor(view: LogView, worker_id: str | None, token: str) -> Place:
     cursor = decode_token(token)
     worker_seq = _worker_seq_of(cursor, worker_id)
     try:
-        try:
-            position = view.reader.resolve(cursor)
-        except CursorAheadError:
-            # A cursor of a moment ago may lie beyond what this process has seen of the log.
-            if not view.look():
-                raise
-            position = view.reader.resolve(cursor)
+        # May lie beyond what the view shows: of a moment ago.
+        position = view.reader.resolve(cursor)
     except CursorExpiredError:
         view.relist()
         return after_rotation(view, worker_id, cursor.seq, worker_seq)

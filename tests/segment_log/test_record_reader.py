@@ -1,0 +1,60 @@
+"""Reading records without a cursor: what there is, and on from a place. The rest is in test_reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.segment_log.sample_log import append_many, open_log, seqs_of
+from yoi_runtime.errors import LogNotFoundError, SegmentGoneError
+from yoi_runtime.segment_log.record_reader import RecordReader
+
+
+def test_it_reads_every_record_from_the_floor_to_the_end_in_pieces_of_any_size(tmp_path: Path):
+    log = open_log(tmp_path / "log")
+    append_many(log, 50)
+    reader = RecordReader(tmp_path / "log")
+    for max_bytes in (1, 300, 1 << 20):
+        position, seqs = reader.floor(), []
+        while (chunk := reader.read(position, max_bytes)) is not None:
+            seqs += seqs_of(chunk.data)
+            position = chunk.end
+        assert seqs == list(range(1, 51))
+        assert position == reader.end
+    reader.close()
+    log.close()
+
+
+def test_it_says_what_there_is(tmp_path: Path):
+    log = open_log(tmp_path / "log")
+    append_many(log, 50)
+    reader = RecordReader(tmp_path / "log")
+    files = sorted((tmp_path / "log").glob("*.jsonl"))
+    assert reader.segment_numbers() == [int(file.stem) for file in files]
+    assert [reader.segment_size(number) for number in reader.segment_numbers()] == [f.stat().st_size for f in files]
+    assert reader.readable_bytes() == sum(file.stat().st_size for file in files)
+    assert (reader.floor().seq, reader.end.seq) == (0, 50)
+    with pytest.raises(SegmentGoneError):
+        reader.segment_size(99)
+    reader.close()
+    log.close()
+
+
+def test_what_is_not_committed_is_not_there(tmp_path: Path):
+    log = open_log(tmp_path / "log")
+    append_many(log, 3)
+    reader = RecordReader(tmp_path / "log")
+    append_many(log, 2, commit=False)
+    assert not reader.refresh()
+    assert reader.end.seq == 3
+    log.commit_once()
+    assert reader.refresh()
+    assert reader.end.seq == 5
+    reader.close()
+    log.close()
+
+
+def test_there_is_no_log_where_no_writer_has_opened_one(tmp_path: Path):
+    with pytest.raises(LogNotFoundError):
+        RecordReader(tmp_path / "log")
