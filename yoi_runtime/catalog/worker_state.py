@@ -50,8 +50,9 @@ class Tally:
         if not isinstance(fields, list):
             raise TypeError("a tally is a list")
         events, last_seq, last_worker_seq, from_time, to_time = fields
-        numbers = (whole_number(number) for number in (events, last_seq, last_worker_seq))
-        return cls(*numbers, str(from_time), str(to_time))
+        return cls(
+            whole_number(events), whole_number(last_seq), whole_number(last_worker_seq), str(from_time), str(to_time)
+        )
 
 
 @dataclass(slots=True)
