@@ -13,7 +13,8 @@ def test_the_server_is_loaded():
 
 
 @pytest.mark.parametrize(
-    ("missing", "error"), [("tornado.web", "MissingExtraError ws-server"), ("yoi_runtime.server", "ModuleNotFoundError")]
+    ("missing", "error"),
+    [("tornado.web", "MissingExtraError ws-server"), ("yoi_runtime.server", "ModuleNotFoundError")],
 )
 def test_only_a_missing_tornado_is_a_missing_extra(missing: str, error: str):
     """In an interpreter of its own: modules that are taken away here would be other ones when they come back."""

@@ -184,3 +184,12 @@ def test_counting_brackets_errs_on_the_safe_side():
 )
 def test_paths_read_like_code_and_hold_no_raw_control_characters(parts, path):
     assert json_path(parts) == path
+
+
+def test_an_integer_that_could_not_be_read_back_is_refused_before_it_is_written():
+    longest = 10**4300 - 1
+    check_json({"n": [longest, -longest]})
+    assert parse_json(json.dumps({"n": longest}).encode()) == {"n": longest}
+    with pytest.raises(EventInvalidError, match="more than 4300 digits") as caught:
+        check_json({"n": [1, 1 << (longest.bit_length() + 1)]})
+    assert caught.value.where == "n[1]"

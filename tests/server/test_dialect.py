@@ -21,7 +21,7 @@ async def test_lines_are_chosen_by_worker_and_by_event_name_and_never_by_what_a_
             data, position = data + chunk.data, chunk.end
 
         def chosen(worker: bytes | None, names: frozenset[bytes] | None) -> list[tuple[object, object, object]]:
-            found = []
+            found: list[tuple[object, object, object]] = []
             for line, number in own_lines(data, worker, names):
                 envelope = json.loads(line)["envelope"]
                 assert envelope["worker_seq"] == number

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ExpectLog
-from tests.server.serving import SMALL, damage, serving, stream_path
+from tests.server.serving import SMALL, Serving, damage, serving, stream_path
 from tests.server.v1_peer import v1_subscribed
 from tests.support.deadline import wait_until_async
 from yoi_runtime.events import Status, TextDelta, UnknownEvent
@@ -19,6 +19,11 @@ from yoi_runtime.server.dialect_v1 import DialectV1
 def quick_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialect_v1, "HEARTBEAT_SECONDS", 0.05)
     monkeypatch.setattr(DialectV1, "heartbeat_seconds", 0.05)
+
+
+def has_ended(served: Serving, worker_id: str) -> bool:
+    state = served.view.worker(worker_id)
+    return state is not None and state.ended
 
 
 async def test_hello_tells_where_the_stream_starts_of_what_and_how_the_log_is_kept(tmp_path: Path):
@@ -72,9 +77,8 @@ async def test_every_cursor_that_a_frame_carries_resumes_at_its_place(tmp_path: 
 async def test_the_stream_of_everything_is_the_logs_own_records_in_both_ways(tmp_path: Path):
     async with serving(tmp_path) as served:
         worker = await served.worker("a")
-        for number in range(300):
-            cursor = worker.emit(TextDelta(text=f"{number} \u2028 }},\n{{"))
-        await served.shown(cursor)
+        cursors = [worker.emit(TextDelta(text=f"{number} \u2028 }},\n{{")) for number in range(300)]
+        await served.shown(cursors[-1])
         logs = []
         for batch in ("0", "1"):
             async with v1_subscribed(served.server.url, stream_path(None), from_="oldest", batch=batch) as peer:
@@ -145,12 +149,12 @@ async def test_end_comes_to_who_connects_after_it_and_its_cursor_waits_for_the_n
         worker = await served.worker("a")
         worker.emit(TextDelta(text="all there is"))
         worker.end()
-        await wait_until_async(lambda: served.view.worker("a").ended)
+        await wait_until_async(lambda: has_ended(served, "a"))
         async with v1_subscribed(served.server.url, stream_path("a"), from_="oldest") as peer:
             end = await peer.until("end")
             assert [frame["kind"] for frame in peer.log] == ["hello", "event", "caught_up", "end"]
         again = served.runtime.create_worker("a")
-        await wait_until_async(lambda: not served.view.worker("a").ended)
+        await wait_until_async(lambda: not has_ended(served, "a"))
         async with v1_subscribed(served.server.url, stream_path("a"), cursor=end["cursor"]) as peer:
             await peer.until("caught_up")
             again.emit(TextDelta(text="anew"))
@@ -162,7 +166,7 @@ async def test_end_comes_to_who_connects_after_it_and_its_cursor_waits_for_the_n
 async def test_the_stream_of_everything_has_no_end(tmp_path: Path):
     async with serving(tmp_path) as served:
         (await served.worker("a")).end()
-        await wait_until_async(lambda: served.view.worker("a").ended)
+        await wait_until_async(lambda: has_ended(served, "a"))
         async with v1_subscribed(served.server.url, stream_path(None), from_="oldest") as peer:
             await peer.until("caught_up")
             await served.worker("b")
@@ -172,9 +176,8 @@ async def test_the_stream_of_everything_has_no_end(tmp_path: Path):
 async def test_no_message_is_over_the_bound_that_hello_states(tmp_path: Path):
     async with serving(tmp_path) as served:
         worker = await served.worker("a")
-        for size in (250_000, 10, 200_000, 200_000, 10):
-            cursor = worker.emit(TextDelta(text="x" * size))
-        await served.shown(cursor)
+        cursors = [worker.emit(TextDelta(text="x" * size)) for size in (250_000, 10, 200_000, 200_000, 10)]
+        await served.shown(cursors[-1])
         async with v1_subscribed(served.server.url, stream_path("a"), from_="oldest", batch="1") as peer:
             await peer.until("caught_up")
         assert max(peer.sizes) <= peer.log[0]["max_frame_bytes"]

@@ -379,6 +379,7 @@ class _Machine(RuleBasedStateMachine):
         if not hasattr(self, "rig"):
             return
         self.count("steps")
+        assert not self.witness.look(self.memory), "a record came that nobody appended"
         mark = live_mark(self.memory, LOG)
         assert mark.synced <= mark.shown <= len(self.said)
         assert self.options.durability != "synced" or mark.shown == mark.synced

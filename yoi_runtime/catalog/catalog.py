@@ -73,7 +73,10 @@ def read_snapshot(data_dir: Path, platform: Platform) -> Snapshot | None:
             ledger.workers[state.worker_id] = state
         ledger.seq = whole_number(place["seq"])
         as_of = Position(
-            whole_number(place["segment"], 40), hex_number(place["nonce"]), whole_number(place["offset"], 40), ledger.seq
+            whole_number(place["segment"], 40),
+            hex_number(place["nonce"]),
+            whole_number(place["offset"], 40),
+            ledger.seq,
         )
         return Snapshot(hex_id(fields["log_id"]), as_of, ledger, RetentionPolicy(**fields["retention"]))
     except (ValueError, KeyError, TypeError):

@@ -21,6 +21,7 @@ MAX_DEPTH = 100
 """Arrays and objects inside each other, the outermost counted. Rust's serde_json gives up at 128."""
 
 _KEY_LIMIT = 40
+_MOST_INTEGER_BITS = (10**4300 - 1).bit_length()
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 # Strings are skipped whole; the closing quote is optional so that an unterminated one is skipped too
 # (looking for it again from every later quote would be quadratic).
@@ -182,8 +183,11 @@ def _fault(value: object, levels_left: int) -> tuple[list[str | int], str] | Non
     """Return (path from the innermost part outwards, reason) of the first fault. Recursion is bounded by the levels."""
     if isinstance(value, str):
         return _text_fault(value)
-    if value is None or isinstance(value, int):
+    if value is None:
         return None
+    if isinstance(value, int):
+        # Pydantic writes more digits than Python reads back.
+        return None if value.bit_length() <= _MOST_INTEGER_BITS else ([], "an integer of more than 4300 digits")
     if isinstance(value, float):
         return None if isfinite(value) else ([], "not a finite number")
     if not isinstance(value, (dict, list, tuple)):
