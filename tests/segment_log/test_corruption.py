@@ -162,7 +162,7 @@ def test_the_samples_are_read_whole():
 
 
 @SAMPLES
-def test_the_last_segment_cut_at_every_byte(sample: Sample, record_property):
+def test_the_last_segment_cut_at_every_byte(sample: Sample, exercised):
     whole, spans = sample.disk[NAMES[2]], sample.spans(3)
     files = files_of(sample.disk)
     for cut in range(len(whole)):
@@ -173,24 +173,24 @@ def test_the_last_segment_cut_at_every_byte(sample: Sample, record_property):
         if cut % 5 == 0:
             check(sample, sample.disk | {NAMES[2]: whole[:cut]}, may_lose, reopen=True)
         assert lost == {seq for seq in may_lose if seq <= sample.shown}
-    record_property("cuts", len(whole))
+    exercised("cuts", len(whole))
 
 
 @SAMPLES
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_sealed_segment_cut_anywhere(sample: Sample, number: int, record_property):
+def test_a_sealed_segment_cut_anywhere(sample: Sample, number: int, exercised):
     whole, spans = sample.disk[NAMES[number - 1]], sample.spans(number)
     cuts = range(0, len(whole), 41)
     for cut in cuts:
         may_lose = {seq for seq, _, end in spans if end > cut} if cut >= spans[0][1] else sample.seqs_in(number)
         lost = check(sample, sample.disk | {NAMES[number - 1]: whole[:cut]}, may_lose, reopen=cut % 3 == 0)
         assert lost == may_lose
-    record_property("cuts", len(cuts))
+    exercised("cuts", len(cuts))
 
 
 @SAMPLES
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_flipped_bits_everywhere(sample: Sample, number: int, record_property):
+def test_flipped_bits_everywhere(sample: Sample, number: int, exercised):
     rng, name = Random(number), NAMES[number - 1]
     shown_end = max((end for seq, _, end in sample.spans(number) if seq <= sample.shown), default=0)
     places = range(rng.randrange(5), len(sample.disk[name]), 5)
@@ -200,22 +200,22 @@ def test_flipped_bits_everywhere(sample: Sample, number: int, record_property):
         lost = check(sample, disk, may_lose, reopen=at % 4 == 0)
         if at < shown_end:
             assert lost, f"byte {at} is covered by a checksum"
-    record_property("flips", len(places))
+    exercised("flips", len(places))
 
 
 @SAMPLES
-def test_flipped_bits_in_the_watermark_lose_nothing(sample: Sample, record_property):
+def test_flipped_bits_in_the_watermark_lose_nothing(sample: Sample, exercised):
     rng = Random(4)
     for at in range(0, 1024, 3):
         disk = flipped(sample, COMMITTED, at, 1 << rng.randrange(8))
         assert check(sample, disk, [], reopen=True) == set()
-    record_property("flips", 1024 // 3)
+    exercised("flips", 1024 // 3)
 
 
 @SAMPLES
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize("fill", ["zeros", "noise", "newlines", "spaces"])
-def test_runs_of_other_bytes(sample: Sample, number: int, fill: str, record_property):
+def test_runs_of_other_bytes(sample: Sample, number: int, fill: str, exercised):
     rng, name = Random(number), NAMES[number - 1]
     size = len(sample.disk[name])
     runs = [(sector * SECTOR_BYTES, SECTOR_BYTES) for sector in range(size // SECTOR_BYTES + 1)]
@@ -226,12 +226,12 @@ def test_runs_of_other_bytes(sample: Sample, number: int, fill: str, record_prop
         filler = filler or rng.randbytes(last - first)
         disk = replaced(sample, name, first, last, filler)
         check(sample, disk, sample.hit_by(number, first, last), reopen=True)
-    record_property("runs", len(runs))
+    exercised("runs", len(runs))
 
 
 @SAMPLES
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_bytes_taken_out_or_put_in(sample: Sample, number: int, record_property):
+def test_bytes_taken_out_or_put_in(sample: Sample, number: int, exercised):
     # Everything behind the place moves, so records keep their bytes and lose their offsets: they are still found.
     rng, name = Random(number), NAMES[number - 1]
     size, count = len(sample.disk[name]), 40
@@ -245,7 +245,7 @@ def test_bytes_taken_out_or_put_in(sample: Sample, number: int, record_property)
         if number == 3:
             tail = sample.seqs_in(3) if insert else {max(sample.seqs_in(3))}
         check(sample, disk, hit | tail, reopen=True)
-    record_property("shifts", count)
+    exercised("shifts", count)
 
 
 @SAMPLES
@@ -307,7 +307,7 @@ def _with_other_nonce(segment: bytes) -> bytes:
 
 
 @SAMPLES
-def test_every_token_is_answered_truly_whatever_is_damaged(sample: Sample, record_property):
+def test_every_token_is_answered_truly_whatever_is_damaged(sample: Sample, exercised):
     """Resume with every token at many damaged logs: a typed answer, or the next seq, delivered or announced."""
     rng, good, refused = Random(7), 0, 0
     for _ in range(60):
@@ -347,7 +347,7 @@ def test_every_token_is_answered_truly_whatever_is_damaged(sample: Sample, recor
             assert covered == list(range(place.position.seq + 1, reader.end.seq + 1))
             for seq, line in zip(found.seqs, found.lines, strict=True):
                 assert line == sample.lines[seq - 1]
-    record_property("tokens resumed", good)
-    record_property("tokens refused", refused)
+    exercised("tokens resumed", good)
+    exercised("tokens refused", refused)
     assert good > 300
     assert refused > 100

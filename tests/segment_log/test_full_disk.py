@@ -27,7 +27,7 @@ from yoi_runtime.segment_log.segment import segment_name
 from yoi_runtime.segment_log.writer import LogOptions
 
 
-def test_a_disk_that_fills_at_any_byte_of_a_record_loses_nothing_and_injects_nothing(tmp_path: Path, record_property):
+def test_a_disk_that_fills_at_any_byte_of_a_record_loses_nothing_and_injects_nothing(tmp_path: Path, exercised):
     directory = tmp_path / "log"
     files = FailingFiles()
     log = open_log(directory, platform_of(files), LogOptions())
@@ -47,7 +47,7 @@ def test_a_disk_that_fills_at_any_byte_of_a_record_loses_nothing_and_injects_not
         if cut % 3 == 0:
             accepted.append(log.append(body(f"accepted {cut}", cut % 50)).position.seq)
             log.commit_once()
-    record_property("bytes at which the disk filled", size)
+    exercised("bytes at which the disk filled", size)
     assert size > 200
     assert files.struck == 2 * size
     log.close()

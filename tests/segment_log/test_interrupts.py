@@ -48,7 +48,7 @@ class InterruptedFiles(FailingFiles):
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])
-def test_what_ctrl_c_leaves_half_done_is_taken_back(after: bool, record_property):
+def test_what_ctrl_c_leaves_half_done_is_taken_back(after: bool, exercised):
     home, at, broken = Path("/log"), 0, 0
     while True:
         at += 1
@@ -86,7 +86,7 @@ def test_what_ctrl_c_leaves_half_done_is_taken_back(after: bool, record_property
             assert reader.resolve(decode_token(place.token.decode())) == place.position
         if not interrupted:
             break
-    record_property("calls interrupted", at - 1)
+    exercised("calls interrupted", at - 1)
     assert at > 60
     assert broken
 

@@ -30,7 +30,7 @@ def run_and_kill(directory: Path, seed: int, lines: int) -> list[str]:
     return b"".join([*said, rest]).decode().splitlines()
 
 
-def test_what_a_killed_writer_had_accepted_is_there_every_time(tmp_path: Path, record_property):
+def test_what_a_killed_writer_had_accepted_is_there_every_time(tmp_path: Path, exercised):
     directory, rng = tmp_path / "log", Random(11)
     accepted: dict[int, tuple[str, str]] = {}
     ours: set[int] = set()
@@ -51,8 +51,8 @@ def test_what_a_killed_writer_had_accepted_is_there_every_time(tmp_path: Path, r
             ours.add(place.position.seq)
             log.close()
             check(directory, accepted, ours)
-    record_property("kills", KILLS)
-    record_property("records accepted by killed writers", len(accepted))
+    exercised("kills", KILLS)
+    exercised("records accepted by killed writers", len(accepted))
     assert unclean > KILLS / 4
     assert len(accepted) > 500
 

@@ -298,11 +298,11 @@ class LogMachine(RuleBasedStateMachine):
             self.log.close()
 
 
-def test_the_log_behaves_as_a_list(record_property):
+def test_the_log_behaves_as_a_list(exercised):
     COUNTS.clear()
     run_state_machine_as_test(LogMachine, settings=settings(max_examples=90, stateful_step_count=40))
     for what, number in sorted(COUNTS.items()):
-        record_property(what, number)
+        exercised(what, number)
     for what in ("power cuts", "lost to a power cut", "killed", "rotated out", "refused", "resumed", "tailed"):
         assert COUNTS.get(what, 0) > 20, f"{what}: {COUNTS}"
     for answer in ("expired", "ahead", "unavailable"):

@@ -198,7 +198,7 @@ DURABILITIES = pytest.mark.parametrize("durability", ["synced", "written"])
 
 
 @DURABILITIES
-def test_what_was_promised_survives_a_power_cut_at_every_file_operation(durability: Durability, record_property):
+def test_what_was_promised_survives_a_power_cut_at_every_file_operation(durability: Durability, exercised):
     options = LogOptions(segment_bytes=4096, durability=durability)
     points = states = promised_some = 0
     for at, run in cuts(options):
@@ -208,14 +208,14 @@ def test_what_was_promised_survives_a_power_cut_at_every_file_operation(durabili
             check_survivor(run, run.files.cut_power(Random(1000 * at + seed)), promised, seed)
             states += 1
         promised_some += promised.seq > 0
-    record_property("operations at which the power went", points)
-    record_property("states of the disk", states)
+    exercised("operations at which the power went", points)
+    exercised("states of the disk", states)
     assert points > 250
     assert promised_some > points * 3 / 4
 
 
 @DURABILITIES
-def test_a_second_power_cut_in_the_middle_of_recovery_costs_nothing_more(durability: Durability, record_property):
+def test_a_second_power_cut_in_the_middle_of_recovery_costs_nothing_more(durability: Durability, exercised):
     options = LogOptions(segment_bytes=4096, durability=durability)
     states = 0
     for at, run in cuts(options, step=9):
@@ -232,11 +232,11 @@ def test_a_second_power_cut_in_the_middle_of_recovery_costs_nothing_more(durabil
             survivor.cut_power_at(None)
             check_survivor(run, survivor, promised, seed)
             states += 1
-    record_property("states of the disk after two cuts", states)
+    exercised("states of the disk after two cuts", states)
     assert states > 80
 
 
-def test_a_killed_process_loses_nothing_at_all_at_every_file_operation(record_property):
+def test_a_killed_process_loses_nothing_at_all_at_every_file_operation(exercised):
     options = LogOptions(segment_bytes=4096)
     points = 0
     for at, run in cuts(options):
@@ -244,7 +244,7 @@ def test_a_killed_process_loses_nothing_at_all_at_every_file_operation(record_pr
         everything = run.places[-1][1] if run.places else Position(0, 0, 0, 0)
         check_survivor(run, run.files, everything, at)
         points += 1
-    record_property("operations at which the process was killed", points)
+    exercised("operations at which the process was killed", points)
 
 
 def test_a_new_log_in_new_directories_survives_as_a_whole():

@@ -336,7 +336,7 @@ def test_a_reader_writes_nothing_and_makes_no_file(directory: Path):
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.EMFILE, errno.EINTR])
-def test_a_call_that_fails_costs_a_retry_and_no_record(directory: Path, error: int, record_property):
+def test_a_call_that_fails_costs_a_retry_and_no_record(directory: Path, error: int, exercised):
     log = open_log(directory)
     append_many(log, 40)
     log.close()
@@ -366,7 +366,7 @@ def test_a_call_that_fails_costs_a_retry_and_no_record(directory: Path, error: i
         if not files.struck:
             break
         assert failures in ([], [error])
-    record_property("reader calls failed", injected)
+    exercised("reader calls failed", injected)
     assert injected > 30
 
 

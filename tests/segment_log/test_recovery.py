@@ -101,7 +101,7 @@ def test_a_kept_prefix_is_copied_to_fresh_pages_before_anything_follows_it(direc
 
 
 @pytest.mark.parametrize(("where", "step"), [("memory", 1), ("disk", 37)])
-def test_the_last_record_cut_at_every_byte(directory: Path, where: str, step: int, record_property):
+def test_the_last_record_cut_at_every_byte(directory: Path, where: str, step: int, exercised):
     home = Path("/log") if where == "memory" else directory
     log = open_log(home, platform_of(files := MemoryFiles() if where == "memory" else RealFileOps()))
     kept = append_many(log, 2)
@@ -129,7 +129,7 @@ def test_the_last_record_cut_at_every_byte(directory: Path, where: str, step: in
         reader.close()
         log.close()
         assert len(read_file(files, home / FIRST)) == (end if survived == 3 else start)
-    record_property("bytes at which the last record was cut", len(cuts))
+    exercised("bytes at which the last record was cut", len(cuts))
 
 
 @pytest.mark.parametrize(
@@ -409,7 +409,7 @@ def test_releasing_a_reserve_that_is_not_there_says_so(directory: Path):
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, errno.EMFILE, errno.EROFS, errno.EINTR])
 @pytest.mark.parametrize("for_ever", [False, True], ids=["once", "for ever"])
-def test_an_opening_that_fails_at_any_call_loses_nothing(error: int, for_ever: bool, record_property):
+def test_an_opening_that_fails_at_any_call_loses_nothing(error: int, for_ever: bool, exercised):
     home, struck, at = Path("/log"), 0, 0
     while True:
         at += 1
@@ -440,7 +440,7 @@ def test_an_opening_that_fails_at_any_call_loses_nothing(error: int, for_ever: b
         assert reader.resolve(decode_token(kept[-1].token.decode())) == kept[-1].position
         if not files.struck:
             break
-    record_property("calls failed while opening", struck)
+    exercised("calls failed while opening", struck)
     assert struck > 30
 
 

@@ -123,7 +123,7 @@ def check(memory: MemoryFiles, life: Life, what: str) -> None:
 
 @pytest.mark.parametrize("for_ever", [False, True], ids=["once", "for ever"])
 @pytest.mark.parametrize("shift", [0, 1])
-def test_every_call_of_a_writers_life_may_fail(for_ever: bool, shift: int, record_property):
+def test_every_call_of_a_writers_life_may_fail(for_ever: bool, shift: int, exercised):
     at = struck = refused = broken = 0
     while True:
         at += 1
@@ -142,16 +142,16 @@ def test_every_call_of_a_writers_life_may_fail(for_ever: bool, shift: int, recor
         struck += injected
         if not injected:
             break
-    record_property("calls failed", struck)
-    record_property("refusals", refused)
-    record_property("writers out of service", broken)
+    exercised("calls failed", struck)
+    exercised("refusals", refused)
+    exercised("writers out of service", broken)
     assert at > 150
     assert refused > at / 3
     assert broken > 10
 
 
 @pytest.mark.parametrize("for_ever", [False, True], ids=["once", "for ever"])
-def test_every_write_of_a_writers_life_may_be_short(for_ever: bool, record_property):
+def test_every_write_of_a_writers_life_may_be_short(for_ever: bool, exercised):
     at = struck = 0
     rng = Random(3)
     while True:
@@ -167,5 +167,5 @@ def test_every_write_of_a_writers_life_may_be_short(for_ever: bool, record_prope
         struck += injected
         if not injected:
             break
-    record_property("writes cut short", struck)
+    exercised("writes cut short", struck)
     assert at > 40

@@ -127,6 +127,8 @@ class Witness:
         self.ever: dict[str, Record] = {}
         self.present: dict[int, Record | None] = {}
         self.holes: dict[int, str] = {}
+        # The event that came before each event when that was appended: the history it belongs to.
+        self.before: dict[str, str | None] = {}
         self.floor_seq = 0
         self._seen: dict[str, int] = {}
 
@@ -159,7 +161,18 @@ class Witness:
         """Take in one record as the newest of the log."""
         before = self.ever.setdefault(record.event_id, record)
         assert before.line == record.line, f"event id {record.event_id} was given to two records"
+        last = next((seq for seq in range(record.seq - 1, 0, -1) if self.present.get(seq) is not None), None)
+        self.before.setdefault(record.event_id, None if last is None else self.present[last].event_id)
         self.present[record.seq] = record
+
+    def heard_by(self, record: Record) -> set[str]:
+        """Return the events that somebody has got who followed the log of those days up to ``record``."""
+        heard: set[str] = set()
+        event_id: str | None = record.event_id
+        while event_id is not None:
+            heard.add(event_id)
+            event_id = self.before[event_id]
+        return heard
 
     def skip(self, files: MemoryFiles) -> None:
         """Take what stands in the files now for known: ``present`` was made from it in another way."""
@@ -172,6 +185,6 @@ class Witness:
         """Return a witness for another future of the same log; what ever was, both remember together."""
         other = Witness(self.log_directory)
         other.ever, other.present, other.floor_seq = self.ever, dict(self.present), self.floor_seq
-        other.holes = dict(self.holes)
+        other.holes, other.before = dict(self.holes), self.before
         other._seen = dict(self._seen)
         return other

@@ -101,6 +101,8 @@ class EventLog:
             payload, alert = self._cut(event, payload)
         with self._turn:
             try:
+                if alert is None and not self._refused and not self._turn.interrupted:
+                    return self._append(event, payload, worker_id)
                 return self._append_told(event, payload, alert, worker_id)
             except (LogFullError, OSError):
                 self._note_refused(worker_id)

@@ -21,7 +21,6 @@ from yoi_runtime.segment_log.cursor import Cursor, CursorToken, encode_token
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.record import parse_event_id, seq_of_line
 from yoi_runtime.segment_log.record_reader import UNKNOWN_SEQ, Chunk, RecordReader
-from yoi_runtime.segment_log.segment import LONGEST_HEADER_BYTES
 
 __all__ = ["Chunk", "LogReader"]
 
@@ -63,17 +62,12 @@ class LogReader(RecordReader):
         """Answer a cursor into a segment that is gone: good at the very point where the floor is now."""
         if cursor.seq < floor.seq:
             raise CursorExpiredError(token, self.token_at(floor))
-        # What can still be checked: seqs only grow, and the floor's header says how the segment before it ended.
-        # A cursor that fails this is one of a lost tail, whose numbers other events bear.
+        # The floor's header says how the segment before it ended. Of any other segment that is gone nothing can be
+        # checked any more, and the cursor may be one of a lost tail, whose numbers other events bear.
         before = self._segments.header(floor.segment).previous
-        good = cursor.seq == floor.seq
-        if before is not None and before.segment == cursor.segment:
-            good = good and (before.nonce >> 32, before.valid_length) == (cursor.nonce_prefix, cursor.offset)
-        elif before is not None:
-            # An older segment ends at the floor only when those after it held nothing but their headers.
-            good = good and before.valid_length <= LONGEST_HEADER_BYTES
-        if not good:
-            raise CursorUnknownError(token, f"event {cursor.seq} was never in segment {cursor.segment}")
+        end = (before.segment, before.nonce >> 32, before.valid_length, before.last_seq) if before is not None else ()
+        if (cursor.segment, cursor.nonce_prefix, cursor.offset, cursor.seq) != end:
+            raise CursorUnknownError(token, f"event {cursor.seq} is not known to be the last before the oldest one")
         return floor
 
     def _resolve_in_segment(self, cursor: Cursor, token: CursorToken) -> Position:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from yoi_runtime.catalog.ledger import Ledger
 from yoi_runtime.catalog.worker_state import WorkerState
-from yoi_runtime.errors import CursorExpiredError, LogUnavailableError
+from yoi_runtime.errors import CursorExpiredError, CursorUnknownError, LogUnavailableError
 from yoi_runtime.protocol.diagnostics import Lost
 from yoi_runtime.segment_log.cursor import Cursor, CursorToken, decode_token, worker_tag
 from yoi_runtime.segment_log.position import Position
@@ -88,7 +88,9 @@ def place_of_cursor(view: LogView, worker_id: str | None, token: str) -> Place:
         position = view.reader.resolve(cursor)
     except CursorExpiredError:
         view.relist()
-        return after_rotation(view, worker_id, cursor.seq, worker_seq)
+        place = after_rotation(view, worker_id, cursor.seq, worker_seq)
+        _check_history(view.ledger, worker_id, cursor.seq, worker_seq, token)
+        return place
     return Place(position, CursorToken(token), worker_seq)
 
 
@@ -134,6 +136,20 @@ def after_rotation(view: LogView, worker_id: str | None, seq: int, worker_seq: i
     return Place(floor, view.token(floor, worker_id, worker_seq), worker_seq)
 
 
+def _check_history(ledger: Ledger, worker_id: str | None, seq: int, worker_seq: int | None, token: str) -> None:
+    """Refuse a cursor of a lost tail, as far as a Worker's number tells: the segment that would is gone.
+
+    Raises:
+        CursorUnknownError: where nothing of the Worker came after the cursor, it had another number.
+    """
+    if worker_id is None or worker_seq is None or 0 < max(ledger.unaccounted_seq, ledger.forgotten_seq) >= seq:
+        return
+    state = ledger.workers.get(worker_id)
+    gone = state.rotated_out if state is not None else None
+    if worker_seq != (gone.last_worker_seq if gone is not None else 0):
+        raise CursorUnknownError(token, f"event {seq} was lost, and another one bears its number")
+
+
 def _worker_seq_of(cursor: Cursor, worker_id: str | None) -> int | None:
     if worker_id is None:
         return 0
@@ -166,6 +182,7 @@ def _lost_of_worker(
     between = floor_seq - seq
     if gone is None or not gone.events or unknown_seq > seq:
         return Lost(events=between, exact=False)
-    if worker_seq is not None:
+    # A number that is not lower is of before the catalog was lost, or of a lost tail.
+    if worker_seq is not None and worker_seq < gone.last_worker_seq and not 0 < unknown_seq == seq:
         return Lost(events=gone.last_worker_seq - worker_seq, exact=True, to_time=gone.to_time or None)
     return Lost(events=min(between, gone.events), exact=False, to_time=gone.to_time or None)
