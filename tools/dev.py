@@ -6,6 +6,7 @@
     serve         run a Runtime with its WebSocket server
     test          run the tests; arguments are pytest's, paths from the top of the tree
     lint          run ruff, mypy and import-linter; --fix lets ruff mend what it can
+    torture       try to break the storage engine, for as long as you like (`torture --help`)
     bench         measure yoi_runtime and its peers (`bench --help`)
     lock          write tools/requirements.lock from pyproject.toml, and tools/bench/requirements.lock;
                   arguments are those of `uv pip compile` (--upgrade, --upgrade-package NAME)
@@ -68,10 +69,10 @@ def main(arguments: list[str]) -> int:
         return 1
     if command == "lint":
         return lint(environment, rest)
-    if command in ("test", "bench"):
+    modules = {"test": "pytest", "torture": "tests.torture", "bench": "tools.bench"}
+    if command in modules:
         os.chdir(ROOT)
-        program = "pytest" if command == "test" else "tools.bench"
-        return replace_process(environment / "bin" / "python", "-m", program, *rest)
+        return replace_process(environment / "bin" / "python", "-m", modules[command], *rest)
     return replace_process(environment / "bin" / "yoi-runtime", *(["--help"] if command == "help" else arguments))
 
 

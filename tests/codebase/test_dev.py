@@ -232,6 +232,7 @@ def replaced(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     [
         (["test"], [".venv/bin/python", "-m", "pytest"]),
         (["test", "-k", "a b", "--help"], [".venv/bin/python", "-m", "pytest", "-k", "a b", "--help"]),
+        (["torture", "power", "--seconds", "9"], [".venv/bin/python", "-m", "tests.torture", "power", "--seconds", "9"]),
         (["bench", "append", "--quick"], [".venv/bin/python", "-m", "tools.bench", "append", "--quick"]),
         (["demo"], [".venv/bin/yoi-runtime", "demo"]),
         (["serve", "--port", "0", "--help"], [".venv/bin/yoi-runtime", "serve", "--port", "0", "--help"]),
@@ -257,7 +258,7 @@ def test_tests_run_at_the_top_of_the_tree_and_commands_where_the_person_is(
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]):
     assert dev.main(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("demo", "serve", "test", "lint", "bench", "lock"):
+    for command in ("demo", "serve", "test", "lint", "torture", "bench", "lock"):
         assert f"\n    {command} " in text
 
 

@@ -43,7 +43,9 @@ class _History:
 
     def _open(self) -> LogWriter:
         self._lives += 1
-        return LogWriter(LOG, self._options, platform_with(self.memory, f"{self._name}-{self._lives}"), background=False)
+        return LogWriter(
+            LOG, self._options, platform_with(self.memory, f"{self._name}-{self._lives}"), background=False
+        )
 
     def step(self) -> None:
         """Let one thing happen."""

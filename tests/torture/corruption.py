@@ -110,7 +110,9 @@ def _flips(base: _Base) -> Iterator[_Damage]:
                 cost = frozenset(base.touched(name, at, at + 1)) if name in base.segments else frozenset()
                 for bit in range(8):
                     new = bytes([data[at] ^ 1 << bit])
-                    yield _Damage(f"{name}, byte {at}, bit {bit}", f"flips in {_kind(name)}", _overwrite(path, at, new), cost)
+                    yield _Damage(
+                        f"{name}, byte {at}, bit {bit}", f"flips in {_kind(name)}", _overwrite(path, at, new), cost
+                    )
 
 
 def _kind(name: str) -> str:
@@ -171,7 +173,9 @@ def _moves(base: _Base, other: _Base) -> Iterator[_Damage]:
                 cost = frozenset(base.of_segment(number))
                 yield _Damage(f"{name} copied to {target}", "segments duplicated", copy, cost)
     for name in ("COMMITTED", "LOCK", "RESERVE", "00000000000000000001.index.json"):
-        yield _Damage(f"{name} missing", "other files missing", lambda memory, name=name: memory.unlink(LOG / name), frozenset())
+        yield _Damage(
+            f"{name} missing", "other files missing", lambda memory, name=name: memory.unlink(LOG / name), frozenset()
+        )
 
 
 def _replace(name: str, data: bytes) -> Callable[[MemoryFiles], None]:
@@ -275,7 +279,10 @@ class _Corruption:
                 assert not good, f"the cursor of record {record.seq} is good, and got {error}"
             else:
                 assert position.seq == record.seq
-                assert (position.segment, position.offset) == (record.segment, record.offset) or position == reader.floor()
+                assert (position.segment, position.offset) == (
+                    record.segment,
+                    record.offset,
+                ) or position == reader.floor()
                 here = next((other for other in by_id.values() if other.seq == record.seq), None)
                 assert here is None or here.event_id == record.event_id, "silently at a wrong place"
 

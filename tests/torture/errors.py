@@ -266,7 +266,9 @@ class _Errors:
             assert memory.open_files == 0, "an open that failed left descriptors open"
         self.report.count("runs of recovery")
         memory.kill()
-        left = [self._outcome(survivor) for survivor in (memory, memory.cut_power(self.rng), memory.cut_power(self.rng))]
+        left = [
+            self._outcome(survivor) for survivor in (memory, memory.cut_power(self.rng), memory.cut_power(self.rng))
+        ]
         assert left == [self._outcome(copy_of(unclean))] * 3, "a recovery that failed changed what the next one finds"
         return files
 
@@ -277,7 +279,15 @@ class _Errors:
         reader.close()
         ledger = rig.catalog.ledger
         numbers = {worker_id: state.worker_seq for worker_id, state in ledger.workers.items()}
-        return found.floor, found.end.seq, found.records, found.lost, numbers, ledger.rotated_out, ledger.unaccounted_seq
+        return (
+            found.floor,
+            found.end.seq,
+            found.records,
+            found.lost,
+            numbers,
+            ledger.rotated_out,
+            ledger.unaccounted_seq,
+        )
 
     # The reader.
 

@@ -162,7 +162,9 @@ class _Fuzz:
                 case 1:
                     text = "wo1" + urlsafe_b64encode(rng.randbytes(45)).decode()
                 case 2:
-                    text = rng.choice(("", "wo1", "wo2" + token[3:], token + "\n", token * 2000, "\ud800" * 63, "é" * 63))
+                    text = rng.choice(
+                        ("", "wo1", "wo2" + token[3:], token + "\n", token * 2000, "\ud800" * 63, "é" * 63)
+                    )
                 case _:
                     text = self._sealed_token(token)
             self.bounded("tokens", lambda text=text: reader.resolve(decode_token(text)))
@@ -191,7 +193,11 @@ class _Fuzz:
         """Let one file of a whole log hold something else; read it, and open it for writing."""
         rng = self.rng
         memory = copy_of(self.memory)
-        names = [*(LOG / name for name in segment_files(names_in(memory, LOG))), LOG / "COMMITTED", DATA / "catalog.json"]
+        names = [
+            *(LOG / name for name in segment_files(names_in(memory, LOG))),
+            LOG / "COMMITTED",
+            DATA / "catalog.json",
+        ]
         path = rng.choice([*names, LOG / "COMMITTED", DATA / "catalog.json", LOG / "00000000000000000001.index.json"])
         memory.write_bytes(path, self._other_bytes(path.name, memory.read_bytes(path)))
         kind = "segments" if path.suffix == ".jsonl" else "indexes" if "index" in path.name else path.name

@@ -393,7 +393,9 @@ class _Machine(RuleBasedStateMachine):
         if not missed and of_scope <= there | lost_in_holes:
             return
         own = scope is not None and record.worker_id == scope
-        same_numbers = {ever[event_id].worker_seq for event_id in of_scope - there} == {other.worker_seq for other in missed}
+        same_numbers = {ever[event_id].worker_seq for event_id in of_scope - there} == {
+            other.worker_seq for other in missed
+        }
         assert record.seq < place.position.seq, f"silently at a wrong place: seq {record.seq} is another event now"
         assert scope is not None
         assert not own or same_numbers or not self.counted, "silently at a wrong place, and the numbers tell"
@@ -416,7 +418,9 @@ class _Machine(RuleBasedStateMachine):
         assert [_said(record) for record in found.records] == [
             said for said in self.said[found.floor.seq : mark.shown] if said is not None
         ]
-        assert [record.line for record in found.records] == [self.witness.ever[record.event_id].line for record in found.records]
+        assert [record.line for record in found.records] == [
+            self.witness.ever[record.event_id].line for record in found.records
+        ]
         assert not [seq for seq in found.lost if self.said[seq - 1] is not None]
         if self.counted and None not in self.witness.present.values():
             check_books(self.rig, self.witness)
@@ -453,9 +457,23 @@ def run(seed: int, budget: Budget) -> Report:
             run_state_machine_as_test(hypothesis.seed(seed + number)(_Machine), settings=drawn)
         report.count("examples", examples)
     report.require("steps", 3000, 30)
-    for what in ("rolls", "kills", "closes", "power cuts", "power cuts in a recovery", "copies put back", "clock jumps"):
+    for what in (
+        "rolls",
+        "kills",
+        "closes",
+        "power cuts",
+        "power cuts in a recovery",
+        "copies put back",
+        "clock jumps",
+    ):
         report.require(what, 30, 0.3)
-    for what in ("events refused", "events cut to fit", "records lost to power cuts", "catalogs lost", "exact receipts"):
+    for what in (
+        "events refused",
+        "events cut to fit",
+        "records lost to power cuts",
+        "catalogs lost",
+        "exact receipts",
+    ):
         report.require(what, 10, 0.1)
     report.require("passes of retention that deleted something", 10, 0.1)
     report.require("records followed", 50, 0.5)

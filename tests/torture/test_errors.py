@@ -1,0 +1,8 @@
+from __future__ import annotations
+
+from tests.torture.errors import run
+from tests.torture.report import Budget
+
+
+def test_small():
+    print(run(1, Budget.small()))
