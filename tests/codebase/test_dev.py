@@ -232,7 +232,10 @@ def replaced(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     [
         (["test"], [".venv/bin/python", "-m", "pytest"]),
         (["test", "-k", "a b", "--help"], [".venv/bin/python", "-m", "pytest", "-k", "a b", "--help"]),
-        (["torture", "power", "--seconds", "9"], [".venv/bin/python", "-m", "tests.torture", "power", "--seconds", "9"]),
+        (
+            ["torture", "power", "--seconds", "9"],
+            [".venv/bin/python", "-m", "tests.torture", "power", "--seconds", "9"],
+        ),
         (["bench", "append", "--quick"], [".venv/bin/python", "-m", "tools.bench", "append", "--quick"]),
         (["demo"], [".venv/bin/yoi-runtime", "demo"]),
         (["serve", "--port", "0", "--help"], [".venv/bin/yoi-runtime", "serve", "--port", "0", "--help"]),

@@ -1,0 +1,67 @@
+"""What the texts promise to name is named, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.codebase.tree import ROOT
+from yoi_runtime.protocol.diagnostics import CODE_SPECS, DiagnosticCode
+from yoi_runtime.protocol.stream_request import parse_stream_request
+from yoi_runtime.protocol.v1_frames import Bookmark, CaughtUp, End, Hello
+from yoi_runtime.runtime.options import RuntimeOptions
+
+TEXTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PROTOCOL = (ROOT / "docs" / "protocol.md").read_text("utf-8")
+
+
+def _anchors(text: str) -> set[str]:
+    """Return the anchors of a text's headings, as the usual renderers make them."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.replace("`", "")).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("code", list(DiagnosticCode))
+def test_every_code_has_its_heading_and_its_close_code_and_status_stand_under_it(code: DiagnosticCode):
+    section = PROTOCOL.partition(f"### `{code}`\n")[2].partition("\n#")[0]
+    assert section, f"docs/protocol.md has no heading for {code}"
+    spec = CODE_SPECS[code]
+    for number in filter(None, (spec.http_status, spec.close_code)):
+        assert str(int(number)) in section, f"{code}: {int(number)} does not stand under its heading"
+    if spec.close_code or spec.http_status:
+        assert spec.recovery in section, f"{code}: recovery {spec.recovery} does not stand under its heading"
+
+
+@pytest.mark.parametrize("frame", [Hello, CaughtUp, Bookmark, End])
+def test_every_field_of_every_v1_frame_is_named(frame: type[Hello | CaughtUp | Bookmark | End]):
+    for name in frame.model_fields:
+        assert f'"{name}"' in PROTOCOL or f"`{name}`" in PROTOCOL, f"{frame.__name__}.{name}"
+
+
+def test_the_parameters_that_are_documented_are_the_ones_there_are():
+    documented = set(re.findall(r"`(\w+)=", PROTOCOL))
+    assert documented == {"cursor", "last_event_id", "from", "batch", "events"}
+    for pair in [("cursor", "x"), ("last_event_id", "x"), ("from", "oldest"), ("batch", "1"), ("events", "a,b")]:
+        parse_stream_request(None, [pair], ["yoi.events.v1"])
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_every_anchor_to_a_heading(text: Path):
+    content = text.read_text("utf-8")
+    for target in re.findall(r"\]\(([^)]+)\)", content):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (text.parent / path).resolve() if path else text
+        assert linked.exists(), f"{text.name}: {target}"
+        if anchor:
+            assert anchor in _anchors(linked.read_text("utf-8")), f"{text.name}: no heading for {target}"
+
+
+def test_the_defaults_in_the_texts_are_the_programs():
+    options = RuntimeOptions()
+    assert (options.segment_bytes, options.retain_bytes, options.retain_age_seconds) == (16 << 20, 1 << 30, 7 * 86_400)
+    assert "at most 256 KiB" in (ROOT / "docs" / "log-format.md").read_text("utf-8")
+    assert options.log.max_record_bytes == 256 << 10
