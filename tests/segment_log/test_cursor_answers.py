@@ -157,6 +157,20 @@ def test_a_token_expires_under_a_reader_that_has_not_looked_since(directory: Pat
     log.close()
 
 
+def test_a_reader_whose_every_segment_was_rotated_out_finds_the_new_ones(directory: Path):
+    log = open_log(directory)
+    first = append_many(log, 1)[0]
+    reader = reader_of(directory)
+    append_many(log, 40)
+    gone = log.sealed[-1].last_seq
+    log.rotate_out(len(log.sealed))
+    with pytest.raises(CursorExpiredError):
+        resolve(reader, first.token)
+    assert reader_of(directory).floor() == reader.floor()
+    assert reader.floor().seq == gone
+    log.close()
+
+
 def test_a_token_with_empty_segments_between_it_and_the_floor_is_unknown(directory: Path):
     """Its segment is gone, and only of the last one that went is it known how it ended: it may be of a lost tail."""
     log = open_log(directory)

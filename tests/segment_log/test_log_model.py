@@ -237,8 +237,8 @@ class LogMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.issued)
     @rule()
-    def resume_with_the_last_tokens(self) -> None:
-        for place in self.issued[-3:]:
+    def resume_with_the_first_and_the_last_tokens(self) -> None:
+        for place in [*self.issued[:2], *self.issued[-3:]]:
             self.check_resume(LogReader(HOME, platform_of(self.memory)), place)
 
     def check_resume(self, reader: LogReader, place: Appended) -> None:

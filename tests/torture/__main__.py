@@ -49,15 +49,20 @@ def main(arguments: Sequence[str]) -> int:
     failed = []
     for name in options.names or SUITES:
         size = "--small" if options.small else f"--seconds {options.seconds:g}"
-        print(f"--- torture {name} {size} --seed {seed}", flush=True)
+        _say(f"--- torture {name} {size} --seed {seed}")
         try:
             budget = Budget.small() if options.small else Budget.of_seconds(options.seconds)
-            print(SUITES[name](seed, budget), flush=True)
+            _say(str(SUITES[name](seed, budget)))
         except Exception:  # noqa: BLE001  whatever a suite runs into is what it was started for
             traceback.print_exc(file=sys.stdout)
             failed.append(name)
-    print(f"--- torture: {'failed: ' + ', '.join(failed) if failed else 'nothing found'}, seed {seed}", flush=True)
+    _say(f"--- torture: {'failed: ' + ', '.join(failed) if failed else 'nothing found'}, seed {seed}")
     return 1 if failed else 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

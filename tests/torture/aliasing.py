@@ -171,16 +171,16 @@ class _History:
 def run(seed: int, budget: Budget) -> Report:
     """Live random histories; each is a seed of its own, so that one that fails can be lived again alone."""
     report = Report("aliasing", seed, budget)
-    for number in budget.rounds(small=1200):
+    for number in budget.rounds(small=2000):
         name = f"aliasing-{seed}-{number}"
         with report.case(f"history {number}"):
             history = _History(name, Random(name), report)
-            for _ in range(12):
+            for _ in range(8):
                 history.step()
             history.log.commit_once()
             history.resume(opened=True)
         report.count("histories")
-    report.require("histories", 1200, 15)
+    report.require("histories", 2000, 20)
     report.require("records lost", 1000, 10)
     for answer in ("expired", "CursorAheadError", "CursorUnknownError"):
         report.require(f"cursors: {answer}", 500, 5)

@@ -51,6 +51,7 @@ _TEN_YEARS_SECONDS = 3652 * 86_400.0
 _MOST_RECORD_BYTES = 3000
 _SCOPES = (*WORKERS, None)
 _SEEDS = st.integers(0, 2**32)
+_PHASES = (Phase.generate, Phase.shrink)
 
 
 class _Machine(RuleBasedStateMachine):
@@ -442,7 +443,7 @@ def run(seed: int, budget: Budget) -> Report:
     """Let Hypothesis draw examples; a failing one is shrunk and printed as a program."""
     report = Report("model", seed, budget)
     _Machine.report, _Machine.lives = report, 0
-    examples, steps = (100, 40) if budget.is_small else (200, 80)
+    examples, steps = (160, 40) if budget.is_small else (200, 80)
     for number in budget.rounds(small=1):
         drawn = settings(
             max_examples=examples,
@@ -450,13 +451,13 @@ def run(seed: int, budget: Budget) -> Report:
             database=None,
             deadline=None,
             derandomize=False,
-            phases=[Phase.generate, Phase.shrink],
+            phases=_PHASES,
             suppress_health_check=list(HealthCheck),
         )
         with report.case(f"round {number}"):
             run_state_machine_as_test(hypothesis.seed(seed + number)(_Machine), settings=drawn)
         report.count("examples", examples)
-    report.require("steps", 3000, 30)
+    report.require("steps", 4000, 30)
     for what in (
         "rolls",
         "kills",

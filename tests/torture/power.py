@@ -15,14 +15,14 @@ from random import Random
 from tests.faults.clocks import ManualClock
 from tests.faults.failing_files import READING, FailingFiles
 from tests.faults.memory_files import MemoryFiles
-from tests.torture.judge import adopt, check_books, check_kept, check_tokens, read_out
+from tests.torture.judge import Found, adopt, check_books, check_kept, check_tokens, read_out
 from tests.torture.report import Budget, Report
 from tests.torture.rig import DATA, LOG, Rig, make_script, platform_with
 from tests.torture.witness import Mark, Record, Witness, live_mark, names_in
 from yoi_runtime.segment_log.platform import FileOps, Platform
 from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.segment_log.retention import RetentionPolicy
-from yoi_runtime.segment_log.writer import LogOptions
+from yoi_runtime.segment_log.writer import LogOptions, LogWriter
 
 __all__ = ["run"]
 
@@ -113,12 +113,17 @@ class _Power:
         memory.make_directory(LOG)
         files = _Watched(memory, Witness(LOG), rng, _SAMPLES_PER_CALL, Mark())
         files.recovered()
-        for part in (steps[: len(steps) // 2], steps[len(steps) // 2 :]):
+        third = len(steps) // 3
+        for part in (steps[:third], steps[third : 2 * third], steps[2 * third :]):
             rig = Rig(self._platform(files, clock), options, retention)
             for step in part:
                 rig.do(step, clock)
-            if rng.random() < 0.5:
+            if rng.random() < 0.3:
                 rig.close()
+            else:
+                # What the next life finds in the page cache is not on the disk yet.
+                rig.append("not committed", "a", rng.randrange(2, 400))
+                count("lives that were killed")
             memory.kill()
         files.cut_power("the end")
         count("scripts")
@@ -137,23 +142,18 @@ class _Power:
             return
         self._judged.add(state)
         count("distinct states recovered")
+        # Every third with catalog and event log, appends and a close; of the others, what the log holds.
+        if not again and self.report.counts["distinct states recovered"] % 3:
+            log = LogWriter(LOG, options, self._platform(memory), background=False)
+            self._judge_records(log, moment)
+            return
         watched = _Watched(memory, witness, self._rng, 2, moment.promised)
         rig = Rig(self._platform(watched if again else memory), options, retention)
-        reader = LogReader(LOG, self._platform(memory))
-        found = read_out(reader)
-        check_kept(found, witness, moment.promised.synced)
-        assert found.end == rig.writer.end
-        lost = adopt(found, witness)
+        reader, found, lost = self._judge_records(rig.writer, moment)
         witness.skip(memory)
         watched.recovered()
         if None not in witness.present.values():
             check_books(rig, witness)
-        report = rig.writer.recovery
-        count("states with a torn tail", report is not None and report.dropped_bytes > 0)
-        count("states that lost records not synced", bool(lost))
-        count("states with announced holes", bool(found.lost))
-        kept = [*self._rng.sample(found.records, min(len(found.records), 4)), *found.records[-1:]]
-        self._check_cursors(reader, witness, [*kept, *lost])
         before, last_seq = set(witness.ever), witness.last_seq
         for size, worker_id in enumerate(("a", "quiet", None)):
             rig.append("after the cut", worker_id, size * 300)
@@ -166,15 +166,31 @@ class _Power:
         # Retention may have gone on; what is above it stays, announced holes too.
         check_kept(after, witness, witness.last_seq)
         assert [seq for seq in found.lost if seq > after.floor.seq] == after.lost
-        self._check_cursors(reader, witness, [*kept, *lost, *new])
+        self._check_cursors(reader, witness, [*found.records[-1:], *lost, *new])
         reader.close()
         rig.close()
+        count("distinct states that were written to again")
         if again:
             count("calls of a recovery at which the power failed", watched.points)
             for number, second in enumerate(watched.moments):
                 with self.report.case(f"power cut {number} of the recovery (before {second.before})"):
                     count("states after a second power cut")
                     self._judge(second, options, retention, again=False)
+
+    def _judge_records(self, log: LogWriter, moment: _Moment) -> tuple[LogReader, Found, list[Record]]:
+        """Judge what a recovered log holds; returns a reader, what that found, and the records that are lost."""
+        reader = LogReader(LOG, self._platform(moment.files))
+        found = read_out(reader)
+        check_kept(found, moment.witness, moment.promised.synced)
+        assert found.end == log.end
+        lost = adopt(found, moment.witness)
+        report = log.recovery
+        self.report.count("states with a torn tail", report is not None and report.dropped_bytes > 0)
+        self.report.count("states that lost records not synced", bool(lost))
+        self.report.count("states with announced holes", bool(found.lost))
+        kept = [*self._rng.sample(found.records, min(len(found.records), 2)), *found.records[-1:]]
+        self._check_cursors(reader, moment.witness, [*kept, *lost])
+        return reader, found, lost
 
     def _check_cursors(self, reader: LogReader, witness: Witness, records: list[Record]) -> None:
         for answer, times in check_tokens(reader, witness, records).items():
@@ -196,7 +212,11 @@ def run(seed: int, budget: Budget) -> Report:
     """Let the power fail at every call of random scripts."""
     power = _Power(seed, budget)
     report = power.report
-    for _ in budget.rounds(small=3):
+    for _ in budget.rounds(small=4):
         power.script()
-    report.require("distinct states recovered", 10, 10)
+    report.require("states drawn", 4000, 100)
+    report.require("distinct states recovered", 2000, 50)
+    report.require("states after a second power cut", 500, 10)
+    report.require("states that lost records not synced", 200, 4)
+    report.require("states with a torn tail", 50, 1)
     return report.finish()

@@ -91,12 +91,17 @@ class Report:
             raise VacuousError("\n".join([f"{self.suite}, seed {self.seed}, exercised too little", *short, str(self)]))
         return self
 
+    def summary(self) -> str:
+        """Return in one line what has to be exercised, and was."""
+        parts = [f"{self.counts[what]:,} {what}" for what in self._floors]
+        return f"{self.suite}, seed {self.seed}, {self.elapsed_seconds:.0f} s: {', '.join(parts)}"
+
     def __str__(self) -> str:
         size = "small" if self.budget.seconds is None else f"{self.budget.seconds:g} s"
         lines = [f"{self.suite}: seed {self.seed}, size {size}, {self.elapsed_seconds:.1f} s"]
-        for what, number in self.counts.items():
-            due = f"  (at least {self._floors[what]})" if what in self._floors else ""
-            lines.append(f"  {number:>10,}  {what}{due}")
+        lines += [f"  {self.counts[what]:>10,}  {what}  (at least {floor})" for what, floor in self._floors.items()]
+        others = sorted(what for what in self.counts if what not in self._floors)
+        lines += [f"  {self.counts[what]:>10,}  {what}" for what in others]
         return "\n".join(lines)
 
 

@@ -1,8 +1,13 @@
+"""Cursors into a lost past, at the size that every commit can bear."""
+
 from __future__ import annotations
 
+import pytest
+
+from tests.torture.conftest import Torture
 from tests.torture.aliasing import run
-from tests.torture.report import Budget
 
 
-def test_small():
-    print(run(1, Budget.small()))
+@pytest.mark.timeout(300)
+def test_no_cursor_ever_resumes_silently_at_a_wrong_place(torture: Torture):
+    torture(run, 1)

@@ -1,8 +1,13 @@
+"""Damage of every kind, at the size that every commit can bear."""
+
 from __future__ import annotations
 
+import pytest
+
+from tests.torture.conftest import Torture
 from tests.torture.corruption import run
-from tests.torture.report import Budget
 
 
-def test_small():
-    print(run(1, Budget.small()))
+@pytest.mark.timeout(300)
+def test_every_record_is_delivered_whole_or_announced(torture: Torture):
+    torture(run, 1)

@@ -1,8 +1,15 @@
+"""Every call fails, in every way, at the size that every commit can bear."""
+
 from __future__ import annotations
 
+import pytest
+
+from tests.conftest import ExpectLog
+from tests.torture.conftest import Torture
 from tests.torture.errors import run
-from tests.torture.report import Budget
 
 
-def test_small():
-    print(run(1, Budget.small()))
+@pytest.mark.timeout(300)
+def test_no_failing_call_loses_what_was_shown(torture: Torture, expect_log: ExpectLog):
+    expect_log("yoi_runtime.event_log", "could not")
+    torture(run, 1)

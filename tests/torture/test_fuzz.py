@@ -1,8 +1,13 @@
+"""What the engine should not be fed, at the size that every commit can bear."""
+
 from __future__ import annotations
 
+import pytest
+
+from tests.torture.conftest import Torture
 from tests.torture.fuzz import run
-from tests.torture.report import Budget
 
 
-def test_small():
-    print(run(1, Budget.small()))
+@pytest.mark.timeout(300)
+def test_whatever_a_file_or_a_token_holds_the_answer_is_typed_and_in_time(torture: Torture):
+    torture(run, 1)

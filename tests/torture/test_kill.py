@@ -1,8 +1,13 @@
+"""Killed at every file operation, at the size that every commit can bear."""
+
 from __future__ import annotations
 
+import pytest
+
+from tests.torture.conftest import Torture
 from tests.torture.kill import run
-from tests.torture.report import Budget
 
 
-def test_small():
-    print(run(1, Budget.small()))
+@pytest.mark.timeout(300)
+def test_a_kill_at_any_operation_loses_nothing(torture: Torture):
+    torture(run, 1)

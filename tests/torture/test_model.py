@@ -1,8 +1,13 @@
+"""The whole engine against a plain list, at the size that every commit can bear."""
+
 from __future__ import annotations
 
+import pytest
+
+from tests.torture.conftest import Torture
 from tests.torture.model import run
-from tests.torture.report import Budget
 
 
-def test_small():
-    print(run(1, Budget.small()))
+@pytest.mark.timeout(300)
+def test_the_log_is_the_list_whatever_happens_to_it(torture: Torture):
+    torture(run, 1)

@@ -1,8 +1,13 @@
+"""A writer that is killed, and those who follow it, at the size that every commit can bear."""
+
 from __future__ import annotations
 
+import pytest
+
+from tests.torture.conftest import Torture
 from tests.torture.processes import run
-from tests.torture.report import Budget
 
 
-def test_small():
-    print(run(1, Budget.small()))
+@pytest.mark.timeout(300)
+def test_whoever_follows_a_killed_writer_gets_its_log_without_a_gap(torture: Torture):
+    torture(run, 1)

@@ -152,11 +152,14 @@ class RecordReader:
         Raises:
             LogUnavailableError: no segment can be read at all.
         """
-        for number in self._numbers:
-            try:
-                return self.start_of(number)
-            except (LogFormatError, SegmentGoneError):
-                continue
+        for _ in range(2):
+            for number in self._numbers:
+                try:
+                    return self.start_of(number)
+                except (LogFormatError, SegmentGoneError):
+                    continue
+            # All that was listed may have been rotated out since.
+            self.relist()
         raise LogUnavailableError(self.directory, "no readable segment")
 
     def start_of(self, number: int) -> Position:

@@ -1,0 +1,69 @@
+"""The command line of the suites."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.torture import __main__ as command
+from tests.torture.report import Budget, Report
+
+
+@pytest.fixture(autouse=True)
+def logger() -> Iterator[None]:
+    """Give the engine its voice back: the command silences it."""
+    engine = logging.getLogger("yoi_runtime")
+    handlers, propagate = list(engine.handlers), engine.propagate
+    yield
+    engine.handlers, engine.propagate = handlers, propagate
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, float | None]]:
+    """Return which suites ran, with seed and seconds; ``errors`` finds something, the others do not."""
+    found: list[tuple[str, int, float | None]] = []
+
+    def suite(name: str, seed: int, budget: Budget) -> Report:
+        found.append((name, seed, budget.seconds))
+        assert name != "errors", "something is wrong"
+        return Report(name, seed, budget).finish()
+
+    for name in command.SUITES:
+        monkeypatch.setitem(command.SUITES, name, lambda seed, budget, name=name: suite(name, seed, budget))
+    return found
+
+
+def test_a_suite_runs_with_the_seed_and_for_the_time_it_is_told(ran, capsys: pytest.CaptureFixture[str]):
+    assert command.main(["power", "--seconds", "7", "--seed", "5"]) == 0
+    assert ran == [("power", 5, 7.0)]
+    assert capsys.readouterr().out.splitlines() == [
+        "--- torture power --seconds 7 --seed 5",
+        "power: seed 5, size 7 s, 0.0 s",
+        "--- torture: nothing found, seed 5",
+    ]
+
+
+def test_all_suites_run_also_after_one_found_something(ran, capsys: pytest.CaptureFixture[str]):
+    assert command.main(["--small", "--seed", "5"]) == 1
+    assert [name for name, _, _ in ran] == list(command.SUITES)
+    assert {(seed, seconds) for _, seed, seconds in ran} == {(5, None)}
+    out = capsys.readouterr().out
+    assert "AssertionError: something is wrong" in out
+    assert out.splitlines()[-1] == "--- torture: failed: errors, seed 5"
+
+
+def test_a_seed_that_was_drawn_is_shown(ran, capsys: pytest.CaptureFixture[str]):
+    assert command.main(["fuzz"]) == 0
+    seed = ran[0][1]
+    assert f"--- torture fuzz --seconds 300 --seed {seed}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["nothing"], ["power", "--seconds", "0"], ["--seconds", "x"]])
+def test_a_mistake_is_told(ran, arguments: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as caught:
+        command.main(arguments)
+    assert caught.value.code == 2
+    assert not ran
+    assert "usage: python3 tools/dev.py torture" in capsys.readouterr().err
