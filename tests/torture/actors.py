@@ -94,7 +94,7 @@ class _Follower:
                 reader, position = self._resume()
         self.output.close()
         self.counts["segments"] = len(segments)
-        print(json.dumps(self.counts))
+        sys.stdout.write(json.dumps(self.counts) + "\n")
 
     def _open(self) -> LogReader:
         while True:

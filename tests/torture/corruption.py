@@ -9,11 +9,14 @@ One thing cannot be told: a flip in the very last record, when it was never comm
 record is then dropped, as a torn tail is.
 """
 
+# ruff: noqa: PT017  which error may come depends on what was done before
+
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -60,9 +63,9 @@ class _Base:
     def size(self, path: Path) -> int:
         return len(self.memory.read_bytes(path))
 
-    def of_segment(self, number: int) -> set[int]:
+    def cost(self, name: str) -> frozenset[int]:
         """Return the seqs of the records in a segment."""
-        return {record.seq for record in self.records if record.segment == number}
+        return frozenset(record.seq for record in self.records if record.segment == int(name[:20]))
 
     def touched(self, name: str, start: int, end: int) -> set[int]:
         """Return the seqs that damage to the bytes from ``start`` to ``end`` of a segment may cost."""
@@ -76,7 +79,7 @@ class _Base:
                 if end >= record.offset:
                     # Without its newline a record runs into the next one.
                     hit.add(record.seq + 1)
-        return hit & self.of_segment(int(name[:20]))
+        return hit & self.cost(name)
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def _flips(base: _Base) -> Iterator[_Damage]:
                 continue
             data = base.memory.read_bytes(path)
             for at in range(len(data)):
-                cost = frozenset(base.touched(name, at, at + 1)) if name in base.segments else frozenset()
+                cost = frozenset(base.touched(name, at, at + 1)) if name in base.segments else frozenset[int]()
                 for bit in range(8):
                     new = bytes([data[at] ^ 1 << bit])
                     yield _Damage(
@@ -122,6 +125,7 @@ def _kind(name: str) -> str:
 
 
 def _truncations(base: _Base) -> Iterator[_Damage]:
+    """Every shorter length of every file that holds something."""
     for directory in (DATA, LOG):
         for name in names_in(base.memory, directory):
             path = directory / name
@@ -129,9 +133,19 @@ def _truncations(base: _Base) -> Iterator[_Damage]:
                 continue
             data = base.memory.read_bytes(path)
             for length in range(len(data)):
-                cost = frozenset(base.touched(name, length, len(data))) if name in base.segments else frozenset()
-                cut = lambda memory, path=path, data=data[:length]: memory.write_bytes(path, data)
+                cost = frozenset(base.touched(name, length, len(data))) if name in base.segments else frozenset[int]()
+                cut = partial(_rewrite, path, data[:length])
                 yield _Damage(f"{name} cut to {length} bytes", f"truncations of {_kind(name)}", cut, cost)
+
+
+def _rewrite(path: Path, data: bytes, memory: MemoryFiles) -> None:
+    """Let ``path`` hold ``data``, whether it was there or not."""
+    memory.close(memory.create(path))
+    memory.write_bytes(path, data)
+
+
+def _delete(path: Path, memory: MemoryFiles) -> None:
+    memory.unlink(path)
 
 
 def _runs(base: _Base, rng: Random) -> Iterator[_Damage]:
@@ -146,44 +160,32 @@ def _runs(base: _Base, rng: Random) -> Iterator[_Damage]:
         else:
             # Newlines and what looks like the beginning of a record among it.
             kind, new = "runs of garbage", rng.choice((rng.randbytes(length), (b'{"kind":"event"}\n' * 64)[:length]))
-        cost = frozenset(base.touched(name, start, start + length)) if name in base.segments else frozenset()
+        cost = frozenset(base.touched(name, start, start + length)) if name in base.segments else frozenset[int]()
         yield _Damage(f"{name}, {kind}, {start} to {start + length}", kind, _overwrite(LOG / name, start, new), cost)
 
 
 def _moves(base: _Base, other: _Base) -> Iterator[_Damage]:
     """Segments swapped, missing, duplicated, and those of another log."""
     for left, right in itertools.combinations(base.segments, 2):
-        one, two = (base.memory.read_bytes(LOG / name) for name in (left, right))
-
-        def swap(memory: MemoryFiles, left: str = left, right: str = right, one: bytes = one, two: bytes = two) -> None:
-            memory.write_bytes(LOG / left, two)
-            memory.write_bytes(LOG / right, one)
-
-        cost = base.of_segment(int(left[:20])) | base.of_segment(int(right[:20]))
-        yield _Damage(f"{left} and {right} swapped", "segments swapped", swap, frozenset(cost))
+        swap = partial(_swap, LOG / left, LOG / right)
+        yield _Damage(f"{left} and {right} swapped", "segments swapped", swap, base.cost(left) | base.cost(right))
     for name in base.segments:
-        cost = frozenset(base.of_segment(int(name[:20])))
-        yield _Damage(f"{name} missing", "segments missing", lambda memory, name=name: memory.unlink(LOG / name), cost)
-        foreign = _replace(name, other.memory.read_bytes(LOG / name))
-        yield _Damage(f"{name} of another log", "segments of another log", foreign, cost)
+        yield _Damage(f"{name} missing", "segments missing", partial(_delete, LOG / name), base.cost(name))
+        foreign = partial(_rewrite, LOG / name, other.memory.read_bytes(LOG / name))
+        yield _Damage(f"{name} of another log", "segments of another log", foreign, base.cost(name))
         for number in (*range(1, _SEGMENTS + 3), 9):
             target = f"{number:020}.jsonl"
             if target != name:
-                copy = _replace(target, base.memory.read_bytes(LOG / name))
-                cost = frozenset(base.of_segment(number))
-                yield _Damage(f"{name} copied to {target}", "segments duplicated", copy, cost)
+                copy = partial(_rewrite, LOG / target, base.memory.read_bytes(LOG / name))
+                yield _Damage(f"{name} copied to {target}", "segments duplicated", copy, base.cost(target))
     for name in ("COMMITTED", "LOCK", "RESERVE", "00000000000000000001.index.json"):
-        yield _Damage(
-            f"{name} missing", "other files missing", lambda memory, name=name: memory.unlink(LOG / name), frozenset()
-        )
+        yield _Damage(f"{name} missing", "other files missing", partial(_delete, LOG / name), frozenset())
 
 
-def _replace(name: str, data: bytes) -> Callable[[MemoryFiles], None]:
-    def do(memory: MemoryFiles) -> None:
-        memory.close(memory.create(LOG / name))
-        memory.write_bytes(LOG / name, data)
-
-    return do
+def _swap(left: Path, right: Path, memory: MemoryFiles) -> None:
+    one, two = memory.read_bytes(left), memory.read_bytes(right)
+    memory.write_bytes(left, two)
+    memory.write_bytes(right, one)
 
 
 class _Corruption:

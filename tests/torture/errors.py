@@ -6,6 +6,8 @@ was shown or acknowledged is lost or announced as lost, and what was refused is 
 kernel may have dropped the pages (``MemoryFiles.lose_unsynced_pages``): then a power cut follows, too.
 """
 
+# ruff: noqa: PT017  which error may come depends on what was done before
+
 from __future__ import annotations
 
 import errno

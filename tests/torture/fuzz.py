@@ -13,7 +13,9 @@ import time
 import tracemalloc
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from functools import partial
 from random import Random
+from typing import Any
 from zlib import crc32
 
 from tests.faults.memory_files import MemoryFiles
@@ -133,6 +135,7 @@ class _Fuzz:
         self.inputs += 1
         self.report.count(kind)
         measured = self.inputs % _MEASURE_EVERY == 0
+        peak = 0
         if measured:
             tracemalloc.start()
         began = time.thread_time()
@@ -172,10 +175,10 @@ class _Fuzz:
                     )
                 case _:
                     text = self._sealed_token(token)
-            self.bounded("tokens", lambda text=text: self._resolve(reader, text))
+            self.bounded("tokens", partial(self._resolve, reader, text))
         for _ in range(10):
             event_id = _mutate(rng.choice(self.ids).encode(), rng).decode("utf-8", "replace")
-            self.bounded("event ids", lambda event_id=event_id: reader.find_event(event_id))
+            self.bounded("event ids", partial(reader.find_event, event_id))
         reader.close()
 
     def _resolve(self, reader: LogReader, text: str) -> None:
@@ -192,7 +195,8 @@ class _Fuzz:
             return encode_token(cursor._replace(log_id=rng.randbytes(8).hex()))
         near = getattr(cursor, change) + rng.randrange(-3, 4)
         value = rng.choice((0, 1, near, rng.getrandbits(most[change]), (1 << most[change]) - 1))
-        changed: Cursor = cursor._replace(**{change: max(0, value) % (1 << most[change])})
+        changes: dict[str, Any] = {change: max(0, value) % (1 << most[change])}
+        changed: Cursor = cursor._replace(**changes)
         text = encode_token(changed)
         assert decode_token(text) == changed
         return text

@@ -14,14 +14,15 @@ import sys
 import tempfile
 from pathlib import Path
 from random import Random
+from typing import Self, cast
 
 from tests.faults.memory_files import MemoryFiles, PowerCutError
 from tests.torture.judge import adopt, check_books, check_kept, check_tokens, read_out
 from tests.torture.report import Budget, Report
 from tests.torture.rig import DATA, LOG, Rig, platform_with
 from tests.torture.victim import ACKNOWLEDGED, Answer, Order, retention_of, work
-from tests.torture.witness import Witness, names_in, segment_files
-from yoi_runtime.segment_log.cursor import decode_token
+from tests.torture.witness import Witness, names_in
+from yoi_runtime.segment_log.platform import FileOps
 from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.segment_log.writer import LogOptions
 
@@ -51,7 +52,7 @@ class _Kill:
         # One run that nobody kills: a killed one writes the same bytes, as far as it comes.
         self.whole = Witness(LOG)
         memory = MemoryFiles()
-        rig = work(_Looking(memory, self.whole), self.order(DATA), lambda token: None)
+        rig = work(cast(FileOps, _Looking(memory, self.whole)), self.order(DATA), lambda token: None)
         self.whole.look(memory)
         self.calls = memory.calls
         rolls = len({record.segment for record in self.whole.ever.values()}) - 1
@@ -91,9 +92,9 @@ class _Kill:
         witness.present = {seq: record for seq, record in witness.present.items() if seq <= last_seq}
         witness.floor_seq = here.floor_seq
         for seq, token in enumerate(acknowledged, 1):
-            record = witness.present[seq]
-            assert record is not None
-            assert record.token == token
+            present = witness.present[seq]
+            assert present is not None
+            assert present.token == token
         return witness
 
     def judge(self, memory: MemoryFiles, witness: Witness, life: int) -> None:
@@ -195,7 +196,7 @@ class _Victims:
         answer: Answer = json.loads(line)
         return answer
 
-    def __enter__(self) -> _Victims:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -207,8 +208,11 @@ def run(seed: int, budget: Budget) -> Report:
     """Kill the script at every one of its calls; real processes at each in the large size, at a few in the small one."""
     kill = _Kill(seed, budget)
     report, rng, calls = kill.report, kill.rng, kill.calls
+
     # A recovery and the close after it make about seventy calls.
-    some = lambda: [rng.randrange(1, 80) for _ in range(rng.randrange(3))]
+    def some() -> list[int]:
+        return [rng.randrange(1, 80) for _ in range(rng.randrange(3))]
+
     for at in range(1, calls + 2):
         with report.case(f"in this process, before call {at}"):
             kill.in_process(at, some())

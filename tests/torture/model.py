@@ -6,12 +6,13 @@ recoveries too), copies put back, a lost catalog; after each of them the log mus
 handed out must be answered rightly, by the reader and by the server's rule for each scope.
 """
 
+# ruff: noqa: PT017  which error may come depends on what was done before
+
 from __future__ import annotations
 
 import asyncio
 import errno
 import json
-import logging
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -96,10 +97,14 @@ class _Machine(RuleBasedStateMachine):
         """Append; what stands in the log then is what was said, after what has to be told before it."""
         self.texts += 1
         text = f"t{self.texts};"
-        expected = [(name, f"lost {count}") for name, count in self.untold.items()]
         act(text)
+        self.expect([*self.to_be_told(), (worker_id, text)])
+
+    def to_be_told(self) -> list[tuple[str | None, str]]:
+        """Return what the log has told of refused events by now."""
+        told: list[tuple[str | None, str]] = [(name, f"lost {count}") for name, count in self.untold.items()]
         self.untold.clear()
-        self.expect([*expected, (worker_id, text)])
+        return told
 
     def expect(self, said: list[tuple[str | None, str]]) -> None:
         new = self.witness.look(self.memory)
@@ -121,10 +126,8 @@ class _Machine(RuleBasedStateMachine):
     def append_too_much(self, worker_id: str, size: int) -> None:
         """What is too large for a record is cut, and an alert says so."""
         self.texts += 1
-        expected: list[tuple[str | None, str]] = [(name, f"lost {count}") for name, count in self.untold.items()]
         self.rig.append(text := f"t{self.texts};", worker_id, size)
-        self.untold.clear()
-        self.expect([*expected, (worker_id, text), (worker_id, "alert")])
+        self.expect([*self.to_be_told(), (worker_id, text), (worker_id, "alert")])
         self.count("events cut to fit")
 
     @rule(worker_id=st.sampled_from(WORKERS), short=st.sampled_from([0, 1, 100]))
@@ -162,8 +165,7 @@ class _Machine(RuleBasedStateMachine):
         self.clock.pass_seconds(seconds)
         sealed = len(self.rig.writer.sealed)
         self.rig.log.maintain()
-        self.expect([(name, f"lost {count}") for name, count in self.untold.items()])
-        self.untold.clear()
+        self.expect(self.to_be_told())
         most = self.retention.retain_segments
         # A roll at the end of maintenance is followed by a pass of its own.
         assert most is None or len(self.rig.writer.sealed) + 1 <= most
@@ -204,10 +206,8 @@ class _Machine(RuleBasedStateMachine):
 
     @rule()
     def close_and_open(self) -> None:
-        told = [(name, f"lost {count}") for name, count in self.untold.items()]
         self.rig.close()
-        self.untold.clear()
-        self.expect(told)
+        self.expect(self.to_be_told())
         self.open()
         assert self.rig.writer.recovery is None
         self.after_opening(durable_seq=len(self.said))
@@ -244,7 +244,7 @@ class _Machine(RuleBasedStateMachine):
         self.after_opening(durable_seq)
 
     @rule(garbage=st.booleans())
-    def lose_catalog_and_open(self, garbage: bool) -> None:  # noqa: FBT001  Hypothesis draws it
+    def lose_catalog_and_open(self, garbage: bool) -> None:
         """The catalog is deleted or damaged: numbers go on, only what was rotated out is no longer exact."""
         self.memory.kill()
         if garbage:
@@ -302,8 +302,7 @@ class _Machine(RuleBasedStateMachine):
             self.place: Position = self.follower.floor()
         self.follower.refresh()
         self.follower.relist()
-        if self.place < self.follower.floor():
-            self.place = self.follower.floor()
+        self.place = max(self.place, self.follower.floor())
         lines: list[bytes] = []
         start = self.place.seq
         if None in self.said[start:]:

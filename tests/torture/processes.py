@@ -90,7 +90,8 @@ def run(seed: int, budget: Budget) -> Report:
     with tempfile.TemporaryDirectory(prefix="yoi-processes-") as name, ExitStack() as stack:
         directory = Path(name)
         cast = _Cast(directory, directory / "data", stack)
-        stack.callback(lambda: [follower.kill() for follower in cast.followers])
+        for follower in cast.followers:
+            stack.callback(follower.kill)
         for number in budget.rounds(small=kills):
             with report.case(f"kill {number}"):
                 # Some die while they recover the log, some in the middle of a stream, some after rolls.

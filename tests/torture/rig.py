@@ -60,7 +60,8 @@ class Rig:
         self.platform = platform
         self.writer = LogWriter(data_dir / "log", options, platform, background=False)
         try:
-            self.catalog = Catalog(data_dir, self.writer.directory, platform, self.writer.steady_clock.now_us)
+            steady_now_us = self.writer.steady_clock.now_us
+            self.catalog = Catalog(data_dir, self.writer.directory, platform, steady_now_us, retention)
             self.log = EventLog(self.writer, self.catalog, retention, platform)
         except BaseException:
             self.writer.close()

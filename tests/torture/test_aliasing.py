@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.torture.conftest import Torture
 from tests.torture.aliasing import run
+from tests.torture.conftest import Torture
 
 
 @pytest.mark.timeout(300)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -31,7 +32,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, float | None]]:
         return Report(name, seed, budget).finish()
 
     for name in command.SUITES:
-        monkeypatch.setitem(command.SUITES, name, lambda seed, budget, name=name: suite(name, seed, budget))
+        monkeypatch.setitem(command.SUITES, name, partial(suite, name))
     return found
 
 

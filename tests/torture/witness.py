@@ -161,8 +161,9 @@ class Witness:
         """Take in one record as the newest of the log."""
         before = self.ever.setdefault(record.event_id, record)
         assert before.line == record.line, f"event id {record.event_id} was given to two records"
-        last = next((seq for seq in range(record.seq - 1, 0, -1) if self.present.get(seq) is not None), None)
-        self.before.setdefault(record.event_id, None if last is None else self.present[last].event_id)
+        earlier = (self.present.get(seq) for seq in range(record.seq - 1, 0, -1))
+        last = next((other for other in earlier if other is not None), None)
+        self.before.setdefault(record.event_id, last.event_id if last is not None else None)
         self.present[record.seq] = record
 
     def heard_by(self, record: Record) -> set[str]:
