@@ -42,9 +42,12 @@ class Budget:
             yield number
             number += 1
 
-    def floor(self, small: int, per_second: float) -> int:
-        """Return what has to be reached: ``small``, or so many a second (a third of what a 2-core machine does)."""
-        return small if self.seconds is None else int(self.seconds * per_second)
+    def floor(self, small: int, per_second: float | None) -> int:
+        """Return what has to be reached: ``small``, or so many a second (a third of what a 2-core machine does).
+
+        ``per_second`` None: the work is the same in both sizes.
+        """
+        return small if self.seconds is None or per_second is None else int(self.seconds * per_second)
 
 
 class Report:
@@ -62,7 +65,7 @@ class Report:
     def count(self, what: str, number: int = 1) -> None:
         self.counts[what] += number
 
-    def require(self, what: str, small: int, per_second: float = 0.0) -> None:
+    def require(self, what: str, small: int, per_second: float | None = None) -> None:
         """Say how much of ``what`` there has to be, at least one."""
         self._floors[what] = max(1, self.budget.floor(small, per_second))
 

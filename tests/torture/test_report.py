@@ -20,6 +20,7 @@ def test_a_run_in_time_goes_on_until_time_is_up_and_does_one_round_at_least():
     rounds = budget.rounds(small=3)
     assert [next(rounds) for _ in range(10)] == list(range(10))
     assert budget.floor(small=7, per_second=0.5) == 500
+    assert budget.floor(small=7, per_second=None) == 7
     assert list(Budget.of_seconds(0).rounds(small=3)) == [0]
 
 

@@ -69,10 +69,11 @@ class _KillingFiles:
             self.calls += 1
             if self.calls == self.kill_at and not self.after:
                 os.kill(os.getpid(), signal.SIGKILL)
-            result = method(*arguments)
-            if self.calls == self.kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
+            try:
+                return method(*arguments)
+            finally:
+                if self.calls == self.kill_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
 
         return call
 
