@@ -7,6 +7,8 @@
     test          run the tests; arguments are pytest's, paths from the top of the tree
     lint          run ruff, mypy and import-linter; --fix lets ruff mend what it can
     torture       try to break the storage engine, for as long as you like (`torture --help`)
+    nix           build and check the flake without a network (`nix --help`)
+    dist          build what is published, and use it in clean environments (`dist --help`)
     bench         measure yoi_runtime and its peers (`bench --help`)
     lock          write tools/requirements.lock from pyproject.toml, and tools/bench/requirements.lock;
                   arguments are those of `uv pip compile` (--upgrade, --upgrade-package NAME)
@@ -69,7 +71,13 @@ def main(arguments: list[str]) -> int:
         return 1
     if command == "lint":
         return lint(environment, rest)
-    modules = {"test": "pytest", "torture": "tests.torture", "bench": "tools.bench"}
+    modules = {
+        "test": "pytest",
+        "torture": "tests.torture",
+        "nix": "tools.nix_offline",
+        "dist": "tools.dist",
+        "bench": "tools.bench",
+    }
     if command in modules:
         os.chdir(ROOT)
         return replace_process(environment / "bin" / "python", "-m", modules[command], *rest)

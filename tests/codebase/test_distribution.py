@@ -69,8 +69,17 @@ def test_without_extras_pydantic_is_all_that_is_needed(built: Path):
 def test_the_source_archive_holds_what_belongs_in_it_and_nothing_else(built: Path):
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    allowed = {"yoi_runtime", "tests", "tools", "docs"}
-    files = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
+    allowed = {"yoi_runtime", "tests", "tools", "docs", "nix"}
+    files = {
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE",
+        "pyproject.toml",
+        "flake.nix",
+        "flake.lock",
+        "PKG-INFO",
+        ".gitignore",
+    }
     assert {name.partition("/")[0] for name in names} - allowed - files == set()
     assert {"pyproject.toml", "LICENSE", "tests/conftest.py", "tools/dev.py", "tools/requirements.lock"} <= names
     assert {path.relative_to(ROOT).as_posix() for path in modules(PACKAGE)} <= names
