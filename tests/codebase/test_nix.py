@@ -44,7 +44,7 @@ def test_the_lock_pins_nixpkgs_and_nothing_else():
 
 
 def test_the_unit_for_other_systems_is_that_of_the_module():
-    module = (ROOT / "nix" / "module.nix").read_text("utf-8")
+    module = (ROOT / "nix" / "module.nix").read_text("utf-8").partition("serviceConfig = {")[2]
     unit = (
         (ROOT / "docs" / "yoi-runtime.service").read_text("utf-8").partition("[Service]")[2].partition("[Install]")[0]
     )
