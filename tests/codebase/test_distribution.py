@@ -73,6 +73,7 @@ def test_the_source_archive_holds_what_belongs_in_it_and_nothing_else(built: Pat
     files = {
         "README.md",
         "CHANGELOG.md",
+        "CONTRIBUTING.md",
         "LICENSE",
         "pyproject.toml",
         "flake.nix",
