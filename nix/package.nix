@@ -25,6 +25,7 @@ let
     "tests/cli"
     "tests/client"
     "tests/server"
+    "tests/yoi_log"
   ];
 
   extras = {
@@ -102,6 +103,7 @@ python3Packages.buildPythonApplication {
       [
         "yoi_runtime.cli.app"
         "yoi_runtime.client.observe"
+        "yoi_log.app"
         "yoi_runtime.server.event_server"
       ]
   );

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "tools" / "requirements.lock"
 STAND_IN = ROOT / "nix" / "offline"
 WHEELS = STAND_IN / "wheels"
-PROGRAMS = ["yoi-runtime"]
+PROGRAMS = ["yoi-log", "yoi-runtime"]
 
 # Sandboxed builds need this machine's shell, and its Python with all that belongs to it.
 _SANDBOX_PATHS = ["/bin", "/usr", "/lib", "/lib64", "/etc"]
