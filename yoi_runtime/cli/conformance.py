@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from yoi_runtime.cli.exit_codes import ExitCode, say, signal_exit_code
-from yoi_runtime.cli.options import DEFAULT_HOST, Address
+from yoi_runtime.cli.options import Address
 from yoi_runtime.cli.signals import StopSignals
 from yoi_runtime.cli.terminal_text import one_line
 from yoi_runtime.conformance.case import Case, load_cases
@@ -40,8 +40,8 @@ _STYLES: Final = {
 class ConformanceRequest:
     """Which client to test, with what, and how to show it. ``command`` empty: clients come by themselves."""
 
+    address: Address
     command: tuple[str, ...] = ()
-    address: Address = Address(DEFAULT_HOST, 0)
     mode: ProtocolVersion = ProtocolVersion.V1
     names: tuple[str, ...] = ()
     case_files: tuple[Path, ...] = ()
