@@ -348,7 +348,9 @@ class Player:
                     self._find("a pong within ten seconds", "none")
             case Close():
                 self._ended_at_seconds = time.monotonic()
-                await peer.close(step.code, step.reason, _SYNC_SECONDS)
+                if not await peer.close(step.code, step.reason, self._timing.pong_seconds):
+                    seen = "the connection broken off" if peer.left.is_set() else "none"
+                    self._findings.append(RULES["close_handshake"].broken("close_handshake", "a close frame", seen))
             case Reset():
                 await self._synced(peer)
                 self._ended_at_seconds = time.monotonic()

@@ -100,9 +100,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         ),
         "not_a_browser": Rule(Level.MUST, "never-a-browser", "No Origin or Cookie header, no Sec-Fetch-Site but none."),
         "observation_only": Rule(Level.MUST, "runtimeobservation_only", "The client sends no messages."),
-        "websocket_frames": Rule(
-            Level.MUST, "close-codes", "Frames are as RFC 6455 has them, and a close is answered with a close."
-        ),
+        "websocket_frames": Rule(Level.MUST, "connecting", "What the client sends is framed as RFC 6455 has it."),
+        "close_handshake": Rule(Level.SHOULD, "close-codes", "A close frame is answered with a close frame."),
         "handed_over_once": Rule(Level.MUST, "event", "What was sent once is handed over once."),
     }
 )
