@@ -49,7 +49,9 @@ def test_strict_makes_a_warning_a_failure(tmp_path: Path):
     """A client without memory hands over again what comes again."""
     source = Path(EXAMPLE[1]).read_text("utf-8")
     client = tmp_path / "forgetful.py"
-    client.write_text(source.replace("elif event_id not in self.seen:", "else:").replace("not in (None, number)", "is 0"))
+    client.write_text(
+        source.replace("elif event_id not in self.seen:", "else:").replace("not in (None, number)", "is 0")
+    )
     command = [sys.executable, "-W", "ignore", str(client), *EXAMPLE[2:]]
     arguments = ["conformance", "--fast", "--case", "duplicate_delivery"]
     assert run_program(tmp_path, *arguments, "--", *command).returncode == 0

@@ -199,7 +199,7 @@ class SmallClient:
             self._cursor = cursor
 
     def _event(self, envelope: dict[str, Any]) -> None:
-        event_id, number = envelope["event_id"], envelope.get(self._numbering)
+        event_id, number = envelope["event_id"], envelope.get(self._numbering, 0)
         if self._is("dies_of_unknown_events"):
             item = envelope["payload"].get("data", {}).get("item", {})
             if envelope["payload"]["event"] not in _KNOWN_EVENTS or item.get("kind") == "yoi.event":

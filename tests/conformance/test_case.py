@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.codebase.tree import ROOT
 from tests.codebase.test_docs import PROTOCOL, _anchors
+from tests.codebase.tree import ROOT
 from yoi_runtime.conformance.case import Case, Close, Diagnose, Refuse, load_cases, read_cases
 from yoi_runtime.conformance.result import RULES
 from yoi_runtime.errors import CaseInvalidError

@@ -41,8 +41,7 @@ async def test_one_that_does_not_listen_is_killed_with_its_children(tmp_path: Pa
     await wait_until_async(lambda: len(deliveries.event_ids) == 2)
     await client.stop()
     await client.stop()
-    for pid in deliveries.event_ids:
-        await wait_until_async(lambda pid=pid: not _runs(int(pid)))
+    await wait_until_async(lambda: not any(_runs(int(pid)) for pid in deliveries.event_ids))
     # That the kit ended it is not the client's doing.
     assert deliveries.exit_code is None
 

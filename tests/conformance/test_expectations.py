@@ -24,7 +24,9 @@ def after(place: int, kind: StartKind = StartKind.CURSOR) -> Asked:
     return Asked(kind, place, "w")
 
 
-def levels(asks: Asks, asked: Asked, *, first: Asked = NOW, waited: float | None = 1.0, delivered: int = 0) -> list[str]:
+def levels(
+    asks: Asks, asked: Asked, *, first: Asked = NOW, waited: float | None = 1.0, delivered: int = 0
+) -> list[str]:
     found = judge_request(
         CASES["torn_frame"], asks, asked, first, waited_seconds=waited, delivered=delivered, timing=Timing()
     )
@@ -115,7 +117,13 @@ def test_a_token_stands_in_its_header_alone():
 
 @pytest.mark.parametrize(
     ("offered", "version", "count"),
-    [("yoi.events.v1", "v1", 0), ("a, yoi.events.v1", "v1", 0), ("", "v1", 1), ("", "v0", 0), ("yoi.events.v1", "v0", 1)],
+    [
+        ("yoi.events.v1", "v1", 0),
+        ("a, yoi.events.v1", "v1", 0),
+        ("", "v1", 1),
+        ("", "v0", 0),
+        ("yoi.events.v1", "v0", 1),
+    ],
 )
 def test_the_version_is_the_one_under_test(offered: str, version: str, count: int):
     assert len(judge_version(request(sec_websocket_protocol=offered), ProtocolVersion(version))) == count

@@ -20,7 +20,8 @@ def test_a_request_is_read():
 
 
 @pytest.mark.parametrize(
-    "head", [b"\r\n\r\n", b"GET /\r\n\r\n", b"GET / HTTP/2\r\n\r\n", b"GET / HTTP/1.1\r\n folded\r\n\r\n", b"\x16\x03\x01"]
+    "head",
+    [b"\r\n\r\n", b"GET /\r\n\r\n", b"GET / HTTP/2\r\n\r\n", b"GET / HTTP/1.1\r\n folded\r\n\r\n", b"\x16\x03\x01"],
 )
 def test_what_is_no_request_is_refused(head: bytes):
     with pytest.raises(RequestFaultError):

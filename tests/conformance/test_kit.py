@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +22,7 @@ from yoi_runtime.protocol.versions import ProtocolVersion
 CASES = load_cases()
 BY_NAME = {case.name: case for case in CASES}
 EXAMPLE = ROOT / "docs" / "examples" / "backend.py"
+GO_EXAMPLE = EXAMPLE.parent / "go"
 # A foreign client's backoff is not ours to set.
 PROCESS = Timing(patience_seconds=30.0, scale=0.25)
 
@@ -45,8 +48,29 @@ async def test_the_example_in_the_manual_passes_every_case(mode: str):
     print(f"docs/examples/backend.py, {mode}: {report.counts}")
 
 
+async def test_the_example_in_go_passes_every_case(tmp_path: Path):
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("no Go toolchain here")
+    source = tmp_path / "source"
+    shutil.copytree(GO_EXAMPLE, source)
+    # Off: a test downloads nothing. Whoever has built the example once has the module.
+    environment = {**os.environ, "GOPROXY": "off", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
+    building = await asyncio.create_subprocess_exec(
+        go, "build", "-o", str(tmp_path / "backend"), ".", cwd=source, env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await building.communicate()
+    if b"module lookup disabled" in said or b"requires go" in said:
+        pytest.skip(f"the example cannot be built here: {said.decode().strip()[-200:]}")
+    assert building.returncode == 0, said.decode()
+    report = await run([str(tmp_path / "backend"), "{url}", "{worker}", "{state}"], "v1")
+    assert not outcomes(report), explained(report)
+    assert report.counts["skipped"] == 0
+    print(f"docs/examples/go, v1: {report.counts}")
+
+
 async def test_storing_before_handing_over_is_caught_by_its_case(tmp_path: Path):
-    right = '            print(event_id, flush=True)  # your work goes here; the cursor is stored after it\n'
+    right = "            print(event_id, flush=True)  # your work goes here; the cursor is stored after it\n"
     wrong = '            self.store(envelope["cursor"])\n' + right
     source = EXAMPLE.read_text("utf-8")
     assert right in source

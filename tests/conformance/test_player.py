@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from tests.conformance.playing import outcomes, play_all, play_one
 from tests.conformance.small_client import FAULTS, SmallClient
-from yoi_runtime.conformance import Case, Outcome, Stage, load_cases
+from yoi_runtime.conformance import Outcome, Stage, load_cases
 
 CASES = load_cases()
 BY_NAME = {case.name: case for case in CASES}
@@ -120,7 +118,12 @@ def test_every_case_catches_some_fault():
 
 @pytest.mark.parametrize(
     ("name", "mode"),
-    [("cursor_malformed", "v1"), ("invalid_request", "v1"), ("record_corrupt_v0", "v0"), ("expired_in_mid_stream", "v0")],
+    [
+        ("cursor_malformed", "v1"),
+        ("invalid_request", "v1"),
+        ("record_corrupt_v0", "v0"),
+        ("expired_in_mid_stream", "v0"),
+    ],
 )
 async def test_ignoring_recovery_is_caught_by_every_refusal(name: str, mode: str):
     result = await play_one(BY_NAME[name], mode, lambda stage: SmallClient(stage, mode, "ignores_recovery").run())
@@ -156,5 +159,3 @@ async def test_a_client_that_never_comes_fails():
     result = await play_one(BY_NAME["unknown_fields"], "v1", nobody)
     assert result.outcome is Outcome.FAILED
     assert "ended with exit code 3" in result.explain()
-
-
