@@ -167,9 +167,9 @@ class SmallClient:
             raise _OverError from None
 
     def _take(self, frame: dict[str, Any]) -> None:
-        if self._is("dies_of_unknown_fields") and not frame.keys() <= {"kind", "envelope", "crc", "diagnostic"}:
-            if frame["kind"] in ("event", "diagnostic"):
-                raise ValueError(frame.keys())
+        odd = frame["kind"] == "event" and not frame.keys() <= {"kind", "envelope", "crc"}
+        if self._is("dies_of_unknown_fields") and odd:
+            raise ValueError(frame.keys())
         match frame["kind"]:
             case "event":
                 self._event(frame["envelope"])

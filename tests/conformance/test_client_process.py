@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -46,6 +45,10 @@ async def test_one_that_does_not_listen_is_killed_with_its_children(tmp_path: Pa
     assert deliveries.exit_code is None
 
 
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
+
+
 def _runs(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -55,7 +58,7 @@ def _runs(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the size of a pipe can be set on Linux alone")
-async def test_a_stalled_one_is_killed_when_it_is_stuck_and_what_it_handed_over_is_read(tmp_path: Path):
+async def test_a_stalled_one_is_killed_when_it_is_stuck_and_what_it_handed_over_is_read(tmp_path: Path, played):
     deliveries = Deliveries(reported=True)
     # Hands over numbers and keeps in a file how far it was before each: what blocks was not handed over.
     code = """
@@ -77,13 +80,13 @@ while n < 2000:
         await client.stop()
     assert 0 < first < 2000
     assert deliveries.event_ids == [f"number-{n}" for n in range(1, 2001)]
-    print(f"stuck after {first} lines")
+    played("a stalled client", {"lines before it was stuck": first})
 
 
 async def test_a_program_that_is_not_there_is_an_error(tmp_path: Path):
-    before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+    before = _open_files()
     client = ClientProcess([str(tmp_path / "none")], tmp_path, Deliveries(reported=True), {})
     with pytest.raises(FileNotFoundError):
         await client.start()
     await client.stop()
-    assert not before or len(os.listdir("/proc/self/fd")) == before
+    assert _open_files() == before

@@ -40,15 +40,15 @@ async def run(command: Sequence[str], mode: str, cases: Sequence[Case] = CASES, 
 
 
 @pytest.mark.parametrize("mode", ["v0", "v1"])
-async def test_the_example_in_the_manual_passes_every_case(mode: str):
+async def test_the_example_in_the_manual_passes_every_case(mode: str, played):
     report = await run([sys.executable, str(EXAMPLE), "{url}", "{worker}", "{mode}", "{state}"], mode)
     assert not outcomes(report), explained(report)
     assert report.conforms(strict=True)
     assert report.counts["skipped"] == 0
-    print(f"docs/examples/backend.py, {mode}: {report.counts}")
+    played(f"docs/examples/backend.py, {mode}", report.counts)
 
 
-async def test_the_example_in_go_passes_every_case(tmp_path: Path):
+async def test_the_example_in_go_passes_every_case(tmp_path: Path, played):
     go = shutil.which("go")
     if go is None:
         pytest.skip("no Go toolchain here")
@@ -66,7 +66,7 @@ async def test_the_example_in_go_passes_every_case(tmp_path: Path):
     report = await run([str(tmp_path / "backend"), "{url}", "{worker}", "{state}"], "v1")
     assert not outcomes(report), explained(report)
     assert report.counts["skipped"] == 0
-    print(f"docs/examples/go, v1: {report.counts}")
+    played("docs/examples/go, v1", report.counts)
 
 
 async def test_storing_before_handing_over_is_caught_by_its_case(tmp_path: Path):
@@ -101,10 +101,10 @@ asyncio.run(main(sys.argv[1], sys.argv[2] or None))
 
 
 @pytest.mark.parametrize("worker", ["{worker}", ""], ids=["one Worker", "everything"])
-async def test_our_own_client_passes_every_case_of_v0(worker: str):
+async def test_our_own_client_passes_every_case_of_v0(worker: str, played):
     report = await run([sys.executable, "-c", CLIENT_OF_OURS, "{url}", worker], "v0")
     assert not outcomes(report), explained(report)
-    print(f"yoi_runtime.client, v0: {report.counts}")
+    played(f"yoi_runtime.client, v0, {worker or 'everything'}", report.counts)
 
 
 async def test_what_a_failing_client_says_on_stderr_is_part_of_the_story():

@@ -67,7 +67,7 @@ BROAD = {
 @pytest.mark.parametrize("restarts", [True, False], ids=["goes on", "stops at a gap"])
 @pytest.mark.parametrize("everything", [False, True], ids=["one Worker", "everything"])
 @pytest.mark.parametrize("mode", ["v0", "v1"])
-async def test_a_right_client_passes_every_case(mode: str, everything: bool, restarts: bool):
+async def test_a_right_client_passes_every_case(mode: str, everything: bool, restarts: bool, played):
     def client(stage: Stage):
         return SmallClient(stage, mode, everything=everything, restarts=restarts).run()
 
@@ -76,7 +76,7 @@ async def test_a_right_client_passes_every_case(mode: str, everything: bool, res
     skipped = {result.name for result in report.cases if result.skipped}
     of_one_worker = {"worker_away_for_a_while", "end_of_the_worker", "ended_while_away"}
     assert skipped <= {"stores_after_handing_over"} | (of_one_worker if everything else set())
-    print(f"{mode}: {report.counts}")
+    played(f"small client, {mode}, {'everything' if everything else 'one Worker'}, restarts={restarts}", report.counts)
 
 
 def test_every_fault_has_its_row():
