@@ -92,6 +92,14 @@ def test_a_name_given_twice_is_refused(tmp_path: Path):
         load_cases([path])
 
 
+def test_the_example_of_a_case_in_the_manual_is_the_kits_own(tmp_path: Path):
+    manual = (ROOT / "docs" / "conformance.md").read_text("utf-8")
+    path = tmp_path / "manual.toml"
+    path.write_text(manual.partition("```toml\n")[2].partition("```")[0], "utf-8")
+    (case,) = read_cases(path)
+    assert case == next(own for own in CASES if own.name == case.name)
+
+
 def test_the_manual_names_every_step_and_every_field_of_a_case():
     manual = (ROOT / "docs" / "conformance.md").read_text("utf-8")
     steps = Case.model_json_schema()["$defs"]
