@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from yoi_runtime.conformance.case import Case
 from yoi_runtime.conformance.deliveries import Deliveries
 from yoi_runtime.conformance.listener import Listener
-from yoi_runtime.conformance.player import ClientControl, Player
+from yoi_runtime.conformance.player import Player
 from yoi_runtime.conformance.result import CaseResult
+from yoi_runtime.conformance.step_player import ClientControl
 from yoi_runtime.conformance.timing import Timing
 from yoi_runtime.protocol.versions import ProtocolVersion
 
