@@ -257,6 +257,7 @@ class SmallClient:
                 is_refusal = True
             recovery = "give_up" if is_refusal else "reconnect"
         if self._is("repeats_after_4409") and code == 4409:
+            self._tell(self._problem["code"])
             return
         if self._is("ignores_recovery"):
             return
