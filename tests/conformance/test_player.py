@@ -130,6 +130,15 @@ async def test_ignoring_recovery_is_caught_by_every_refusal(name: str, mode: str
     assert result.outcome is Outcome.FAILED, result.explain()
 
 
+async def test_a_refused_request_that_is_repeated_is_named_as_that():
+    def client(stage: Stage):
+        return SmallClient(stage, "v1", "repeats_after_4409").run()
+
+    (finding,) = (await play_one(BY_NAME["cursor_foreign"], "v1", client, reports=False)).findings
+    assert finding.expected == "the refused request not to be repeated"
+    assert finding.seen == "cursor of place 3 (behind event 3)"
+
+
 @pytest.mark.parametrize("name", ["consumer_too_slow", "record_corrupt_v1"])
 async def test_forgetting_the_cursor_is_caught_behind_every_ending(name: str):
     result = await play_one(BY_NAME[name], "v1", lambda stage: SmallClient(stage, "v1", "forgets_the_cursor").run())
