@@ -11,6 +11,8 @@
     nix           build and check the flake without a network (`nix --help`)
     dist          build what is published, and use it in clean environments (`dist --help`)
     bench         measure yoi_runtime and its peers (`bench --help`)
+    schemas       write docs/schemas from the models; --check only says whether they are current
+    foreign       let clients in other languages read from a server; builds them first, where their tools are
     lock          write tools/requirements.lock and tools/lowest.lock from pyproject.toml, and
                   tools/bench/requirements.lock;
                   arguments are those of `uv pip compile` (--upgrade, --upgrade-package NAME)
@@ -83,6 +85,8 @@ def main(arguments: list[str]) -> int:
         "nix": "tools.nix_offline",
         "dist": "tools.dist",
         "bench": "tools.bench",
+        "schemas": "tools.schemas",
+        "foreign": "tests.foreign",
     }
     if command in modules:
         os.chdir(ROOT)
