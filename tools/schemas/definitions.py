@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from tools.schemas import frame_models
-from yoi_runtime.events import EVENT_CLASSES, UPSTREAM_EVENT_NAMES
+from yoi_runtime.events import EVENT_CLASSES, UPSTREAM_EVENT_NAMES, UnknownSegment
 from yoi_runtime.protocol import http_models, v1_frames
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, Lost, LostWorker, Recovery, Severity
 
@@ -48,7 +48,8 @@ _OPEN_WORDS: Final = {
 }
 # The docstring is for who calls it.
 _DESCRIPTIONS: Final = {
-    Diagnostic.__name__: "What is wrong and what the peer should do. Members that do not apply are left out."
+    Diagnostic.__name__: "What is wrong and what to do. Members that do not apply are left out.",
+    UnknownSegment.__name__: "A piece of a newer vocabulary, with any members.",
 }
 
 

@@ -1,7 +1,7 @@
 """What to do when a try to follow a stream has ended: come back, refuse, or restart behind a gap.
 
 Pure. Decided by a diagnostic's ``recovery`` and ``code``, else by HTTP status or close code, and never by a text
-that is meant for people. Specification: docs/protocol.md, "Diagnostics" and "Close codes".
+that is meant for people. Specification: docs/protocol.md, "Recovery" and "Close codes".
 """
 
 from __future__ import annotations
