@@ -73,12 +73,12 @@ def definitions(*, strict: bool = False) -> dict[str, Schema]:
     for name, schema in found.items():
         _tidy(schema)
         schema["description"] = _DESCRIPTIONS.get(name, schema.get("description", ""))
-        # Frames and bodies are made closed; what is in an event's data keeps members of a newer vocabulary.
-        if schema.get("additionalProperties") is False:
-            if name in without_nulls:
-                _leave_nulls_out(schema)
-            else:
-                _require_all(schema)
+        if name in without_nulls:
+            _leave_nulls_out(schema)
+            _bound_texts(schema)
+        elif schema.get("additionalProperties") is False:
+            # Frames are closed and whole; what is in an event's data keeps members of a newer vocabulary.
+            _require_all(schema)
             _bound_texts(schema)
         if not strict:
             _open(name, schema)
