@@ -78,7 +78,7 @@ def _is_heading(name: str) -> bool:
 def test_a_section_says_where_its_code_comes_as_the_table_has_it():
     for code, spec in CODE_SPECS.items():
         section = PROTOCOL.partition(f"### `{code}`\n")[2].partition("\n#")[0]
-        assert ("Before" in section) == (spec.http_status is not None), code
+        assert bool(re.search("Before|Over HTTP", section)) == (spec.http_status is not None), code
         where = ("First frame", "in a stream", "In a stream")
         assert any(word in section for word in where) == (
             spec.close_code is not None or code is DiagnosticCode.STREAM_OPENED

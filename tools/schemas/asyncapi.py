@@ -12,7 +12,7 @@ from yoi_runtime.protocol.diagnostics import CODE_SPECS, CodeSpec, DiagnosticCod
 from yoi_runtime.protocol.paths import EVENTS_WS, WORKER_EVENTS_WS
 from yoi_runtime.protocol.versions import SUBPROTOCOL_V1, ProtocolVersion
 
-__all__ = ["WIRE_DOCUMENT", "asyncapi"]
+__all__ = ["NOT_OF_STREAMS", "WIRE_DOCUMENT", "asyncapi"]
 
 WIRE_DOCUMENT: Final = "wire.schema.json"
 
@@ -35,6 +35,8 @@ _SPOKEN: Final = {
     ("worker", ProtocolVersion.V1): ("hello", "event", "batch", "caughtUp", "bookmark", "end", "diagnostic"),
 }
 _ADDRESSES: Final = {"everything": EVENTS_WS, "worker": WORKER_EVENTS_WS}
+# Never an answer to a request for a stream, nor the end of one.
+NOT_OF_STREAMS: Final = frozenset({DiagnosticCode.STREAM_OPENED})
 _TITLES: Final = {"everything": "Every event of the log", "worker": "The events of one Worker"}
 
 _START_PARAMETERS: Final[dict[str, Any]] = {
@@ -158,7 +160,7 @@ def _refusals(scope: str) -> list[dict[str, Any]]:
 
 
 def _may_come(code: DiagnosticCode, scope: str) -> bool:
-    return scope == "worker" or code is not DiagnosticCode.WORKER_NOT_FOUND
+    return code not in NOT_OF_STREAMS and (scope == "worker" or code is not DiagnosticCode.WORKER_NOT_FOUND)
 
 
 def _row(code: DiagnosticCode, spec: CodeSpec) -> dict[str, Any]:
