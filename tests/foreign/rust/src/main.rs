@@ -66,8 +66,11 @@ async fn follow(url: &str, cursor: &mut Option<String>, most: usize) -> Result<u
         let received = next(&mut stream).await?;
         let envelope = received.envelope;
         let name = received.payload["event"].clone();
-        println!("{}", json!({"event_id": envelope.event_id, "cursor": envelope.cursor, "worker_id": envelope.worker_id,
-                              "seq": received.seq, "event": name}));
+        println!(
+            "{}",
+            json!({"event_id": envelope.event_id, "cursor": envelope.cursor, "worker_id": envelope.worker_id,
+                              "seq": received.seq, "event": name})
+        );
         *cursor = Some(envelope.cursor);
     }
     Ok(most)

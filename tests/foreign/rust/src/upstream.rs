@@ -35,13 +35,28 @@ pub struct Diagnostic {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "event", content = "data", rename_all = "snake_case")]
 pub enum Event {
-    UserMessage { segments: Vec<Segment> },
-    SystemItem { item: Value },
-    InvokeStart { kind: InvokeKind },
-    TurnStart { turn: usize },
-    TurnEnd { turn: usize, result: TurnResult },
-    LlmCallStart { llm_call: usize },
-    LlmCallEnd { llm_call: usize },
+    UserMessage {
+        segments: Vec<Segment>,
+    },
+    SystemItem {
+        item: Value,
+    },
+    InvokeStart {
+        kind: InvokeKind,
+    },
+    TurnStart {
+        turn: usize,
+    },
+    TurnEnd {
+        turn: usize,
+        result: TurnResult,
+    },
+    LlmCallStart {
+        llm_call: usize,
+    },
+    LlmCallEnd {
+        llm_call: usize,
+    },
     LlmRetry {
         llm_call: usize,
         failed_attempt: u32,
@@ -52,15 +67,38 @@ pub enum Event {
         status: Option<u16>,
         error: String,
     },
-    LlmContinuation { llm_call: usize, attempt: u32, max_attempts: u32, reason: String },
-    TextDelta { text: String },
-    TextDone { text: String },
+    LlmContinuation {
+        llm_call: usize,
+        attempt: u32,
+        max_attempts: u32,
+        reason: String,
+    },
+    TextDelta {
+        text: String,
+    },
+    TextDone {
+        text: String,
+    },
     ThinkingStart,
-    ThinkingDelta { text: String },
-    ThinkingDone { text: String },
-    ToolCallStart { id: String, name: String },
-    ToolCallArgsDelta { id: String, json: String },
-    ToolCallDone { id: String, name: String, arguments: String },
+    ThinkingDelta {
+        text: String,
+    },
+    ThinkingDone {
+        text: String,
+    },
+    ToolCallStart {
+        id: String,
+        name: String,
+    },
+    ToolCallArgsDelta {
+        id: String,
+        json: String,
+    },
+    ToolCallDone {
+        id: String,
+        name: String,
+        arguments: String,
+    },
     ToolResult {
         id: String,
         summary: String,
@@ -75,8 +113,13 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cache_read_input_tokens: Option<u64>,
     },
-    RunEnd { result: RunResult },
-    Error { code: ErrorCode, message: String },
+    RunEnd {
+        result: RunResult,
+    },
+    Error {
+        code: ErrorCode,
+        message: String,
+    },
     Snapshot {
         entries: Vec<Value>,
         greeting: Greeting,
@@ -85,15 +128,40 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "InFlight::is_empty")]
         in_flight: InFlight,
     },
-    SegmentRotated { entry: Value },
-    Status { status: WorkerStatus },
-    Completions { kind: CompletionKind, entries: Vec<CompletionEntry> },
-    RewindTargets { head_entries: usize, targets: Vec<RewindTarget> },
-    RewindApplied { entries: Vec<Value>, input: Vec<Segment>, summary: RewindSummary },
-    WorkersListed { workers: Value },
-    WorkerRestored { result: Value },
-    PeerRegistered { result: Value },
-    Alert { level: AlertLevel, source: AlertSource, message: String, timestamp_ms: i64 },
+    SegmentRotated {
+        entry: Value,
+    },
+    Status {
+        status: WorkerStatus,
+    },
+    Completions {
+        kind: CompletionKind,
+        entries: Vec<CompletionEntry>,
+    },
+    RewindTargets {
+        head_entries: usize,
+        targets: Vec<RewindTarget>,
+    },
+    RewindApplied {
+        entries: Vec<Value>,
+        input: Vec<Segment>,
+        summary: RewindSummary,
+    },
+    WorkersListed {
+        workers: Value,
+    },
+    WorkerRestored {
+        result: Value,
+    },
+    PeerRegistered {
+        result: Value,
+    },
+    Alert {
+        level: AlertLevel,
+        source: AlertSource,
+        message: String,
+        timestamp_ms: i64,
+    },
     MemoryWorker {
         worker: String,
         status: String,
@@ -104,8 +172,12 @@ pub enum Event {
         timestamp_ms: i64,
     },
     CompactStart,
-    CompactDone { new_segment_id: Uuid },
-    CompactFailed { error: String },
+    CompactDone {
+        new_segment_id: Uuid,
+    },
+    CompactFailed {
+        error: String,
+    },
     Shutdown,
 }
 
