@@ -22,6 +22,7 @@ from yoi_runtime.events import EVENT_CLASSES
 from yoi_runtime.protocol import http_models, v1_frames
 from yoi_runtime.protocol.diagnostics import CODE_SPECS, DiagnosticCode, diagnostic
 from yoi_runtime.protocol.stream_request import parse_stream_request
+from yoi_runtime.protocol.versions import ProtocolVersion
 
 _LOCK = ROOT / "tools" / "requirements.lock"
 
@@ -193,3 +194,16 @@ def test_the_messages_of_a_channel_are_the_frames_that_come_there():
 
 def _messages() -> dict[str, Any]:
     return asyncapi()["components"]["messages"]
+
+
+def test_the_published_edition_takes_every_golden_frame_and_one_with_more_in_it():
+    judged = 0
+    for stream in golden_streams():
+        name = "FrameV0Everything" if stream.worker_id is None else "FrameV0Worker"
+        name = "FrameV1" if stream.version is ProtocolVersion.V1 else name
+        for frame in frames_of(stream):
+            content = json.loads(frame)
+            assert is_valid(name, content), frame
+            assert is_valid(name, {**content, "added": {"by": "a newer server"}}), frame
+            judged += 1
+    assert judged > 200
