@@ -6,6 +6,7 @@ Format: docs/transcript.md, "The file".
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -39,6 +40,8 @@ from yoi_runtime.transcript.saved_place import SavedPlace
 
 __all__ = ["TranscriptReader"]
 
+_log = logging.getLogger("yoi_runtime.transcript")
+
 # A page ends after the item that makes it this long, whatever its limit: a thousand items may be large ones.
 _PAGE_BYTES = 4 << 20
 
@@ -65,6 +68,8 @@ class TranscriptReader:
         self._lock = threading.Lock()
         self._open: ReadConnection | None = None
         self._inode = 0
+        self._told = ""
+        self._closed = False
 
     def page(
         self, log_id: str, worker_id: str, query: TranscriptQuery, is_known: Callable[[str], bool]
@@ -78,6 +83,8 @@ class TranscriptReader:
             TranscriptExpiredError: ``query.start`` is below the oldest item that is kept.
         """
         with self._lock:
+            if self._closed:
+                raise TranscriptUnavailableError(self._path.parent, "the transcripts are closed")
             try:
                 opened = self._opened()
                 opened.connection.execute("BEGIN")
@@ -89,10 +96,20 @@ class TranscriptReader:
                         self._close()
             except (sqlite3.Error, ValueError, CursorMalformedError, TranscriptDamagedError) as error:
                 self._close()
-                raise self._failure(error) from error
+                raise self._tell(self._failure(error)) from error
+            except TranscriptUnavailableError as error:
+                raise self._tell(error) from error.__cause__
             if opened.is_frozen and has_wal(self._path):
                 raise TranscriptUnavailableError(self._path.parent, "a writer has just come")
+            self._told = ""
             return page
+
+    def _tell(self, failure: TranscriptUnavailableError) -> TranscriptUnavailableError:
+        """Log what is wrong, once, however many ask: the operator needs the reason, which no peer gets."""
+        if self._told != str(failure):
+            self._told = str(failure)
+            _log.warning("transcripts cannot be answered at present: %s", failure)
+        return failure
 
     def _failure(self, error: Exception) -> TranscriptUnavailableError:
         if isinstance(error, sqlite3.Error) and not is_damage(error):
@@ -102,8 +119,9 @@ class TranscriptReader:
         return TranscriptUnavailableError(self._path.parent, f"the transcripts are damaged: {error}")
 
     def close(self) -> None:
-        """Close the file. Reading again opens it again."""
+        """Close the file; nothing is answered any more. May be repeated."""
         with self._lock:
+            self._closed = True
             self._close()
 
     def _close(self) -> None:
