@@ -85,7 +85,7 @@ class TranscriptProjection:
         self._signals.ring()
 
     def abandon_in_child(self) -> None:
-        """Let go of the lock in a forked child, which has no thread of ours and must not hold it."""
+        """Let go of the lock: in a forked child, which has no thread of ours and must not hold it; or in the end."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -147,5 +147,4 @@ class TranscriptProjection:
             finally:
                 reader.close()
         finally:
-            self._lock.release()
-            self._lock = None
+            self.abandon_in_child()

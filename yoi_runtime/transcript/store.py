@@ -130,14 +130,13 @@ class TranscriptStore:
                 # A unit event has no data.
                 if lines.startswith(_BEFORE_DATA, start):
                     data = from_json(lines[start + len(_BEFORE_DATA) : found.end() - _AFTER_DATA])
-            event = TranscriptEvent(
-                name.decode(), data, event_id.decode(), cursor.decode(), int(worker_seq), time.decode()
-            )
+            number = int(worker_seq)
+            event = TranscriptEvent(name.decode(), data, event_id.decode(), cursor.decode(), number, time.decode())
             kept = workers.get(worker_id)
             if kept is None:
-                kept = self._new_worker(worker_id, is_whole=event.worker_seq == 1)
+                kept = self._new_worker(worker_id, is_whole=number == 1)
             fold = kept.fold
-            if event.worker_seq <= fold.worker_seq:
+            if number <= fold.worker_seq:
                 # A record comes once: its Worker's numbers began anew, because the books on them were lost.
                 fold.worker_seq = 0
             items = fold.apply(event)
