@@ -103,6 +103,12 @@ def test_what_is_not_there_is_unavailable_and_not_made(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_is_just_being_made_is_no_damaged_one(path: Path):
+    path.write_bytes(b"")
+    with pytest.raises(TranscriptUnavailableError, match="being made"):
+        open_for_reading(path)
+
+
 def test_a_reader_does_not_trust_another_file(path: Path):
     change(path, "PRAGMA user_version=99")
     with pytest.raises(TranscriptDamagedError):

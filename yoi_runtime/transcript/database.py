@@ -94,7 +94,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         # Checkpoints keep the WAL at 4 MB; what a long reader let grow beyond is given back.
         connection.execute("PRAGMA journal_size_limit=16777216")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        if version == 0 and _is_empty(connection):
             connection.executescript(
                 f"BEGIN; {_SCHEMA} PRAGMA application_id={_APPLICATION_ID}; PRAGMA user_version={FORMAT}; COMMIT;"
             )
@@ -111,6 +111,10 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
 
 
 def _check_format(connection: sqlite3.Connection, path: Path) -> None:
@@ -153,6 +157,8 @@ def open_for_reading(path: Path) -> ReadConnection:
 def _opened(uri: str, path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     try:
+        if connection.execute("PRAGMA user_version").fetchone() == (0,) and _is_empty(connection):
+            raise TranscriptUnavailableError(path.parent, "the transcripts are just being made")
         _check_format(connection, path)
     except sqlite3.OperationalError:
         connection.close()
