@@ -281,7 +281,8 @@ def test_a_block_that_begins_again_cuts_off_the_one_before():
 
 @pytest.mark.parametrize("name", sorted(TRANSCRIPT_EVENT_NAMES))
 def test_an_event_of_another_shape_is_folded_as_far_as_it_goes(name: str):
-    for data in ({}, {"text": 7, "id": None, "json": [], "in_flight": {"blocks": [3, {"kind": "text"}]}}):
+    odd: dict[str, object] = {"text": 7, "id": None, "json": [], "in_flight": {"blocks": [3, {"kind": "text"}]}}
+    for data in ({}, odd):
         state = TranscriptFold()
         state.apply(TranscriptEvent(name, data, "e1", "c1", 1, "t"))
         assert state.worker_seq == 1

@@ -24,7 +24,7 @@ def main() -> None:
         sys.stdout.flush()
         save(store, place)
 
-    TranscriptStore.save = telling  # type: ignore[method-assign]
+    TranscriptStore.save = telling  # type: ignore[assignment,method-assign]
     data_dir = Path(sys.argv[1])
     projection = TranscriptProjection(data_dir, data_dir / "log")
     projection.start()

@@ -32,16 +32,17 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def flip(path: Path, at: int) -> None:
+def flip(path: Path, *places: int) -> None:
     data = bytearray(path.read_bytes())
-    data[at] ^= 0xFF
+    for at in places:
+        data[at] ^= 0xFF
     path.write_bytes(data)
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "nothing of a database": lambda path: path.write_bytes(b"not a database, but long enough to look at" * 100),
     "its header": lambda path: flip(path, 3),
-    "a page of its tables": lambda path: [flip(path, 4096 * page + at) for page in range(3, 9) for at in range(12)],
+    "pages of its tables": lambda path: flip(path, *(4096 * page + at for page in range(3, 9) for at in range(12))),
     "cut in the middle": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     "another program's": lambda path: change(path, "PRAGMA application_id=7"),
     "of another format": lambda path: change(path, "PRAGMA user_version=99"),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 import os
 import random
 import signal
@@ -10,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,10 +18,11 @@ from tests.codebase.tree import ROOT
 from tests.conftest import ExpectLog
 from tests.support.deadline import wait_until
 from tests.transcript.projecting import QUICK, database_path, read_all, store_in, whole_transcript
-from tests.transcript.stories import fold_lines
+from tests.transcript.stories import event_of_line, fold_lines
 from yoi_runtime.errors import TranscriptUnavailableError
 from yoi_runtime.events import Event, TextDelta, TextDone, ToolCallArgsDelta, ToolCallDone, ToolResult, UserMessage
-from yoi_runtime.protocol.transcript_items import TranscriptAnswer
+from yoi_runtime.protocol.transcript_fold import TranscriptFold
+from yoi_runtime.protocol.transcript_items import InProgress, TranscriptAnswer, TranscriptItem
 from yoi_runtime.protocol.transcript_query import TranscriptQuery
 from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.segment_log.lock import WriterLock
@@ -45,7 +46,7 @@ def projecting(data_dir: Path, options: TranscriptOptions | None = None) -> Iter
 
 def total_items(data_dir: Path, log_id: str, worker_id: str = "a") -> int:
     """Return how many items there are, -1 while nothing is answered."""
-    with closing(TranscriptReader(data_dir)) as reader:
+    with closing(TranscriptReader(data_dir, lambda: None)) as reader:
         try:
             body = reader.page(log_id, worker_id, TranscriptQuery(limit=1), lambda etag: False).body
         except TranscriptUnavailableError:
@@ -54,25 +55,16 @@ def total_items(data_dir: Path, log_id: str, worker_id: str = "a") -> int:
     return TranscriptAnswer.model_validate_json(body).total_items
 
 
-@pytest.fixture
-def quiet_reader(expect_log: ExpectLog) -> Iterator[None]:
-    """Whoever asks before there is anything makes the reader speak up, or not: as it comes."""
-    logging.getLogger(LOGGER).addFilter(_not_of_a_reader)
-    yield
-    logging.getLogger(LOGGER).removeFilter(_not_of_a_reader)
+def _has_items(data_dir: Path, log_id: str, count: int) -> bool:
+    return total_items(data_dir, log_id) == count
 
 
-def _not_of_a_reader(record: logging.LogRecord) -> bool:
-    return "cannot be answered" not in record.getMessage()
-
-
-@pytest.mark.usefixtures("quiet_reader")
 def test_what_is_emitted_is_in_the_transcript_a_moment_later(tmp_path: Path):
     with Runtime.open(tmp_path, QUICK) as runtime, projecting(tmp_path):
         worker = runtime.create_worker("a")
         for number in range(1, 6):
             worker.emit(TextDone(text=f"{number}"))
-            wait_until(lambda number=number: total_items(tmp_path, runtime.log_id) == number)
+            wait_until(partial(_has_items, tmp_path, runtime.log_id, number))
 
 
 def test_a_stop_takes_in_what_the_log_shows_by_then(tmp_path: Path):
@@ -93,7 +85,6 @@ def test_a_stop_before_a_start_is_nothing(tmp_path: Path):
     TranscriptProjection(tmp_path, tmp_path / "log").stop()
 
 
-@pytest.mark.usefixtures("quiet_reader")
 def test_one_process_writes_and_the_next_one_takes_over(tmp_path: Path, expect_log: ExpectLog):
     expect_log(LOGGER, f"written by process {os.getpid()}")
     with Runtime.open(tmp_path, QUICK) as runtime:
@@ -107,7 +98,6 @@ def test_one_process_writes_and_the_next_one_takes_over(tmp_path: Path, expect_l
             wait_until(lambda: total_items(tmp_path, runtime.log_id) == 1)
 
 
-@pytest.mark.usefixtures("quiet_reader")
 def test_without_a_log_it_waits_for_one(tmp_path: Path, expect_log: ExpectLog):
     expect_log(LOGGER, "will try again")
     with projecting(tmp_path) as projection:
@@ -117,7 +107,6 @@ def test_without_a_log_it_waits_for_one(tmp_path: Path, expect_log: ExpectLog):
             wait_until(lambda: total_items(tmp_path, runtime.log_id) == 1)
 
 
-@pytest.mark.usefixtures("quiet_reader")
 @pytest.mark.parametrize("content", [b"nothing of a database" * 500, b"SQLite format 3\x00" + bytes(5000)])
 def test_a_damaged_file_is_set_aside_and_made_anew(tmp_path: Path, content: bytes, expect_log: ExpectLog):
     expect_log(LOGGER, "made anew")
@@ -130,7 +119,6 @@ def test_a_damaged_file_is_set_aside_and_made_anew(tmp_path: Path, content: byte
     assert database_path(tmp_path).with_name("transcript.db.damaged").read_bytes() == content
 
 
-@pytest.mark.usefixtures("quiet_reader")
 def test_what_a_reader_finds_damaged_is_made_anew_while_the_runtime_goes_on(tmp_path: Path, expect_log: ExpectLog):
     expect_log(LOGGER, "made anew")
     with Runtime.open(tmp_path, QUICK) as runtime, projecting(tmp_path) as projection:
@@ -147,7 +135,6 @@ def test_what_a_reader_finds_damaged_is_made_anew_while_the_runtime_goes_on(tmp_
             assert reader.page(runtime.log_id, "a", TranscriptQuery(), lambda etag: False).body
 
 
-@pytest.mark.usefixtures("quiet_reader")
 def test_a_disk_that_refuses_is_tried_again_and_nothing_is_doubled(tmp_path: Path, expect_log: ExpectLog):
     expect_log(LOGGER, "will try again")
     with Runtime.open(tmp_path, QUICK) as runtime:
@@ -164,7 +151,6 @@ def test_a_disk_that_refuses_is_tried_again_and_nothing_is_doubled(tmp_path: Pat
     assert [item.data["text"] for item in whole_transcript(tmp_path, "a")[0]] == ["1", "2"]
 
 
-@pytest.mark.usefixtures("quiet_reader")
 def test_a_bug_of_ours_is_told_and_survived(tmp_path: Path, expect_log: ExpectLog, monkeypatch: pytest.MonkeyPatch):
     expect_log(LOGGER, "cannot be kept")
 
@@ -187,6 +173,44 @@ def test_a_forked_child_does_not_hold_the_lock(tmp_path: Path):
         wait_until(lambda: projection._lock is not None)
         projection.abandon_in_child()
         WriterLock(tmp_path / "transcript", REAL_PLATFORM).release()
+
+
+def test_every_answer_taken_while_it_is_written_is_of_one_moment(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """What is read beside the writing thread: state, items and what is in progress fit together, every time."""
+    chance = random.Random(8)
+    answers: list[TranscriptAnswer] = []
+    with Runtime.open(tmp_path, QUICK) as runtime, projecting(tmp_path):
+        worker = runtime.create_worker("a")
+        writing = threading.Thread(
+            target=lambda: [worker.emit(STORY[chance.randrange(len(STORY))](number)) for number in range(6000)]
+        )
+        writing.start()
+        with closing(TranscriptReader(tmp_path, lambda: None)) as reader:
+            start = None
+            while not answers or answers[-1].worker_seq < 6000:
+                query = TranscriptQuery(start, 1000, thinking=True)
+                try:
+                    body = reader.page(runtime.log_id, "a", query, lambda etag: False).body
+                except TranscriptUnavailableError:
+                    continue
+                assert body is not None
+                answers.append(TranscriptAnswer.model_validate_json(body))
+                start = max(0, answers[-1].next_start - 20)
+        writing.join()
+    fold, items = TranscriptFold(), list[TranscriptItem]()
+    moments: dict[int, tuple[int, tuple[InProgress, ...]]] = {0: (0, ())}
+    for line_worker, event in map(event_of_line, read_all(tmp_path)):
+        if line_worker == "a":
+            items += fold.apply(event)
+            moments[event.worker_seq] = (len(items), fold.in_progress())
+    for answer in answers:
+        total, in_progress = moments[answer.worker_seq]
+        assert (answer.total_items, answer.in_progress) == (total, in_progress)
+        assert list(answer.items) == items[answer.start : min(total, answer.start + 1000)]
+    seen = {answer.worker_seq for answer in answers}
+    with capsys.disabled():
+        sys.stdout.write(f"\ntranscripts read while written: {len(answers)} answers of {len(seen)} moments\n")
+    assert len(seen) >= 5
 
 
 STORY: list[Callable[[int], Event]] = [

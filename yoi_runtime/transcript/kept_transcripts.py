@@ -27,5 +27,6 @@ class KeptTranscripts:
 
     def close(self) -> None:
         """Do as ``stop`` does, and block meanwhile."""
-        self._projection.stop()
+        # The one that writes closes last: it puts everything into one file, which a reader cannot.
         self.reader.close()
+        self._projection.stop()

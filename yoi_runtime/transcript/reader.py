@@ -62,7 +62,7 @@ class TranscriptReader:
     """Reads the transcripts in ``data_dir``, whoever writes them, also before there are any."""
 
     def __init__(self, data_dir: Path, on_damage: Callable[[], None] | None = None) -> None:
-        """Open nothing yet. ``on_damage`` is called when the file is found damaged; whoever writes it makes it anew."""
+        """Open nothing yet. ``on_damage`` of the keeper in this process is called when the file is found damaged."""
         self._on_damage = on_damage
         self._path = data_dir / TRANSCRIPT_DIRECTORY / DATABASE
         self._lock = threading.Lock()
@@ -105,8 +105,11 @@ class TranscriptReader:
             return page
 
     def _tell(self, failure: TranscriptUnavailableError) -> TranscriptUnavailableError:
-        """Log what is wrong, once, however many ask: the operator needs the reason, which no peer gets."""
-        if self._told != str(failure):
+        """Log what is wrong, once, however many ask: the operator needs the reason, which no peer gets.
+
+        Where the keeper is in this process, it does that.
+        """
+        if self._on_damage is None and self._told != str(failure):
             self._told = str(failure)
             _log.warning("transcripts cannot be answered at present: %s", failure)
         return failure
