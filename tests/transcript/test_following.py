@@ -61,7 +61,7 @@ def test_folding_the_transcript_and_then_the_stream_is_folding_everything(capsys
     """Random logs of several Workers, small segments that rotate out, folded in pieces by processes that come and go."""
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=60)
+    @settings(max_examples=40)
     @given(story=any_story, data=st.data())
     def check(story: list[tuple[str, Event]], data: st.DataObject) -> None:
         cut = data.draw(st.integers(0, len(story)))

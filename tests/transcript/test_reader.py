@@ -19,7 +19,7 @@ from yoi_runtime.events import Status, TextDelta, TextDone, ThinkingDelta, Think
 from yoi_runtime.protocol.transcript_items import TranscriptAnswer
 from yoi_runtime.protocol.transcript_query import TranscriptPage, TranscriptQuery
 from yoi_runtime.runtime.runtime import Runtime
-from yoi_runtime.transcript.options import TranscriptOptions
+from yoi_runtime.transcript.options import MIN_BYTES, TranscriptOptions
 from yoi_runtime.transcript.reader import TranscriptReader
 
 
@@ -148,6 +148,21 @@ def test_a_tag_changes_when_the_answer_does_and_only_then(tmp_path: Path, runtim
     project(tmp_path, TranscriptOptions(max_items=1))
     found = reader.page(runtime.log_id, "a", TranscriptQuery(), nothing_known)
     assert found.etag not in answers["a"]
+
+
+def test_a_tag_changes_when_others_take_the_room(tmp_path: Path, runtime: Runtime, reader: TranscriptReader):
+    quiet, noisy = runtime.create_worker("quiet"), runtime.create_worker("noisy")
+    for number in range(5):
+        quiet.emit(TextDone(text=f"{number}"))
+    project(tmp_path)
+    before = reader.page(runtime.log_id, "quiet", TranscriptQuery(5), nothing_known)
+    for _ in range(200):
+        noisy.emit(TextDone(text="x" * 6_000))
+    project(tmp_path, TranscriptOptions(max_total_bytes=MIN_BYTES))
+    after = reader.page(runtime.log_id, "quiet", TranscriptQuery(5), nothing_known)
+    # Nothing but this tells that its items are gone.
+    assert before.body != after.body
+    assert before.etag != after.etag
 
 
 def test_a_known_tag_is_answered_without_reading_an_item(tmp_path: Path, runtime: Runtime, reader: TranscriptReader):
