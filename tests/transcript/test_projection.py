@@ -100,6 +100,18 @@ def test_one_process_writes_and_the_next_one_takes_over(tmp_path: Path, expect_l
             wait_until(lambda: total_items(tmp_path, runtime.log_id) == 1)
 
 
+def test_where_it_may_not_write_it_says_so_and_tries_again(tmp_path: Path, expect_log: ExpectLog):
+    expect_log(LOGGER, "will try again")
+    with Runtime.open(tmp_path, QUICK) as runtime:
+        runtime.create_worker("a").emit(TextDone(text="1"))
+        (tmp_path / "transcript").write_bytes(b"in the way, for root too")
+        with projecting(tmp_path) as projection:
+            wait_until(lambda: projection._failures > 0)
+            assert total_items(tmp_path, runtime.log_id) == -1
+            (tmp_path / "transcript").unlink()
+            wait_until(lambda: total_items(tmp_path, runtime.log_id) == 1)
+
+
 def test_without_a_log_it_waits_for_one(tmp_path: Path, expect_log: ExpectLog):
     expect_log(LOGGER, "will try again")
     with projecting(tmp_path) as projection:
@@ -137,7 +149,9 @@ def test_what_a_reader_finds_damaged_is_made_anew_while_the_runtime_goes_on(tmp_
             assert reader.page(runtime.log_id, "a", TranscriptQuery(), lambda etag: False).body
 
 
-def test_a_disk_that_refuses_is_tried_again_and_nothing_is_doubled(tmp_path: Path, expect_log: ExpectLog):
+def test_a_disk_that_refuses_is_tried_again_and_nothing_is_doubled(
+    tmp_path: Path, expect_log: ExpectLog, caplog: pytest.LogCaptureFixture
+):
     expect_log(LOGGER, "will try again")
     with Runtime.open(tmp_path, QUICK) as runtime:
         worker = runtime.create_worker("a")
@@ -147,7 +161,9 @@ def test_a_disk_that_refuses_is_tried_again_and_nothing_is_doubled(tmp_path: Pat
             with closing(sqlite3.connect(database_path(tmp_path), isolation_level=None)) as connection:
                 connection.execute("CREATE TRIGGER fails BEFORE INSERT ON item BEGIN SELECT RAISE(ABORT, 'no'); END")
                 worker.emit(TextDone(text="2"))
-                wait_until(lambda: projection._failures > 0)
+                # Tried again and again, told once.
+                wait_until(lambda: projection._failures > 2)
+                assert sum("will try again" in record.getMessage() for record in caplog.records) == 1
                 connection.execute("DROP TRIGGER fails")
             wait_until(lambda: total_items(tmp_path, runtime.log_id) == 2)
     assert [item.data["text"] for item in whole_transcript(tmp_path, "a")[0]] == ["1", "2"]
@@ -184,9 +200,16 @@ def test_every_answer_taken_while_it_is_written_is_of_one_moment(tmp_path: Path,
     known: set[str] = set()
     with Runtime.open(tmp_path, QUICK) as runtime, projecting(tmp_path):
         worker = runtime.create_worker("a")
-        writing = threading.Thread(
-            target=lambda: [worker.emit(STORY[chance.randrange(len(STORY))](number)) for number in range(2000)]
-        )
+        new_answer = threading.Semaphore(0)
+
+        def write() -> None:
+            for number in range(2000):
+                worker.emit(STORY[chance.randrange(len(STORY))](number))
+                # In bursts, so that there are moments to be seen on a fast machine too.
+                if number % 100 == 99:
+                    new_answer.acquire(timeout=1)
+
+        writing = threading.Thread(target=write)
         writing.start()
         with closing(TranscriptReader(tmp_path, lambda: None)) as reader:
             start = None
@@ -200,6 +223,7 @@ def test_every_answer_taken_while_it_is_written_is_of_one_moment(tmp_path: Path,
                 if page.body is None:
                     continue
                 answers.append(TranscriptAnswer.model_validate_json(page.body))
+                new_answer.release()
                 start = max(0, answers[-1].next_start - 20)
         writing.join()
     fold, items = TranscriptFold(), list[TranscriptItem]()

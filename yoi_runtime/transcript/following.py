@@ -58,13 +58,17 @@ _FORGET_SECONDS = 3600.0
 
 
 class Signals:
-    """What other threads tell the one that follows. ``rung``: look at the log; ``distrusted``: the file is damaged."""
+    """What other threads tell the one that follows. ``rung``: look at the log; ``distrusted``: the file is damaged.
+
+    ``has_saved`` is what it tells: that something was stored.
+    """
 
     def __init__(self) -> None:
         self.rung = threading.Event()
         self.stopping = threading.Event()
         self.stop_by = 0.0
         self.distrusted = False
+        self.has_saved = False
 
     def ring(self) -> None:
         # Setting an event that is set costs the ringing thread more than looking at it.
@@ -181,6 +185,7 @@ class Following:
         place = self._store.place
         assert place is not None
         self._store.save(SavedPlace(place.log_id, self._position, place.origin))
+        self._signals.has_saved = True
 
     def _is_out_of_time(self) -> bool:
         return self._signals.stopping.is_set() and self._monotonic() > self._signals.stop_by

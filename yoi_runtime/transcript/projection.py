@@ -85,7 +85,10 @@ class TranscriptProjection:
         self._signals.ring()
 
     def abandon_in_child(self) -> None:
-        """Let go of the lock: in a forked child, which has no thread of ours and must not hold it; or in the end."""
+        """Let go of the lock in a forked child, which has no thread of ours and must not hold it."""
+        self._let_go_of_lock()
+
+    def _let_go_of_lock(self) -> None:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -139,12 +142,14 @@ class TranscriptProjection:
             try:
                 store = TranscriptStore(self._directory / DATABASE, self._options, self._now_seconds)
                 try:
-                    following = Following(self._data_dir, reader, store, self._platform, self._signals)
-                    self._failures = 0
-                    following.run()
+                    self._signals.has_saved = False
+                    Following(self._data_dir, reader, store, self._platform, self._signals).run()
                 finally:
                     store.close()
+                    # Not when it could merely be opened: a disk that is full can be read.
+                    if self._signals.has_saved:
+                        self._failures = 0
             finally:
                 reader.close()
         finally:
-            self.abandon_in_child()
+            self._let_go_of_lock()
