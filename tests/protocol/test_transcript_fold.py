@@ -71,8 +71,14 @@ def brief(items: list[TranscriptItem]) -> list[tuple[object, ...]]:
     return [(item.kind, item.finished, item.data.get("text", item.data.get("arguments"))) for item in items]
 
 
-def test_an_answer_and_the_stream_behind_it_are_the_whole(capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize(("characters", "blocks"), [(MAX_OPEN_CHARACTERS, MAX_OPEN_BLOCKS), (5, 2)])
+def test_an_answer_and_the_stream_behind_it_are_the_whole(
+    characters: int, blocks: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     seen: Counter[str] = Counter()
+    # Bounds that are met all the time must not be forgotten from one place to the next either.
+    monkeypatch.setattr("yoi_runtime.protocol.transcript_fold.MAX_OPEN_CHARACTERS", characters)
+    monkeypatch.setattr("yoi_runtime.protocol.transcript_fold.MAX_OPEN_BLOCKS", blocks)
 
     @given(events=st.lists(any_event, min_size=10, max_size=80), cut=st.integers(0, 80))
     def check(events: list[Event], cut: int) -> None:
@@ -83,6 +89,7 @@ def test_an_answer_and_the_stream_behind_it_are_the_whole(capsys: pytest.Capture
         state = TranscriptFold()
         items = [item for event in stream[:cut] for item in state.apply(event)]
         seen["cuts inside a block"] += bool(state.open)
+        seen["cuts behind a bound"] += any(block.omitted for block in state.open.values())
         state = TranscriptFold.resume(answer(state))
         # At least once: what was taken in before may come again.
         items += [item for event in stream[max(0, cut - 3) :] for item in state.apply(event)]
@@ -96,6 +103,7 @@ def test_an_answer_and_the_stream_behind_it_are_the_whole(capsys: pytest.Capture
     with capsys.disabled():
         sys.stdout.write(f"\ntranscript fold: {dict(seen)}\n")
     assert seen["cuts inside a block"] >= 20
+    assert seen["cuts behind a bound"] >= 5 or characters > 5
 
 
 def test_deltas_become_the_item_that_done_completes():

@@ -24,6 +24,7 @@ from tests.transcript.projecting import (
     project,
     read_all,
     store_in,
+    wait_until_shown,
     whole_transcript,
 )
 from tests.transcript.stories import any_story, event_of_line, fold_lines, without_thinking
@@ -153,6 +154,24 @@ def test_what_rotated_out_before_it_was_folded_is_a_gap_with_its_number(tmp_path
     ]
     assert texts(items) == ["one", "unfin", 3, "after"]
     assert [item.index for item in items] == [0, 1, 2, 3]
+
+
+def test_what_rotates_out_under_its_hands_is_a_gap_too(tmp_path: Path):
+    signals = Signals()
+    signals.stopping.set()
+    signals.stop_by = float("inf")
+    with Runtime.open(tmp_path, SMALL) as runtime:
+        a, noisy = runtime.create_worker("a"), runtime.create_worker("noisy")
+        say(a, "one")
+        project(tmp_path)
+        say(a, "lost")
+        with store_in(tmp_path) as store, closing(LogReader(runtime.log_directory, REAL_PLATFORM)) as reader:
+            following = Following(tmp_path, reader, store, REAL_PLATFORM, signals)
+            rotate_all_out(runtime, noisy)
+            say(a, "after")
+            wait_until_shown(tmp_path)
+            following.run()
+    assert texts(whole_transcript(tmp_path, "a")[0]) == ["one", 1, "after"]
 
 
 def test_a_worker_that_says_nothing_more_is_told_its_gap_from_the_catalog(tmp_path: Path):
