@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,27 @@ def test_pages_follow_each_other_and_the_last_one_says_so(tmp_path: Path, runtim
     # Whoever is ahead, because the file lost its last moments, stays where he is until they are folded again.
     beyond = page(tmp_path, "a", TranscriptQuery(30, 10))
     assert (beyond.items, beyond.next_start, beyond.total_items) == ((), 30, 25)
+
+
+def test_a_page_is_of_one_moment_though_there_is_a_commit_in_the_middle_of_it(
+    tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+):
+    worker = runtime.create_worker("a")
+    worker.emit(TextDone(text="1"))
+    worker.emit(TextDelta(text="2"))
+    project(tmp_path)
+    before = page(tmp_path, "a")
+    read_items = TranscriptReader._items
+
+    def with_a_commit_before(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        worker.emit(TextDone(text="2"))
+        project(tmp_path)
+        return read_items(*arguments)
+
+    monkeypatch.setattr(TranscriptReader, "_items", with_a_commit_before)
+    assert page(tmp_path, "a") == before
+    assert page(tmp_path, "a").total_items == 2
 
 
 def test_thinking_is_left_out_unless_it_is_asked_for(tmp_path: Path, runtime: Runtime):
