@@ -60,7 +60,6 @@ EXAMPLES: list[tuple[YoiError, list[str]]] = [
     (errors.WorkerStartError("coder", "/bin/x", "no such file"), ["coder", "/bin/x", "no such file"]),
     (errors.TranscriptError(DIRECTORY, "said"), ["said"]),
     (errors.TranscriptDamagedError(DIRECTORY / "x.db", "malformed"), [str(DIRECTORY / "x.db"), "malformed"]),
-    (errors.TranscriptHeldError(DIRECTORY, 4711), [str(DIRECTORY), "4711"]),
     (errors.TranscriptUnavailableError(DIRECTORY, "not there yet"), [str(DIRECTORY), "not there yet"]),
     (errors.TranscriptExpiredError(DIRECTORY, 3, 8), [str(DIRECTORY), "3 to 7"]),
     (errors.StreamError(URL, "said"), ["said"]),

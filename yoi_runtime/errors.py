@@ -34,7 +34,6 @@
     │   └── WorkerStartError         its command could not be started
     ├── TranscriptError              the transcripts kept beside a log
     │   ├── TranscriptDamagedError   their file is not what it should be; it is set aside and made anew
-    │   ├── TranscriptHeldError      another process writes them
     │   ├── TranscriptUnavailableError  nothing can be answered at present
     │   └── TranscriptExpiredError   items that were asked for are gone
     └── StreamError                  the Backend client's side of a stream
@@ -87,7 +86,6 @@ __all__ = [
     "TranscriptDamagedError",
     "TranscriptError",
     "TranscriptExpiredError",
-    "TranscriptHeldError",
     "TranscriptUnavailableError",
     "WorkerEndedError",
     "WorkerError",
@@ -425,17 +423,8 @@ class TranscriptDamagedError(TranscriptError):
         super().__init__(file.parent, f"{file}: {reason}")
 
 
-class TranscriptHeldError(TranscriptError):
-    """Another process (``pid``, when known) writes the transcripts here."""
-
-    def __init__(self, directory: Path, pid: int | None) -> None:
-        self.pid = pid
-        holder = f"process {pid}" if pid is not None else "another process"
-        super().__init__(directory, f"{directory}: the transcripts are written by {holder}")
-
-
 class TranscriptUnavailableError(TranscriptError):
-    """The transcripts cannot be read at present. Retry later."""
+    """The transcripts cannot be read, or not be written, at present. Retry later."""
 
     def __init__(self, directory: Path, reason: str) -> None:
         self.reason = reason

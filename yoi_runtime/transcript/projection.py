@@ -21,7 +21,7 @@ from yoi_runtime.errors import (
     LogHeldError,
     TranscriptDamagedError,
     TranscriptError,
-    TranscriptHeldError,
+    TranscriptUnavailableError,
 )
 from yoi_runtime.segment_log.doorbell import doorbell_of
 from yoi_runtime.segment_log.lock import WriterLock
@@ -136,7 +136,8 @@ class TranscriptProjection:
         try:
             self._lock = WriterLock(self._directory, self._platform)
         except LogHeldError as error:
-            raise TranscriptHeldError(self._directory, error.pid) from error
+            holder = f"process {error.pid}" if error.pid is not None else "another process"
+            raise TranscriptUnavailableError(self._directory, f"they are written by {holder}") from error
         try:
             reader = LogReader(self._log_directory, self._platform)
             try:
