@@ -58,6 +58,10 @@ EXAMPLES: list[tuple[YoiError, list[str]]] = [
     (errors.WorkerNotFoundError("coder"), ["coder"]),
     (errors.WorkerEndedError("coder"), ["coder"]),
     (errors.WorkerStartError("coder", "/bin/x", "no such file"), ["coder", "/bin/x", "no such file"]),
+    (errors.TranscriptError(DIRECTORY, "said"), ["said"]),
+    (errors.TranscriptDamagedError(DIRECTORY / "x.db", "malformed"), [str(DIRECTORY / "x.db"), "malformed"]),
+    (errors.TranscriptUnavailableError(DIRECTORY, "not there yet"), [str(DIRECTORY), "not there yet"]),
+    (errors.TranscriptExpiredError(DIRECTORY, 3, 8), [str(DIRECTORY), "3 to 7"]),
     (errors.StreamError(URL, "said"), ["said"]),
     (errors.StreamConnectError(URL, "refused"), [URL, "refused"]),
     (

@@ -32,6 +32,10 @@
     │   ├── WorkerNotFoundError      no Worker of this id
     │   ├── WorkerEndedError         the Worker has ended; it takes no more events
     │   └── WorkerStartError         its command could not be started
+    ├── TranscriptError              the transcripts kept beside a log
+    │   ├── TranscriptDamagedError   their file is not what it should be; it is set aside and made anew
+    │   ├── TranscriptUnavailableError  nothing can be answered at present
+    │   └── TranscriptExpiredError   items that were asked for are gone
     └── StreamError                  the Backend client's side of a stream
         ├── StreamConnectError       no connection: refused, timed out, not resolved, TLS
         ├── StreamRefusedError       the Runtime refused; carries the diagnostic
@@ -79,6 +83,10 @@ __all__ = [
     "StreamFrameError",
     "StreamGapError",
     "StreamRefusedError",
+    "TranscriptDamagedError",
+    "TranscriptError",
+    "TranscriptExpiredError",
+    "TranscriptUnavailableError",
     "WorkerEndedError",
     "WorkerError",
     "WorkerIdInvalidError",
@@ -396,6 +404,40 @@ class WorkerStartError(WorkerError):
         self.command = command
         self.reason = reason
         super().__init__(worker_id, f"Worker {worker_id}: cannot start {command!r}: {reason}")
+
+
+class TranscriptError(YoiError):
+    """Something about the transcripts in ``directory``."""
+
+    def __init__(self, directory: Path, message: str) -> None:
+        self.directory = directory
+        super().__init__(message)
+
+
+class TranscriptDamagedError(TranscriptError):
+    """The file of the transcripts does not hold what was written; it can be made anew from the log."""
+
+    def __init__(self, file: Path, reason: str) -> None:
+        self.file = file
+        self.reason = reason
+        super().__init__(file.parent, f"{file}: {reason}")
+
+
+class TranscriptUnavailableError(TranscriptError):
+    """The transcripts cannot be read, or not be written, at present. Retry later."""
+
+    def __init__(self, directory: Path, reason: str) -> None:
+        self.reason = reason
+        super().__init__(directory, f"{directory}: {reason}")
+
+
+class TranscriptExpiredError(TranscriptError):
+    """Items from ``start`` on were asked for; the oldest that is kept is ``oldest_start``."""
+
+    def __init__(self, directory: Path, start: int, oldest_start: int) -> None:
+        self.start = start
+        self.oldest_start = oldest_start
+        super().__init__(directory, f"{directory}: items {start} to {oldest_start - 1} are no longer kept")
 
 
 class StreamError(YoiError):

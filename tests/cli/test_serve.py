@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shlex
 import signal
 import socket
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -214,3 +216,79 @@ async def test_a_log_out_of_service_ends_the_waiting_and_an_ended_worker_does_no
     with pytest.raises(LogBrokenError):
         await _until_signal_or_failure(signalled, tasks)
     signalled.cancel()
+
+
+AGENT = r"""
+import json, signal, sys
+def emit(event, **data):
+    print(json.dumps({"event": event, "data": data}), flush=True)
+emit("user_message", segments=[{"kind": "text", "content": "hi"}])
+for number in range(int(sys.argv[1])):
+    emit("text_delta", text=f"{number} ")
+    emit("text_done", text=f"{number} ")
+emit("text_delta", text="unfinished")
+signal.pause()
+"""
+
+
+def transcript(url: str, path: str = "/v1/workers/agent/transcript") -> dict[str, Any]:
+    """Return a page, as soon as the Worker is known and its transcript kept."""
+
+    def answered() -> dict[str, Any] | None:
+        try:
+            return get(url + path)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return None
+
+    found = eventually(answered)
+    assert found is not None
+    return found
+
+
+def test_a_transcript_survives_the_kill_of_its_runtime_and_beside_it_others_answer_the_same(tmp_path: Path):
+    data = tmp_path / "data"
+    command = shlex.join([*python_command(AGENT), "30"])
+    options = ["--data-dir", str(data), "--bind", ":0", "--transcript-items", "500"]
+    with start_program(tmp_path, "serve", *options, "--worker", f"agent={command}") as program:
+        url = server_url(data, program)
+        eventually(lambda: transcript(url)["worker_seq"] == 63)
+        before = transcript(url)
+        assert [item["kind"] for item in before["items"]] == ["user_message"] + 30 * ["text"]
+        assert before["in_progress"][0]["data"] == {"text": "unfinished"}
+        with start_program(tmp_path, "serve", "--read-only", "--data-dir", str(data), "--bind", ":0") as beside:
+            beside.wait_for_stdout("read-only")
+            (address,) = re.findall(r"http://[0-9.:]+", beside.stdout)
+            assert transcript(address) == before
+            program.signal(signal.SIGKILL)
+            program.wait()
+            assert transcript(address) == before
+            assert beside.stop() == 143
+    with start_program(tmp_path, "serve", *options) as program:
+        assert transcript(server_url(data, program)) == before
+        assert program.stop() == 143
+        assert program.stderr == ""
+
+
+def test_without_transcripts_none_is_kept(tmp_path: Path):
+    data = tmp_path / "data"
+    with start_program(
+        tmp_path,
+        "serve",
+        "--no-transcript",
+        "--data-dir",
+        str(data),
+        "--bind",
+        ":0",
+        "--worker",
+        f"a={PRINTS_AND_ENDS}",
+    ) as program:
+        url = server_url(data, program)
+        program.wait_for_stderr("Worker a completed")
+        eventually(lambda: get(f"{url}/v1/workers")["workers"])
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            get(f"{url}/v1/workers/a/transcript")
+        with caught.value as answer:
+            assert (answer.code, b"no transcripts" in answer.read()) == (404, True)
+        assert program.stop() == 143
+    assert not (data / "transcript").exists()

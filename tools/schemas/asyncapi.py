@@ -36,7 +36,7 @@ _SPOKEN: Final = {
 }
 _ADDRESSES: Final = {"everything": EVENTS_WS, "worker": WORKER_EVENTS_WS}
 # Never an answer to a request for a stream, nor the end of one.
-NOT_OF_STREAMS: Final = frozenset({DiagnosticCode.STREAM_OPENED})
+NOT_OF_STREAMS: Final = frozenset({DiagnosticCode.STREAM_OPENED, DiagnosticCode.ITEMS_EXPIRED})
 _TITLES: Final = {"everything": "Every event of the log", "worker": "The events of one Worker"}
 
 _START_PARAMETERS: Final[dict[str, Any]] = {

@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 
 from tools.schemas import frame_models
 from yoi_runtime.events import EVENT_CLASSES, UPSTREAM_EVENT_NAMES, UnknownSegment
-from yoi_runtime.protocol import http_models, v1_frames
+from yoi_runtime.protocol import http_models, transcript_items, v1_frames
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, Lost, LostWorker, Recovery, Severity
 
 __all__ = ["Schema", "definitions", "document", "reference", "validator_schema"]
@@ -58,7 +58,13 @@ def _models_of(module: Any) -> list[type[BaseModel]]:
     return [cls for cls in found if isinstance(cls, type) and issubclass(cls, BaseModel)]
 
 
-_WITHOUT_NULLS: Final[tuple[type[BaseModel], ...]] = (*_models_of(http_models), Diagnostic, Lost, LostWorker)
+_WITHOUT_NULLS: Final[tuple[type[BaseModel], ...]] = (
+    *_models_of(http_models),
+    *_models_of(transcript_items),
+    Diagnostic,
+    Lost,
+    LostWorker,
+)
 """Sent with what is None left out. All other frames are sent with every member."""
 _WHOLE: Final[tuple[type[BaseModel], ...]] = (*_models_of(v1_frames), *_models_of(frame_models))
 

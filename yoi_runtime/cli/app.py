@@ -36,6 +36,8 @@ from yoi_runtime.cli.options import (
     parse_server_url,
     parse_size,
     parse_start,
+    parse_transcript_bytes,
+    parse_transcript_items,
     parse_workers,
     worker_id_from_command,
 )
@@ -45,6 +47,7 @@ from yoi_runtime.cli.served_runtime import ServeOptions
 from yoi_runtime.cli.tail import TailRequest, tail
 from yoi_runtime.errors import YoiError
 from yoi_runtime.runtime.options import RuntimeOptions
+from yoi_runtime.transcript.options import TranscriptOptions
 from yoi_runtime.version import VERSION
 
 __all__ = ["app", "run_app"]
@@ -118,10 +121,21 @@ def _serve(
     retain_bytes: RetainBytes = None,
     retain_age: RetainAge = None,
     durability: DurabilityName = None,
+    transcript: Annotated[
+        bool, typer.Option("--transcript/--no-transcript", help=help_texts.TRANSCRIPT, show_default=False)
+    ] = True,
+    transcript_items: Annotated[
+        str | None, typer.Option("--transcript-items", metavar="N", help=help_texts.TRANSCRIPT_ITEMS)
+    ] = None,
+    transcript_bytes: Annotated[
+        str | None, typer.Option("--transcript-bytes", metavar="N", help=help_texts.TRANSCRIPT_BYTES)
+    ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help=help_texts.READ_ONLY)] = False,
 ) -> None:
     workers = _read(context, "--worker", parse_workers, worker or [])
     options = _serve_options(context, data_dir, bind, segment_bytes, retain_bytes, retain_age, durability)
+    bounds = _transcript_options(context, transcript_items, transcript_bytes)
+    options = replace(options, transcripts=bounds if transcript else None)
     if read_only:
         for_the_writer = {
             "--worker": worker,
@@ -129,6 +143,8 @@ def _serve(
             "--retain-bytes": retain_bytes,
             "--retain-age": retain_age,
             "--durability": durability,
+            "--transcript-items": transcript_items,
+            "--transcript-bytes": transcript_bytes,
         }
         for name, value in for_the_writer.items():
             if value:
@@ -283,6 +299,15 @@ def _serve_options(
     if durability is not None:
         runtime = replace(runtime, durability=_read(context, "--durability", parse_durability, durability))
     return ServeOptions(_data_dir(data_dir), _read(context, "--bind", parse_bind, bind), runtime)
+
+
+def _transcript_options(context: typer.Context, items: str | None, size: str | None) -> TranscriptOptions:
+    bounds = TranscriptOptions()
+    if items is not None:
+        bounds = replace(bounds, max_items=_read(context, "--transcript-items", parse_transcript_items, items))
+    if size is not None:
+        bounds = replace(bounds, max_bytes=_read(context, "--transcript-bytes", parse_transcript_bytes, size))
+    return bounds
 
 
 def _finish(command: Coroutine[object, object, int]) -> NoReturn:

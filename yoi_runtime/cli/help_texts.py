@@ -48,6 +48,9 @@ __all__ = [
     "TAIL_DATA_DIR",
     "TAIL_END",
     "TAIL_WORKER",
+    "TRANSCRIPT",
+    "TRANSCRIPT_BYTES",
+    "TRANSCRIPT_ITEMS",
     "WORKER",
     "WORKER_ID",
 ]
@@ -200,6 +203,12 @@ DURABILITY = (
     "When an event is shown. synced: once it survives a power cut; written: at once, it then survives only a"
     " killed process. [default: synced]"
 )
+TRANSCRIPT = (
+    "Keep a transcript of every Worker and answer it at /v1/workers/ID/transcript: what was said, for longer than the"
+    " events are kept. [default: transcript]"
+)
+TRANSCRIPT_ITEMS = "Keep so many items of each Worker's transcript, the oldest go first. [default: 10000]"
+TRANSCRIPT_BYTES = "Keep so many bytes of each Worker's transcript, the oldest items go first. [default: 16MiB]"
 READ_ONLY = "Only serve a directory that another process writes: one more server on the same log. Takes no --worker."
 WORKER_ID = "The Worker's id, 1 to 64 of A-Z a-z 0-9 _ -. [default: made of the program's name]"
 LINGER = "Serve on for so long after the command has ended; Ctrl-C ends that early."

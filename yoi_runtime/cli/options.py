@@ -16,6 +16,7 @@ from yoi_runtime.protocol.paths import events_url
 from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.segment_log.commit import Durability
 from yoi_runtime.segment_log.writer import LogOptions
+from yoi_runtime.transcript.options import TranscriptOptions
 from yoi_runtime.workers.adapters import ADAPTER_NAMES, AdapterName
 from yoi_runtime.workers.worker_id import check_worker_id
 
@@ -38,6 +39,8 @@ __all__ = [
     "parse_server_url",
     "parse_size",
     "parse_start",
+    "parse_transcript_bytes",
+    "parse_transcript_items",
     "parse_worker",
     "parse_workers",
     "worker_id_from_command",
@@ -130,6 +133,20 @@ def parse_segment_size(text: str) -> int:
     """Read the size of a segment, which has a lower limit, and return bytes."""
     size = parse_size(text)
     LogOptions(segment_bytes=size)  # raises ValueError when it is too small
+    return size
+
+
+def parse_transcript_items(text: str) -> int:
+    """Read how many items of a Worker's transcript are kept."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0):
+        raise ValueError(f"{text!r} is not a number of items; write a whole number from 1 on")
+    return int(text)
+
+
+def parse_transcript_bytes(text: str) -> int:
+    """Read how many bytes of a Worker's transcript are kept; they have a lower limit."""
+    size = parse_size(text)
+    TranscriptOptions(max_bytes=size)  # raises ValueError when it is too small
     return size
 
 

@@ -10,6 +10,7 @@ from yoi_runtime.cli.extras import load_event_server
 from yoi_runtime.cli.options import WorkerSpec
 from yoi_runtime.cli.served_runtime import ServedRuntime, ServeOptions
 from yoi_runtime.cli.signals import StopSignals
+from yoi_runtime.transcript.reader import TranscriptReader
 from yoi_runtime.workers.adapters import AdapterName
 from yoi_runtime.workers.outcome import WorkerExit
 
@@ -52,13 +53,16 @@ async def serve_read_only(options: ServeOptions) -> int:
         LogNotFoundError: nothing has ever been written there.
     """
     with StopSignals() as signals:
-        server = await load_event_server().start(options.data_dir, options.bind.host, options.bind.port)
+        reader = TranscriptReader(options.data_dir) if options.transcripts is not None else None
+        server = await load_event_server().start(options.data_dir, *options.bind, transcripts=reader)
         try:
             warn_when_public(options.bind.host)
             print(f"yoi-runtime: serving {server.url} (read-only, data {options.data_dir})", flush=True)
             return signal_exit_code(await signals.wait())
         finally:
             await server.stop()
+            if reader is not None:
+                reader.close()
 
 
 def describe_exit(worker_id: str, ended: WorkerExit) -> str:

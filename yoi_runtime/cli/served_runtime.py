@@ -13,6 +13,8 @@ from yoi_runtime.cli.server_file import ServerInfo, remove_server_file, write_se
 from yoi_runtime.runtime.child_workers import ChildWorkers
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
+from yoi_runtime.transcript.kept_transcripts import KeptTranscripts
+from yoi_runtime.transcript.options import TranscriptOptions
 
 if TYPE_CHECKING:
     from yoi_runtime.server.event_server import EventServer
@@ -22,20 +24,24 @@ __all__ = ["ServeOptions", "ServedRuntime"]
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """Where to keep the log and how, and where to serve it."""
+    """Where to keep the log and how, how much of the transcripts (None: keep none), and where to serve it."""
 
     data_dir: Path
     bind: Address
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
+    transcripts: TranscriptOptions | None = field(default_factory=TranscriptOptions)
 
 
 class ServedRuntime:
     """Made by ``start``, taken down by ``stop``; in between, ``children`` starts Workers. One event loop, main thread."""
 
-    def __init__(self, data_dir: Path, host: str, runtime: Runtime, server: EventServer) -> None:
+    def __init__(
+        self, data_dir: Path, host: str, runtime: Runtime, transcripts: KeptTranscripts | None, server: EventServer
+    ) -> None:
         self.data_dir = data_dir
         self._host = host
         self.runtime = runtime
+        self.transcripts = transcripts
         self.server = server
         self.children = ChildWorkers(runtime)
 
@@ -51,12 +57,18 @@ class ServedRuntime:
         """
         event_server = load_event_server()
         runtime = Runtime.open(options.data_dir, options.runtime)
+        transcripts = None
         try:
-            server = await event_server.start(options.data_dir, *options.bind)
+            if options.transcripts is not None:
+                transcripts = KeptTranscripts(options.data_dir, runtime.log_directory, options.transcripts)
+            source = transcripts.reader if transcripts is not None else None
+            server = await event_server.start(options.data_dir, *options.bind, transcripts=source)
         except BaseException:
             runtime.close("cannot serve")
+            if transcripts is not None:
+                await transcripts.stop()
             raise
-        served = cls(options.data_dir, options.bind.host, runtime, server)
+        served = cls(options.data_dir, options.bind.host, runtime, transcripts, server)
         try:
             write_server_file(options.data_dir, ServerInfo(server.url, os.getpid(), runtime.log_id))
         except BaseException:
@@ -79,12 +91,13 @@ class ServedRuntime:
 
     async def start_server(self) -> None:
         """Serve again, at the same address. Raises as ``start``."""
-        self.server = await load_event_server().start(self.data_dir, self._host, self.server.port)
+        source = self.transcripts.reader if self.transcripts is not None else None
+        self.server = await load_event_server().start(self.data_dir, self._host, self.server.port, transcripts=source)
 
     async def stop(self, reason: str) -> None:
-        """Stop the children, close the log, stop the server, remove ``server.json``. Later steps happen whatever fails.
+        """Stop the children, close the log, remove ``server.json``, stop transcripts and server, whatever fails.
 
-        The log before the server: subscribers still get its last events.
+        The log first: subscribers and transcripts still get its last events.
 
         Raises:
             LogError, OSError: the last events may not have been written.
@@ -98,4 +111,8 @@ class ServedRuntime:
                 try:
                     remove_server_file(self.data_dir, os.getpid())
                 finally:
-                    await self.server.stop()
+                    try:
+                        if self.transcripts is not None:
+                            await self.transcripts.stop()
+                    finally:
+                        await self.server.stop()

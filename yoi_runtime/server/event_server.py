@@ -29,6 +29,7 @@ from yoi_runtime.server.keepalive import PING_SECONDS, PONG_SECONDS, Keepalive
 from yoi_runtime.server.log_view import LogView
 from yoi_runtime.server.request_base import NoSuchPath, ServerState
 from yoi_runtime.server.request_guard import HostList
+from yoi_runtime.server.transcript_view import TranscriptSource, TranscriptView
 from yoi_runtime.server.websocket_outlet import STALL_SECONDS
 
 __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "EventServer", "is_loopback"]
@@ -62,11 +63,14 @@ class EventServer:
         host: str = DEFAULT_HOST,
         port: int = DEFAULT_PORT,
         *,
+        transcripts: TranscriptSource | None = None,
         stall_seconds: float = STALL_SECONDS,
         ping_seconds: float = PING_SECONDS,
         pong_seconds: float = PONG_SECONDS,
     ) -> EventServer:
         """Bind, read the log's state, and serve. Port 0 picks a free one; ``url`` and ``port`` tell.
+
+        ``transcripts``: where they come from; None answers none.
 
         The port is bound first and answers only when the log has been read: a port in use costs nothing.
 
@@ -89,7 +93,7 @@ class EventServer:
             raise
         loop = asyncio.get_running_loop()
         keepalive = Keepalive(loop.time, ping_seconds, pong_seconds)
-        state = ServerState(view, HostList(host), keepalive, stall_seconds=stall_seconds)
+        state = ServerState(view, HostList(host), keepalive, transcripts=transcripts, stall_seconds=stall_seconds)
         http = HTTPServer(
             _application(state),
             idle_connection_timeout=10,
@@ -137,6 +141,7 @@ def _application(state: ServerState) -> Application:
             (r"/v1/runtime", RuntimeView, shared),
             (r"/v1/workers", WorkersView, shared),
             (_WORKER, WorkerView, shared),
+            (_WORKER + r"/transcript", TranscriptView, shared),
             (r"/v1/events/status", EventsStatusView, shared),
             (r"/healthz", HealthView, shared),
             (r"/readyz", ReadyView, shared),

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tornado.web import HTTPError, RequestHandler
 
@@ -16,6 +16,9 @@ from yoi_runtime.server.keepalive import Keepalive
 from yoi_runtime.server.log_view import LogView
 from yoi_runtime.server.request_guard import HostList, refusal
 from yoi_runtime.workers.worker_id import check_worker_id
+
+if TYPE_CHECKING:
+    from yoi_runtime.server.transcript_view import TranscriptSource
 
 __all__ = ["DiagnosticAnswerError", "GuardedRequest", "NoSuchPath", "ServerState"]
 
@@ -30,6 +33,7 @@ class ServerState:
     hosts: HostList
     keepalive: Keepalive
     closing: bool = False
+    transcripts: TranscriptSource | None = None
     stall_seconds: float = 20.0
     sockets: set[Any] = field(default_factory=set)
     _last_left: asyncio.Event = field(default_factory=asyncio.Event)
