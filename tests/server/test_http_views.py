@@ -113,7 +113,7 @@ async def test_events_status_names_what_can_be_read_and_between_which_cursors(tm
         emit(b, 3)
         rotate_out_all_before_now(served.runtime, a)
         await served.shown(emit(a, 1)[0])
-        served.view.relist()
+        await served.view.relist()
         answer = await served.get("/v1/events/status")
         assert answer.status == 200
         status = answer.json

@@ -155,7 +155,7 @@ async def test_every_view_accounts_for_what_was_rotated_out_before_its_start_and
             rotate_out_all_before_now(log.runtime, worker)
             last = emit(worker, 1)[0]
             await log.shown(last)
-            log.view.relist()
+            await log.view.relist()
             async with viewing_only(tmp_path) as late:
                 for view in (log.view, late):
                     state = view.worker("a")
@@ -177,7 +177,7 @@ async def test_a_view_that_starts_in_the_middle_of_a_roll_takes_the_newer_snapsh
         look = LogView._snapshot_and_floor
         moves: list[int] = []
 
-        def look_late(view: LogView):
+        async def look_late(view: LogView):
             if len(moves) < 5:
                 moves.append(1)
                 refresh = view._reader.refresh
@@ -188,10 +188,10 @@ async def test_a_view_that_starts_in_the_middle_of_a_roll_takes_the_newer_snapsh
 
                 monkeypatch.setattr(view._reader, "refresh", refresh_late)
                 try:
-                    return look(view)
+                    return await look(view)
                 finally:
                     monkeypatch.setattr(view._reader, "refresh", refresh)
-            return look(view)
+            return await look(view)
 
         monkeypatch.setattr(LogView, "_snapshot_and_floor", look_late)
         async with viewing_only(tmp_path) as view:
@@ -235,7 +235,7 @@ async def test_a_catalog_lost_while_the_view_runs_costs_exactness_and_is_admitte
         await log.shown(emit(worker, 1)[0])
         rotate_out_all_before_now(log.runtime, worker)
         (tmp_path / CATALOG).unlink()
-        log.view.relist()
+        await log.view.relist()
         assert log.view.ledger.unaccounted_seq == log.view.floor().seq > 0
 
 

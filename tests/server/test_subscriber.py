@@ -56,7 +56,7 @@ async def test_everything_is_sent_as_it_stands_in_the_file_after_a_frame_that_op
         worker.emit(UnknownEvent(name="x_new", data={"é": [1, None]}))
         cursors = emit(worker, 30, size=300)
         await log.shown(cursors[-1])
-        log.view.relist()
+        await log.view.relist()
         floor = log.view.floor()
         async with subscribed(log.view, None, FromOldest()) as outlet:
             opened, *raw = await outlet.wait_for(1 + log.view.end.seq - floor.seq)

@@ -91,9 +91,10 @@ class RuntimeAnswer(_Answer):
 
 
 class WorkersAnswer(_Answer):
-    """``/v1/workers``."""
+    """``/v1/workers``: one page, in the order of ids; ``next_after`` leads to the next page, None on the last."""
 
     workers: tuple[WorkerInfo, ...]
+    next_after: str | None = None
 
 
 class WorkerAnswer(_Answer):
@@ -103,7 +104,10 @@ class WorkerAnswer(_Answer):
 
 
 class EventsStatus(_Answer):
-    """``/v1/events/status``: readable events, their bytes and segments, and the ends between which cursors are good."""
+    """``/v1/events/status``: readable events, their bytes and segments, and the ends between which cursors are good.
+
+    ``workers`` is one page, as in ``WorkersAnswer``.
+    """
 
     log_id: str
     oldest_cursor: str
@@ -113,3 +117,4 @@ class EventsStatus(_Answer):
     bytes: _Count
     segments: _Count
     workers: tuple[WorkerEventsStatus, ...]
+    next_after: str | None = None

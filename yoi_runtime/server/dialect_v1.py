@@ -24,7 +24,7 @@ from yoi_runtime.segment_log.reader import Chunk
 from yoi_runtime.segment_log.timestamp import TimestampFormat
 from yoi_runtime.server.dialect import Progress, Selection, own_lines
 from yoi_runtime.server.log_view import LogView
-from yoi_runtime.server.starting_place import Place, place_of_oldest
+from yoi_runtime.server.starting_place import Place
 
 __all__ = ["HEARTBEAT_SECONDS", "MAX_FRAME_BYTES", "DialectV1"]
 
@@ -56,7 +56,7 @@ class DialectV1:
         self._caught_up_seq: int | None = None
         self._time = TimestampFormat()
 
-    def opening(self, place: Place) -> list[bytes]:
+    def opening(self, place: Place, oldest: Place) -> list[bytes]:
         view = self._view
         self._caught_up_seq = view.end.seq
         hello = Hello(
@@ -65,7 +65,7 @@ class DialectV1:
             scope=Scope(worker_id=self._worker_id),
             filters=Filters(events=tuple(sorted(self._events)) if self._events is not None else None),
             resumed_from=place.token,
-            oldest_cursor=place_of_oldest(view, self._worker_id).token,
+            oldest_cursor=oldest.token,
             latest_cursor=self._token_at_end(),
             durable_cursor=self._durable_token(),
             heartbeat_ms=int(HEARTBEAT_SECONDS * 1000),

@@ -75,6 +75,14 @@ class GuardedRequest(RequestHandler):
         if reason is not None:
             raise DiagnosticAnswerError(diagnostic(DiagnosticCode.ORIGIN_REFUSED, reason))
 
+    def query_pairs(self) -> list[tuple[str, str]]:
+        """Return names and values of the query, decoded; repeated and empty ones included."""
+        return [
+            (name, value.decode("utf-8", "replace"))
+            for name, values in self.request.query_arguments.items()
+            for value in values
+        ]
+
     def checked_worker_id(self, worker_id: str) -> str:
         """Return the id from the path (decoded), or answer 400."""
         try:
@@ -95,6 +103,7 @@ class GuardedRequest(RequestHandler):
                 self.set_header("Retry-After", str(-(-retry_after_ms // 1000)))
             if error.http_status == 426:
                 self.set_header("Upgrade", "websocket")
+                self.set_header("Sec-WebSocket-Version", "13")
             self.finish(error.problem.frame())
             return
         if status_code >= 500:
