@@ -22,7 +22,9 @@ class RawPeer:
         self._unread = rest
 
     @classmethod
-    async def connect(cls, url: str, target: str, *, receive_buffer: int | None = None) -> RawPeer:
+    async def connect(
+        cls, url: str, target: str, *, receive_buffer: int | None = None, subprotocol: str | None = None
+    ) -> RawPeer:
         """Shake hands for ``target`` (path and query); a small ``receive_buffer`` makes a stall come soon."""
         host, port = url.removeprefix("http://").rsplit(":", 1)
         sock = socket.socket()
@@ -33,9 +35,11 @@ class RawPeer:
         await loop.sock_connect(sock, (host, int(port)))
         request = (
             f"GET {target} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
         )
-        await loop.sock_sendall(sock, request.encode())
+        if subprotocol is not None:
+            request += f"Sec-WebSocket-Protocol: {subprotocol}\r\n"
+        await loop.sock_sendall(sock, (request + "\r\n").encode())
         head = b""
         async with asyncio.timeout(_DEADLINE_SECONDS):
             while b"\r\n\r\n" not in head:

@@ -1,8 +1,8 @@
 """Tornado adapter: the two WebSocket endpoints. Thin: it judges the request, then a subscriber serves.
 
-Order of checks: browser and host (403), method (405), upgrade (426), handshake key (400), query (400), Worker id (400), shutting
-down and log availability (503), Worker (404); then the upgrade, and only then the cursor. Specification:
-docs/protocol.md, "Connecting".
+Order of checks: browser and host (403), method (405), upgrade (426), handshake key (400), query (400), Worker
+id (400), shutting down and log availability (503), Worker (404); then the upgrade, and only then the cursor.
+Specification: docs/protocol.md, "Connecting".
 """
 
 from __future__ import annotations
