@@ -17,15 +17,13 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.accounted_backend import AccountedBackend, Appended, Kind, Truth
+from tests.end_to_end.accounted_backend import AccountedBackend, Kind, Truth
 from tests.support.deadline import wait_until_async
-from yoi_runtime.catalog.catalog import Catalog
-from yoi_runtime.events import Event, Status, TextDelta, UnknownEvent, WorkerEnded, WorkerStarted
+from yoi_runtime.events import Event, Status, TextDelta, UnknownEvent
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.runtime.worker import Worker
 from yoi_runtime.segment_log.cursor import CursorToken, decode_token
-from yoi_runtime.server.dialect_v1 import DialectV1
 from yoi_runtime.server.event_server import EventServer
 
 HISTORIES = int(os.environ.get("HISTORIES", "6"))
@@ -244,47 +242,18 @@ def decode_segment(cursor: str) -> int:
     return decode_token(CursorToken(cursor)).segment
 
 
-@pytest.fixture
-def truth(monkeypatch: pytest.MonkeyPatch) -> Truth:
-    """The list of all appends, written down where the writer takes note of them itself."""
-    truth = Truth()
-    take_note = Catalog.appended
-
-    def appended(catalog: Catalog, seq: int, worker_id: str | None, worker_seq: int, time: str, event: Event) -> None:
-        assert seq == len(truth.events) + 1
-        text = getattr(event, "text", None)
-        truth.events.append(Appended(seq, worker_id, worker_seq, event.event_name, text))
-        if isinstance(event, WorkerEnded):
-            truth.ends.append((seq, event.worker_id, event.outcome))
-        elif isinstance(event, WorkerStarted):
-            truth.starts.append((seq, event.worker_id))
-        take_note(catalog, seq, worker_id, worker_seq, time, event)
-
-    monkeypatch.setattr(Catalog, "appended", appended)
-    return truth
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small buffers, so that a peer that stops reading is soon overtaken; bookmarks often; stops soon."""
-    monkeypatch.setattr("yoi_runtime.server.websocket_outlet.SEND_BUFFER_BYTES", 4096)
-    monkeypatch.setattr("yoi_runtime.server.dialect_v1.HEARTBEAT_SECONDS", 0.1)
-    monkeypatch.setattr(DialectV1, "heartbeat_seconds", 0.1)
-    monkeypatch.setattr("yoi_runtime.server.dialect_v1._MOST_PASSED_OVER", 20)
-    monkeypatch.setattr("yoi_runtime.server.event_server._LAST_EVENTS_SECONDS", 0.05)
-    monkeypatch.setattr("yoi_runtime.server.event_server._DRAIN_SECONDS", 0.1)
-
-
-@pytest.mark.timeout(60 * max(1, HISTORIES // 5))
+@pytest.mark.timeout(60 + 20 * HISTORIES)
 async def test_received_plus_announced_is_what_was_appended_in_order_once(
-    tmp_path: Path, truth: Truth, quick: None, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    truth: Truth,
+    small_buffers: None,
+    quick_bookmarks: None,
+    quick_stops: None,
+    capsys: pytest.CaptureFixture[str],
 ):
     counts: Counter[str] = Counter()
     for seed in range(FIRST_SEED, FIRST_SEED + HISTORIES):
-        truth.events.clear()
-        truth.ends.clear()
-        truth.starts.clear()
-        truth.frames.clear()
+        truth.clear()
         try:
             await History(tmp_path / str(seed), seed, counts, truth).run()
         except BaseException as error:

@@ -264,6 +264,20 @@ async def test_rotation_under_a_slow_subscriber_is_told_with_the_right_number_an
             assert problem["worker_id" if worker_id else "code"] == (worker_id or "runtime.cursor_expired")
 
 
+async def test_a_worker_that_is_forgotten_ends_its_streams(tmp_path: Path):
+    """Long after its end, when nothing of it is left; a stream of v0 may have stayed open until then."""
+    async with viewing(tmp_path) as log:
+        worker, other = log.runtime.create_worker("a"), log.runtime.create_worker("b")
+        await log.shown(emit(worker, 1)[0])
+        async with subscribed(log.view, "a", FromNow()) as outlet:
+            await outlet.wait_for(1)
+            del log.view.ledger.workers["a"]
+            await log.shown(emit(other, 1)[0])
+            problem = await outlet.refusal()
+    assert (problem["code"], problem["close_code"]) == ("runtime.worker_not_found", 4404)
+    assert (problem["worker_id"], problem["recovery"]) == ("a", "reconnect")
+
+
 async def test_a_slow_subscriber_of_a_quiet_worker_goes_on_at_the_floor(tmp_path: Path):
     async with viewing(tmp_path, SMALL) as log:
         quiet, noisy = log.runtime.create_worker("quiet"), log.runtime.create_worker("noisy")

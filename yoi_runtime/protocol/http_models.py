@@ -57,6 +57,7 @@ class WorkerInfo(_Model):
     """A Worker. ``outcome``, ``exit_code`` and ``ended_at`` are of its latest run and None while it runs.
 
     ``worker_seq`` is the number of its latest event, 0 before the first. ``run`` counts its starts, from 1.
+    ``restart_pending`` is True when it has ended and its Runtime is going to run it again.
     ``cursor`` is the point after its latest event.
     """
 
@@ -64,6 +65,7 @@ class WorkerInfo(_Model):
     status: WorkerStatus
     outcome: WorkerOutcome | None = None
     exit_code: int | None = None
+    restart_pending: bool | None = None
     worker_seq: _Count
     run: Annotated[int, Field(ge=1)] | None = None
     created_at: str | None = None

@@ -162,6 +162,7 @@ def _worker_info(view: LogView, state: WorkerState) -> WorkerInfo:
         status=state.status,
         outcome=state.outcome,
         exit_code=state.exit_code,
+        restart_pending=state.restart_pending or None,
         worker_seq=state.worker_seq,
         run=state.run or None,
         created_at=state.created_at,

@@ -171,8 +171,9 @@ def _newest_worker_seq(view: LogView, worker_id: str | None) -> int:
 def _lost_of_everything(ledger: Ledger, seq: int, floor_seq: int) -> Lost | None:
     if floor_seq <= seq:
         return None
-    to_time = ledger.rotated_out.to_time or None
-    return Lost(events=floor_seq - seq, exact=True, to_time=to_time)
+    gone = ledger.rotated_out
+    from_time = gone.from_time if seq == ledger.unaccounted_seq == 0 else ""
+    return Lost(events=floor_seq - seq, exact=True, from_time=from_time or None, to_time=gone.to_time or None)
 
 
 def _lost_of_worker(
@@ -191,5 +192,12 @@ def _lost_of_worker(
         return Lost(events=between, exact=False)
     # A number that is not lower is of before the catalog was lost, or of a lost tail.
     if worker_seq is not None and worker_seq < gone.last_worker_seq and not 0 < unknown_seq == seq:
-        return Lost(events=gone.last_worker_seq - worker_seq, exact=True, to_time=gone.to_time or None)
+        # Of the first lost event the time is known where it is the Worker's first.
+        from_time = gone.from_time if worker_seq == 0 else ""
+        return Lost(
+            events=gone.last_worker_seq - worker_seq,
+            exact=True,
+            from_time=from_time or None,
+            to_time=gone.to_time or None,
+        )
     return Lost(events=min(between, gone.events), exact=False, to_time=gone.to_time or None)
