@@ -20,7 +20,7 @@ def truth(monkeypatch: pytest.MonkeyPatch) -> Truth:
         assert seq == len(truth.events) + 1
         mark = mark_of(getattr(event, "text", None))
         truth.events.append(Appended(seq, worker_id, worker_seq, event.event_name, mark))
-        if isinstance(event, WorkerEnded):
+        if isinstance(event, WorkerEnded) and not event.restart_pending:
             truth.ends.append((seq, event.worker_id, event.outcome))
         elif isinstance(event, WorkerStarted):
             truth.starts.append((seq, event.worker_id))

@@ -18,12 +18,14 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.accounted_backend import AccountedBackend, Kind, Truth
+from tests.event_log.quick_files import QuickFiles
 from tests.support.deadline import wait_until_async
 from yoi_runtime.events import Event, Status, TextDelta, UnknownEvent
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.runtime.worker import Worker
 from yoi_runtime.segment_log.cursor import CursorToken, decode_token
+from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.server.event_server import EventServer
 
 HISTORIES = int(os.environ.get("HISTORIES", "6"))
@@ -107,7 +109,7 @@ class History:
                 await server.stop()
 
     def _open(self) -> None:
-        self._runtime = Runtime.open(self._data_dir, self._options)
+        self._runtime = Runtime.open(self._data_dir, self._options, Platform(files=QuickFiles()))
         for worker_id in ("a", "b", "quiet"):
             self._workers[worker_id] = self._runtime.create_worker(worker_id)
 
@@ -117,7 +119,7 @@ class History:
         step = self._chance.choices(
             (self._append, self._connect, self._drop, self._pause, self._go_on, self._rotate, self._roll, self._breathe,
              self._end_worker, self._restart_server, self._restart_runtime),
-            (30, 25, 6, 4, 6, 2, 4, 30, 1, 1.5, 0.7),
+            (30, 25, 6, 4, 6, 2, 4, 30, 4, 1.5, 0.7),
         )[0]  # fmt: skip
         await step()
         # Sometimes servers and Backends get to do something in between, sometimes not.
@@ -197,7 +199,8 @@ class History:
     async def _end_worker(self) -> None:
         """End a Worker, let that be seen or not, and start it again."""
         worker_id = self._chance.choice(("a", "quiet"))
-        self._workers[worker_id].end(self._chance.choice(("completed", "failed")))
+        outcome = self._chance.choice(("completed", "failed"))
+        self._workers[worker_id].end(outcome, restart_pending=self._chance.random() < 0.3)
         if self._chance.random() < 0.7:
             await self._breathe()
             await self._connect()

@@ -141,7 +141,7 @@ async def test_a_slow_link_gets_smaller_batches_and_larger_ones_again_when_it_is
                 began = loop.time()
                 peer._unread += await loop.sock_recv(peer.socket, 4096)
                 await wait_until_async(lambda began=began: loop.time() >= began + 0.02)  # type: ignore[misc]
-                assert len(peer._unread) < 4 << 20, "the server never noticed"
+                assert len(peer._unread) < 2 << 20, "the server never noticed"
             smallest = limits[-1]
             numbers: list[int] = []
             sizes: list[int] = []

@@ -22,6 +22,7 @@ from tests.conftest import ExpectLog
 from tests.end_to_end.accounted_backend import AccountedBackend, Kind, Truth
 from tests.end_to_end.programs import runtime_process, server_process, until_known
 from tests.end_to_end.test_slow_peers import is_stuck
+from tests.event_log.quick_files import QuickFiles
 from tests.faults.failing_files import FailingFiles
 from tests.server.raw_peer import RawPeer
 from tests.server.serving import SMALL, Serving, damage, records_of, serving, stream_path
@@ -44,6 +45,8 @@ KINDS = [
     Kind(None, "v1", batch=True),
     Kind("a", "v1", batch=True),
 ]
+# Many rolls, and no power cut.
+QUICK = Platform(files=QuickFiles())
 WRITTEN = RuntimeOptions(segment_bytes=1 << 20, durability="written")
 
 
@@ -126,7 +129,7 @@ async def test_02_a_quiet_worker_beside_a_hundred_times_the_retention_keeps_its_
     """
     counts: Counter[str] = Counter()
     kinds = [Kind("a"), Kind("a", "v1"), Kind("a", "v1", batch=True)]
-    async with serving(tmp_path, SMALL) as served:
+    async with serving(tmp_path, SMALL, QUICK) as served:
         quiet, noisy = await served.worker("a"), await served.worker("noisy")
         early = emit(quiet, 5)
         await served.shown(early[-1])
@@ -174,7 +177,7 @@ async def test_03_rotation_that_overtakes_a_connected_reader_is_told_and_never_j
     etcd-io/etcd#17529: a slow watcher missed events after a compaction, without a word.
     """
     counts: Counter[str] = Counter()
-    async with serving(tmp_path, RuntimeOptions(segment_bytes=4096, retain_segments=20)) as served:
+    async with serving(tmp_path, RuntimeOptions(segment_bytes=4096, retain_segments=20), QUICK) as served:
         worker, other = await served.worker("a"), await served.worker("b")
         backend = AccountedBackend(kind, truth, counts)
         await backend.connect(served.server.url, {"from": "oldest"})
@@ -336,7 +339,7 @@ async def test_07_a_reader_a_whole_retention_behind_catches_up_at_twice_the_live
     bluesky-social/indigo#975: the relay cut off readers for being behind, while they were catching up.
     """
     options = RuntimeOptions(segment_bytes=4096, retain_segments=20)
-    async with serving(tmp_path, options) as served:
+    async with serving(tmp_path, options, QUICK) as served:
         worker = await served.worker("a")
         while len(served.segments()) < 20:
             emit(worker, 1, size=100)
