@@ -23,7 +23,7 @@ from tests.support.deadline import wait_until_async
 from yoi_runtime.events import Event, Status, TextDelta, UnknownEvent
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
-from yoi_runtime.runtime.worker import Worker
+from yoi_runtime.runtime.worker import Outcome, Worker
 from yoi_runtime.segment_log.cursor import CursorToken, decode_token
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.server.event_server import EventServer
@@ -199,7 +199,7 @@ class History:
     async def _end_worker(self) -> None:
         """End a Worker, let that be seen or not, and start it again."""
         worker_id = self._chance.choice(("a", "quiet"))
-        outcome = self._chance.choice(("completed", "failed"))
+        outcome: Outcome = self._chance.choice(("completed", "failed"))
         self._workers[worker_id].end(outcome, restart_pending=self._chance.random() < 0.3)
         if self._chance.random() < 0.7:
             await self._breathe()

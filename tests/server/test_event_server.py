@@ -187,6 +187,8 @@ async def test_who_is_far_behind_at_a_stop_gets_a_goodbye_that_leads_on(
                 frames.append(await behind.json())
             assert frames[-1]["diagnostic"]["code"] == "runtime.shutting_down"
             assert frames[-2]["envelope"]["cursor"] != last
+            stood = decode_token(frames[-1]["diagnostic"]["resume_cursor"])
+            assert stood.seq == frames[-2]["envelope"]["seq"]
             assert (await behind.frame())[0] == 8
             await behind.send(8, (1001).to_bytes(2, "big"))
             await stopping
