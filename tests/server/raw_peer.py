@@ -72,8 +72,10 @@ class RawPeer:
         return first & 0x0F, await self._bytes(length)
 
     async def json(self) -> dict[str, Any]:
-        """Read one text frame."""
+        """Read one text frame; a ping before it, on a machine so busy that one was due, is passed over."""
         opcode, payload = await self.frame()
+        while opcode == 9:
+            opcode, payload = await self.frame()
         assert opcode == 1, (opcode, payload)
         return json.loads(payload)
 

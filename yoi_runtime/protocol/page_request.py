@@ -13,7 +13,7 @@ from yoi_runtime.errors import RequestInvalidError
 
 __all__ = ["MAX_PAGE_WORKERS", "PageRequest", "parse_page_request"]
 
-# Also what a peer gets that does not ask: more than most Runtimes have, about 5 ms of a server's time.
+# Also what a peer gets that does not ask: more than most Runtimes have, and 6 ms of a server's time.
 MAX_PAGE_WORKERS = 1000
 # A Worker's id is shorter; what sorts after it all the same is no reason for an error.
 _MAX_AFTER_CHARACTERS = 64
