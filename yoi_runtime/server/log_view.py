@@ -349,9 +349,16 @@ class LogView:
         ledger.rotated_out = snapshot.ledger.rotated_out
         ledger.unaccounted_seq = max(ledger.unaccounted_seq, snapshot.ledger.unaccounted_seq)
         ledger.forgotten_seq = snapshot.ledger.forgotten_seq
-        for worker_id, known in list(ledger.workers.items()):
-            if known.seq <= snapshot.as_of.seq and known.ended and worker_id not in snapshot.ledger.workers:
-                del ledger.workers[worker_id]
+        forgotten = [
+            worker_id
+            for worker_id, known in ledger.workers.items()
+            if known.seq <= snapshot.as_of.seq and known.ended and worker_id not in snapshot.ledger.workers
+        ]
+        for worker_id in forgotten:
+            del ledger.workers[worker_id]
+        if forgotten:
+            # Whoever still follows one of them has to be told.
+            self._wake()
         for worker_id, state in snapshot.ledger.workers.items():
             if worker_id in ledger.workers:
                 ledger.workers[worker_id].rotated_out = state.rotated_out
