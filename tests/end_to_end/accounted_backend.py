@@ -19,12 +19,12 @@ from yoi_runtime.protocol.versions import SUBPROTOCOL_V1
 from yoi_runtime.segment_log.cursor import NO_WORKER, CursorToken, decode_token, encode_token, worker_tag
 from yoi_runtime.segment_log.record import check_crc
 
-__all__ = ["AccountedBackend", "Appended", "Kind", "Truth", "mark_of"]
+__all__ = ["AccountedBackend", "Kind", "Truth", "Written", "mark_of"]
 
 MAX_FRAME_BYTES = 512 << 10
 
 
-class Appended(NamedTuple):
+class Written(NamedTuple):
     """What was appended, as its writer knows it."""
 
     seq: int
@@ -41,9 +41,12 @@ def mark_of(text: str | None) -> int | None:
 
 @dataclass
 class Truth:
-    """The list that the log has to be: ``events[n]`` has seq n + 1. ``ends`` are the (seq, Worker, outcome) of ends."""
+    """The list that the log has to be: ``events[n]`` has seq n + 1.
 
-    events: list[Appended] = field(default_factory=list)
+    ``ends``: (seq, Worker, outcome) of those that are final; ``starts``: (seq, Worker); ``frames``: as they came, by seq.
+    """
+
+    events: list[Written] = field(default_factory=list)
     ends: list[tuple[int, str, str]] = field(default_factory=list)
     starts: list[tuple[int, str]] = field(default_factory=list)
     frames: dict[int, bytes] = field(default_factory=dict)
@@ -52,6 +55,17 @@ class Truth:
         """Begin anew, for another log."""
         for known in (self.events, self.ends, self.starts, self.frames):
             known.clear()
+
+    def write_down(self, seq: int, worker_id: str | None, worker_seq: int | None, payload: dict[str, Any]) -> None:
+        """Take note of an event that is about to be appended."""
+        assert seq == len(self.events) + 1
+        data = payload.get("data", {})
+        mark = mark_of(data["text"]) if isinstance(data.get("text"), str) else None
+        self.events.append(Written(seq, worker_id, worker_seq or 0, payload["event"], mark))
+        if payload["event"] == "worker_ended" and not data.get("restart_pending"):
+            self.ends.append((seq, data["worker_id"], data["outcome"]))
+        elif payload["event"] == "worker_started":
+            self.starts.append((seq, data["worker_id"]))
 
     def between(self, after: int, last: int, scope: str | None, names: frozenset[str] | None = None) -> list[int]:
         """Return the seqs in (after, last] of this scope with one of these names (None: any)."""

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
-from tests.end_to_end.accounted_backend import Appended, Truth, mark_of
-from yoi_runtime.catalog.catalog import Catalog
-from yoi_runtime.events import Event, WorkerEnded, WorkerStarted
+from tests.end_to_end.accounted_backend import Truth
+from yoi_runtime.segment_log.writer import Appended, LogWriter
 from yoi_runtime.server.dialect_v1 import DialectV1
 
 
 @pytest.fixture
 def truth(monkeypatch: pytest.MonkeyPatch) -> Truth:
-    """The list of all appends to one log, written down where its writer takes note of them itself."""
+    """The list of all appends to one log, written down by its writer, before anybody can see them."""
     truth = Truth()
-    take_note = Catalog.appended
+    append = LogWriter.append
 
-    def appended(catalog: Catalog, seq: int, worker_id: str | None, worker_seq: int, time: str, event: Event) -> None:
-        assert seq == len(truth.events) + 1
-        mark = mark_of(getattr(event, "text", None))
-        truth.events.append(Appended(seq, worker_id, worker_seq, event.event_name, mark))
-        if isinstance(event, WorkerEnded) and not event.restart_pending:
-            truth.ends.append((seq, event.worker_id, event.outcome))
-        elif isinstance(event, WorkerStarted):
-            truth.starts.append((seq, event.worker_id))
-        take_note(catalog, seq, worker_id, worker_seq, time, event)
+    def append_and_write_down(writer: LogWriter, body: bytes, *arguments: Any) -> Appended:
+        said = json.loads(b"{" + body + b"}")
+        truth.write_down(writer.end.seq + 1, said["worker_id"], said["worker_seq"], said["payload"])
+        try:
+            return append(writer, body, *arguments)
+        except BaseException:
+            truth.events.pop()
+            raise
 
-    monkeypatch.setattr(Catalog, "appended", appended)
+    monkeypatch.setattr(LogWriter, "append", append_and_write_down)
     return truth
 
 

@@ -11,6 +11,7 @@ import asyncio
 import os
 import random
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 from tests.end_to_end.accounted_backend import AccountedBackend, Kind, Truth
 from tests.event_log.quick_files import QuickFiles
 from tests.support.deadline import wait_until_async
+from yoi_runtime.errors import LogClosedError, WorkerEndedError
 from yoi_runtime.events import Event, Status, TextDelta, UnknownEvent
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
@@ -70,6 +72,7 @@ LEAST = {
     "servers restarted": 1,
     "rolls": 3,
     "rotations": 3,
+    "events appended by a thread": 50,
 }
 # Rarer, so of all histories together.
 LEAST_OF_ALL = {"runtimes restarted": 2, "ended": 2, "runtime.cursor_unknown at the start": 1}
@@ -86,6 +89,9 @@ class History:
         self._backends = [AccountedBackend(kind, truth, counts) for kind in KINDS]
         self._workers: dict[str, Worker] = {}
         self._servers: list[EventServer] = []
+        # In every other history somebody else writes as well, from a thread, whatever the event loop is doing.
+        self._noise = threading.Thread(target=self._make_noise) if seed % 2 else None
+        self._quiet = threading.Event()
         self._options = RuntimeOptions(
             segment_bytes=4096,
             retain_segments=self._chance.choice((4, 8, 16)),
@@ -96,12 +102,16 @@ class History:
         self._open()
         try:
             self._servers = [await EventServer.start(self._data_dir, "127.0.0.1", 0) for _ in range(2)]
+            if self._noise is not None:
+                self._noise.start()
             for _ in range(STEPS):
                 await self._step()
                 for backend in self._backends:
                     backend.raise_if_wrong()
+            self._silence()
             await self._settle()
         finally:
+            self._silence()
             for backend in self._backends:
                 await asyncio.gather(backend.drop(), return_exceptions=True)
             self._runtime.close()
@@ -110,8 +120,21 @@ class History:
 
     def _open(self) -> None:
         self._runtime = Runtime.open(self._data_dir, self._options, Platform(files=QuickFiles()))
-        for worker_id in ("a", "b", "quiet"):
+        for worker_id in ("a", "b", "quiet", "noise"):
             self._workers[worker_id] = self._runtime.create_worker(worker_id)
+
+    def _make_noise(self) -> None:
+        while not self._quiet.wait(0.002):
+            try:
+                self._workers["noise"].emit(TextDelta(text="n" * 300))
+                self._counts["events appended by a thread"] += 1
+            except (WorkerEndedError, LogClosedError):
+                continue  # the Runtime is about to be another one
+
+    def _silence(self) -> None:
+        self._quiet.set()
+        if self._noise is not None and self._noise.is_alive():
+            self._noise.join()
 
     # What may happen.
 
