@@ -31,21 +31,25 @@ class RawPeer:
         sock.setblocking(False)
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        loop = asyncio.get_running_loop()
-        await loop.sock_connect(sock, (host, int(port)))
-        request = (
-            f"GET {target} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
-        )
-        if subprotocol is not None:
-            request += f"Sec-WebSocket-Protocol: {subprotocol}\r\n"
-        await loop.sock_sendall(sock, (request + "\r\n").encode())
-        head = b""
-        async with asyncio.timeout(_DEADLINE_SECONDS):
-            while b"\r\n\r\n" not in head:
-                head += await loop.sock_recv(sock, 4096)
-        head, _, rest = head.partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 101 "), head
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(sock, (host, int(port)))
+            request = (
+                f"GET {target} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+            )
+            if subprotocol is not None:
+                request += f"Sec-WebSocket-Protocol: {subprotocol}\r\n"
+            await loop.sock_sendall(sock, (request + "\r\n").encode())
+            head = b""
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                while b"\r\n\r\n" not in head:
+                    head += await loop.sock_recv(sock, 4096)
+            head, _, rest = head.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 101 "), head
+        except BaseException:
+            sock.close()
+            raise
         return cls(sock, rest)
 
     async def _bytes(self, count: int) -> bytes:
