@@ -258,6 +258,8 @@ class History:
                     await self._resume(backend, self._chance.choice(self._servers))
                 await wait_until_async(
                     lambda backend=backend: backend.is_complete() or not backend.connected,  # type: ignore[misc]
+                    # Of buffers this small the kernel may take seconds to say that there is room again.
+                    deadline_seconds=60,
                     message=str(backend),
                 )
                 backend.raise_if_wrong()
