@@ -39,6 +39,7 @@ _MAX_RECEIVED_BYTES = 64 << 10
 class EventSocket(GuardedRequest, WebSocketHandler):
     """One Backend's connection to ``/v1/events/ws`` or ``/v1/workers/{worker_id}/events/ws``."""
 
+    allowed_methods = "GET"
     _stream_request: StreamRequest
     _outlet: WebSocketOutlet | None = None
     _serving: asyncio.Task[None] | None = None

@@ -61,6 +61,8 @@ class GuardedRequest(RequestHandler):
     """Base of all handlers. Bodies are JSON; header values are fixed text, never a peer's."""
 
     state: ServerState
+    # What a 405 has to say (RFC 9110, section 15.5.6).
+    allowed_methods = "GET, HEAD"
 
     def initialize(self, state: ServerState) -> None:
         self.state = state
@@ -106,6 +108,8 @@ class GuardedRequest(RequestHandler):
                 self.set_header("Sec-WebSocket-Version", "13")
             self.finish(error.problem.frame())
             return
+        if status_code == 405:
+            self.set_header("Allow", self.allowed_methods)
         if status_code >= 500:
             problem = diagnostic(DiagnosticCode.INTERNAL, "this server failed to answer; its log has the reason")
         else:
