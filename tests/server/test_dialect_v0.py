@@ -19,8 +19,8 @@ async def test_a_workers_stream_opens_with_its_snapshot_and_wraps_what_upstream_
         worker.emit(Status(status="paused"))
         await seen.shown(worker.emit(UnknownEvent(name="mine")))
         dialect = DialectV0(seen.view, "a")
-        place = place_of_oldest(seen.view, "a")
-        (first,) = dialect.opening(place)
+        place = await place_of_oldest(seen.view, "a")
+        (first,) = dialect.opening(place, place)
         assert json.loads(first)["envelope"]["payload"]["data"]["status"] == "paused"
         payloads, worker_seq, position, events = [], place.worker_seq, place.position, 0
         while (chunk := seen.view.read(position)) is not None:
@@ -38,8 +38,8 @@ async def test_the_stream_of_everything_passes_the_records_on_as_they_are(tmp_pa
     async with viewing(tmp_path) as seen:
         await seen.shown(emit(seen.runtime.create_worker("a"), 3)[-1])
         dialect = DialectV0(seen.view, None)
-        place = place_of_oldest(seen.view, None)
-        assert json.loads(dialect.opening(place)[0])["diagnostic"]["code"] == "runtime.stream_opened"
+        place = await place_of_oldest(seen.view, None)
+        assert json.loads(dialect.opening(place, place)[0])["diagnostic"]["code"] == "runtime.stream_opened"
         chunk = seen.view.read(place.position)
         assert chunk is not None
         assert b"\n".join(dialect.select(chunk, None).messages) + b"\n" == chunk.data

@@ -339,11 +339,11 @@ class _Machine(RuleBasedStateMachine):
         try:
             for record in records:
                 for scope in _SCOPES:
-                    self._judge_server(view, record, scope)
+                    await self._judge_server(view, record, scope)
         finally:
             await view.close()
 
-    def _judge_server(self, view: LogView, record: Record, scope: str | None) -> None:
+    async def _judge_server(self, view: LogView, record: Record, scope: str | None) -> None:
         present = self.witness.present
         here = present.get(record.seq)
         is_here = here is not None and here.event_id == record.event_id
@@ -351,7 +351,7 @@ class _Machine(RuleBasedStateMachine):
         between = [present[seq] for seq in range(record.seq + 1, floor_seq + 1) if seq in present]
         lost = [other for other in between if other is None or scope in (None, other.worker_id)]
         try:
-            place = place_of_cursor(view, scope, record.token)
+            place = await place_of_cursor(view, scope, record.token)
         except StreamExpiredError as error:
             self.count("resumed on the server: expired")
             assert record.seq < floor_seq

@@ -50,7 +50,7 @@ def place_on_server(io_loop: IOLoop, memory: MemoryFiles, scope: str | None, tok
         view = LogView(DATA, LOG, platform_with(memory, 0))
         await view.start()
         try:
-            return place_of_cursor(view, scope, token)
+            return await place_of_cursor(view, scope, token)
         finally:
             await view.close()
 

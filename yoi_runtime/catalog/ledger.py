@@ -75,9 +75,11 @@ class Ledger:
             state = self._state(event.worker_id)
             state.run, state.started_at = event.run, time
             state.ended_at, state.outcome, state.exit_code, state.found_ended_us = None, None, None, None
+            state.restart_pending = False
         elif isinstance(event, WorkerEnded):
             state = self._state(event.worker_id)
             state.ended_at, state.outcome, state.exit_code = time, event.outcome, event.exit_code
+            state.restart_pending = bool(event.restart_pending)
             state.status = "idle"
 
     def begin_segment(self) -> dict[str, Tally]:

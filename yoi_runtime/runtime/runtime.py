@@ -125,8 +125,15 @@ class Runtime:
             self._workers[worker_id] = worker
             return worker
 
-    def _end_worker(self, worker: Worker, outcome: Outcome, exit_code: int | None) -> None:
-        self._log.append(WorkerEnded(worker_id=worker.worker_id, outcome=outcome, exit_code=exit_code))
+    def _end_worker(self, worker: Worker, outcome: Outcome, exit_code: int | None, restart_pending: bool) -> None:
+        self._log.append(
+            WorkerEnded(
+                worker_id=worker.worker_id,
+                outcome=outcome,
+                exit_code=exit_code,
+                restart_pending=True if restart_pending else None,
+            )
+        )
         with self._lock:
             self._workers.pop(worker.worker_id, None)
 

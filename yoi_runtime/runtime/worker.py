@@ -24,7 +24,7 @@ class Worker:
     """
 
     def __init__(
-        self, worker_id: str, run: int, log: EventLog, on_end: Callable[[Worker, Outcome, int | None], None]
+        self, worker_id: str, run: int, log: EventLog, on_end: Callable[[Worker, Outcome, int | None, bool], None]
     ) -> None:
         self.worker_id = worker_id
         self.run = run
@@ -60,8 +60,12 @@ class Worker:
         """Wait until the log takes more events. Raises ``LogBrokenError``, ``LogClosedError``."""
         await self._log.room()
 
-    def end(self, outcome: Outcome = "completed", exit_code: int | None = None) -> None:
+    def end(
+        self, outcome: Outcome = "completed", exit_code: int | None = None, *, restart_pending: bool = False
+    ) -> None:
         """End the Worker: a ``worker_ended`` record. Ending twice is harmless; the first outcome stays.
+
+        ``restart_pending``: it is going to run again under its id; who follows it is not told that it is over.
 
         Raises:
             LogError, OSError: the end was not written and the Worker is still running.
@@ -69,7 +73,7 @@ class Worker:
         with self._lock:
             if self._ended:
                 return
-            self._on_end(self, outcome, exit_code)
+            self._on_end(self, outcome, exit_code, restart_pending)
             self._ended = True
 
     def _check_running(self) -> None:

@@ -95,7 +95,9 @@ class LogReader(RecordReader):
         return position
 
     def find_event(self, event_id: str) -> Position:
-        """Return the place just after the event ``event_id``; reads one segment at most. Looks for new commits itself.
+        """Return the place just after the event ``event_id``. Looks for new commits itself.
+
+        Reads one segment at most, and of others a header each: of few, because segments are in the order of their seqs.
 
         Raises:
             CursorMalformedError: not an event id.
@@ -111,7 +113,7 @@ class LogReader(RecordReader):
             raise CursorUnknownError(event_id, "its segment was rotated out") from None
 
     def _find(self, event_id: str, nonce: int, seq: int) -> Position:
-        number = next((number for number in reversed(self._numbers) if self._has_nonce(number, nonce)), None)
+        number = self._segment_of(nonce, seq)
         if number is None:
             raise CursorUnknownError(event_id, "no segment here has this event")
         position = self.start_of(number)
@@ -131,6 +133,21 @@ class LogReader(RecordReader):
                 offset = chunk.data.index(b"\n", offset) + 1
             return Position(number, position.nonce, chunk.start.offset + offset, seq)
         raise CursorUnknownError(event_id, "its segment does not hold it")
+
+    def _segment_of(self, nonce: int, seq: int) -> int | None:
+        """Return the number of the segment that event ``seq`` of segment ``nonce`` is in, None when there is none."""
+        low, high = 0, len(self._numbers)
+        try:
+            while low < high:
+                middle = (low + high) // 2
+                if self._segments.header(self._numbers[middle]).first_seq <= seq:
+                    low = middle + 1
+                else:
+                    high = middle
+        except (LogFormatError, SegmentGoneError):
+            # Without that header the order says nothing.
+            return next((number for number in reversed(self._numbers) if self._has_nonce(number, nonce)), None)
+        return self._numbers[low - 1] if low and self._has_nonce(self._numbers[low - 1], nonce) else None
 
     def _has_nonce(self, number: int, nonce: int) -> bool:
         try:

@@ -49,8 +49,8 @@ class Dialect(Protocol):
     goes_on_after_damage: bool
     heartbeat_seconds: float | None
 
-    def opening(self, place: Place) -> list[bytes]:
-        """Return the first messages of a stream that starts at ``place``."""
+    def opening(self, place: Place, oldest: Place) -> list[bytes]:
+        """Return the first messages of a stream that starts at ``place``, of a log that starts at ``oldest``."""
         ...
 
     def select(self, chunk: Chunk, worker_seq: int | None) -> Selection:

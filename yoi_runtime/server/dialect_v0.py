@@ -25,7 +25,7 @@ class DialectV0:
         self._worker_id = worker_id
         self._worker = worker_id.encode("ascii") if worker_id is not None else None
 
-    def opening(self, place: Place) -> list[bytes]:
+    def opening(self, place: Place, oldest: Place) -> list[bytes]:
         if self._worker_id is None:
             return [stream_opened_frame(place.token, self._view.token(self._view.end))]
         state = self._view.worker(self._worker_id)

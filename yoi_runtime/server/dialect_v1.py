@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from yoi_runtime.catalog.worker_state import WorkerState
 from yoi_runtime.protocol.stream_request import StreamRequest
 from yoi_runtime.protocol.v1_frames import (
     BATCH_END,
@@ -21,12 +22,12 @@ from yoi_runtime.protocol.v1_frames import (
 )
 from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.segment_log.reader import Chunk
-from yoi_runtime.segment_log.timestamp import TimestampFormat
+from yoi_runtime.segment_log.timestamp import TimestampFormat, parse_timestamp
 from yoi_runtime.server.dialect import Progress, Selection, own_lines
 from yoi_runtime.server.log_view import LogView
-from yoi_runtime.server.starting_place import Place, place_of_oldest
+from yoi_runtime.server.starting_place import Place
 
-__all__ = ["HEARTBEAT_SECONDS", "MAX_FRAME_BYTES", "DialectV1"]
+__all__ = ["HEARTBEAT_SECONDS", "LOST_GRACE_SECONDS", "MAX_FRAME_BYTES", "DialectV1"]
 
 HEARTBEAT_SECONDS = 15.0
 MAX_FRAME_BYTES = 512 << 10
@@ -35,6 +36,8 @@ _MOST_PASSED_OVER = 1000
 # A batch should take a peer about this long: a slow link gets smaller ones and sees events sooner.
 _BATCH_SECONDS = 0.1
 _SMALLEST_BATCH_BYTES = 4 << 10
+# A Runtime that comes back starts its Workers within this time, or it does not start them.
+LOST_GRACE_SECONDS = 10.0
 _AROUND_BATCH_BYTES = len(BATCH_START) + len(BATCH_END)
 
 
@@ -56,7 +59,7 @@ class DialectV1:
         self._caught_up_seq: int | None = None
         self._time = TimestampFormat()
 
-    def opening(self, place: Place) -> list[bytes]:
+    def opening(self, place: Place, oldest: Place) -> list[bytes]:
         view = self._view
         self._caught_up_seq = view.end.seq
         hello = Hello(
@@ -65,7 +68,7 @@ class DialectV1:
             scope=Scope(worker_id=self._worker_id),
             filters=Filters(events=tuple(sorted(self._events)) if self._events is not None else None),
             resumed_from=place.token,
-            oldest_cursor=place_of_oldest(view, self._worker_id).token,
+            oldest_cursor=oldest.token,
             latest_cursor=self._token_at_end(),
             durable_cursor=self._durable_token(),
             heartbeat_ms=int(HEARTBEAT_SECONDS * 1000),
@@ -117,10 +120,25 @@ class DialectV1:
     def at_end(self, progress: Progress) -> tuple[list[bytes], bool]:
         said = self._caught_up(progress)
         state = self._view.worker(self._worker_id) if self._worker_id is not None else None
-        if state is None or state.outcome is None:
+        if state is None or state.outcome is None or self._may_run_again(state):
             return said, False
         end = End(worker_id=state.worker_id, outcome=state.outcome, cursor=self._token(progress))
         return [*said, end.frame()], True
+
+    def _may_run_again(self, state: WorkerState) -> bool:
+        """Say whether an ended Worker is expected to go on: by its Runtime's word, or because that has just begun.
+
+        ``lost`` is written before a Runtime had the time to start anybody again.
+        """
+        if state.restart_pending:
+            return True
+        if state.outcome != "lost" or state.ended_at is None:
+            return False
+        try:
+            ended_us = self._view.platform.clock.now_us() - parse_timestamp(state.ended_at)
+        except ValueError:
+            return False
+        return 0 <= ended_us < LOST_GRACE_SECONDS * 1_000_000
 
     def farewell(self, progress: Progress) -> list[bytes]:
         return [self._bookmark(progress)]

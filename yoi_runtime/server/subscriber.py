@@ -18,8 +18,9 @@ from yoi_runtime.protocol.close_codes import CloseCode
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, code_spec, diagnostic
 from yoi_runtime.protocol.stream_request import FromCursor, FromEventId, FromNow, FromOldest, StreamRequest
 from yoi_runtime.protocol.versions import ProtocolVersion
+from yoi_runtime.segment_log.cursor import CursorToken
 from yoi_runtime.segment_log.reader import Chunk
-from yoi_runtime.server.diagnose import diagnose_cursor, diagnose_damage
+from yoi_runtime.server.diagnose import diagnose_cursor, diagnose_damage, worker_not_found
 from yoi_runtime.server.dialect import Dialect, Progress
 from yoi_runtime.server.dialect_v0 import DialectV0
 from yoi_runtime.server.dialect_v1 import DialectV1
@@ -75,6 +76,13 @@ class Subscriber:
         self._dialect: Dialect = (
             DialectV0(view, request.worker_id) if request.version is ProtocolVersion.V0 else DialectV1(view, request)
         )
+        self._progress: Progress | None = None
+
+    @property
+    def resume_cursor(self) -> CursorToken | None:
+        """Return where the peer can go on: after what it was sent whole; None while no place was found to start from."""
+        progress = self._progress
+        return None if progress is None else self._view.token(progress.position, self._worker_id, progress.worker_seq)
 
     async def run(self) -> None:
         """Serve to the end; never raises but for cancellation and bugs of ours."""
@@ -92,16 +100,18 @@ class Subscriber:
             raise
 
     async def _serve(self) -> None:
-        place = await self._starting_place()
-        if place is None:
+        found = await self._starting_place()
+        if found is None:
             return
-        await self._outlet.send(self._dialect.opening(place))
-        await self._pull(Progress(place.position, place.worker_seq, _now()))
+        place, oldest = found
+        self._progress = Progress(place.position, place.worker_seq, _now())
+        await self._outlet.send(self._dialect.opening(place, oldest))
+        await self._pull(self._progress)
 
     # The start.
 
-    async def _starting_place(self) -> Place | None:
-        """Resolve the request's start; answers and closes when it cannot be honoured."""
+    async def _starting_place(self) -> tuple[Place, Place] | None:
+        """Resolve the request's start, and where the log begins; answers and closes when it cannot be honoured."""
         token = self._request.start.token if isinstance(self._request.start, FromCursor) else None
         deadline = asyncio.get_running_loop().time() + _COMMIT_WAIT_SECONDS
         while True:
@@ -109,16 +119,16 @@ class Subscriber:
                 place = await self._resolve_start()
                 # The opening frame tells a Worker's status: not one that is older than the place.
                 await self._view.reach(place.position)
-                return place
+                return place, await place_of_oldest(self._view, self._worker_id)
             except (LogError, OSError) as error:
                 if asyncio.get_running_loop().time() > deadline or self._view.closing:
                     if not isinstance(error, LogUnavailableError):
                         _log.error("no place for a subscriber to start from: %s", error)
-                    await self._refuse(diagnose_cursor(error, self._view, self._worker_id, token))
+                    await self._refuse(await diagnose_cursor(error, self._view, self._worker_id, token))
                     return None
                 await asyncio.sleep(_COMMIT_POLL_SECONDS)
             except (CursorError, StreamExpiredError) as error:
-                await self._refuse(diagnose_cursor(error, self._view, self._worker_id, token))
+                await self._refuse(await diagnose_cursor(error, self._view, self._worker_id, token))
                 return None
 
     async def _resolve_start(self) -> Place:
@@ -127,9 +137,9 @@ class Subscriber:
             case FromNow():
                 return place_of_now(self._view, self._worker_id)
             case FromOldest():
-                return place_of_oldest(self._view, self._worker_id)
+                return await place_of_oldest(self._view, self._worker_id)
             case FromCursor(token):
-                return place_of_cursor(self._view, self._worker_id, token)
+                return await place_of_cursor(self._view, self._worker_id, token)
             case FromEventId(event_id):
                 return await place_of_event_id(self._view, self._worker_id, event_id)
             case _:
@@ -185,6 +195,10 @@ class Subscriber:
     async def _wait(self, progress: Progress) -> bool:
         """At the end of the log: say what is to be said there, wait for more; True when the stream is over."""
         view = self._view
+        if self._worker_id is not None and view.worker(self._worker_id) is None:
+            # It ended long ago, and all of it was rotated out. Its id may be another one's next.
+            await self._refuse(worker_not_found(self._worker_id))
+            return True
         said, over = self._dialect.at_end(progress)
         await self._tell(said, progress)
         if over:
@@ -212,7 +226,7 @@ class Subscriber:
         deadline = _now() + _COMMIT_WAIT_SECONDS
         while True:
             try:
-                view.relist()
+                await view.relist()
                 progress.position = after_rotation(
                     view, self._worker_id, progress.position.seq, progress.worker_seq
                 ).position
@@ -224,7 +238,7 @@ class Subscriber:
                 await asyncio.sleep(_COMMIT_POLL_SECONDS)
             except StreamExpiredError as error:
                 token = view.token(progress.position, self._worker_id, progress.worker_seq)
-                await self._refuse(diagnose_cursor(error, view, self._worker_id, token))
+                await self._refuse(await diagnose_cursor(error, view, self._worker_id, token))
                 return False
 
     async def _step_over_damage(self, progress: Progress, error: RecordCorruptError) -> bool:
@@ -249,7 +263,14 @@ class Subscriber:
 
     async def _say_goodbye(self, progress: Progress) -> None:
         await self._tell(self._dialect.farewell(progress), progress)
-        await self._refuse(diagnostic(DiagnosticCode.SHUTTING_DOWN, "this server is shutting down"))
+        await self._refuse(
+            diagnostic(
+                DiagnosticCode.SHUTTING_DOWN,
+                "this server is shutting down",
+                resume_cursor=self.resume_cursor,
+                worker_id=self._worker_id,
+            )
+        )
 
     async def _refuse(self, problem: Diagnostic) -> None:
         """Tell the peer, then close with the code's close code and the diagnostic's code as reason."""
