@@ -47,13 +47,17 @@ class Ledger:
         key = worker_id or ""
         tally = self.segment_tallies.get(key)
         if tally is None:
-            tally = self.segment_tallies[key] = Tally()
-        tally.add(seq, worker_seq, time)
+            tally = self.segment_tallies[key] = Tally(from_time=time)
+        # Tally.add, spelled out: this runs for every append.
+        tally.events += 1
+        tally.last_seq, tally.last_worker_seq, tally.to_time = seq, worker_seq, time
         if worker_id is not None:
             state = self.workers.get(worker_id) or self._state(worker_id)
             self.changed.add(worker_id)
             state.worker_seq, state.seq = worker_seq, seq
-            if isinstance(event, Status):
+            # By its name, which most other events do not share a class attribute's look-up for: isinstance() of
+            # a pydantic model runs Python code.
+            if event is not None and event.event_name == "status" and isinstance(event, Status):
                 state.status = event.status
         elif event is not None:
             self._apply_lifecycle(event, time)
