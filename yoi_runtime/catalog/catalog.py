@@ -159,7 +159,7 @@ class Catalog:
             self._encoded: dict[str, str] = {}
             self.ledger.changed.update(self.ledger.workers)
             self._as_of = self._fold(reader, position, reader.end)
-            remove_orphans(log_directory, reader.segment_numbers(), platform)
+            remove_orphans(log_directory, frozenset(reader.segment_numbers()), platform)
             if snapshot is None or snapshot.retention != self._retention:
                 self._save_or_wait()
         finally:

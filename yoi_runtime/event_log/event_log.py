@@ -31,7 +31,7 @@ from yoi_runtime.events import Alert, Event, EventsLost, encode_payload
 from yoi_runtime.segment_log.cursor import NO_WORKER, CursorToken, decode_token, worker_tag
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.retention import RetentionPolicy, SegmentAge, count_to_rotate_out
+from yoi_runtime.segment_log.retention import RetentionPolicy, count_to_rotate_out
 from yoi_runtime.segment_log.timestamp import TimestampFormat
 from yoi_runtime.segment_log.writer import LogOptions, LogWriter, SealedSegment
 
@@ -328,7 +328,7 @@ class EventLog:
     def _after_roll(self) -> None:
         """Let the books follow a roll. The log is right without them; what fails here is done again later."""
         self._active = self._writer.active_number
-        segment = self._writer.sealed[-1]
+        segment = self._writer.sealed_segments[-1]
         start = self._writer.active_start
         try:
             self._books.sealed(segment, start)
@@ -340,25 +340,26 @@ class EventLog:
             _log.warning("retention could not follow the roll to segment %d: %s", self._active, error)
 
     def _rotate_out(self) -> None:
-        sealed = self._writer.sealed
-        ages = [SegmentAge(segment.number, segment.size_bytes, segment.sealed_us) for segment in sealed]
+        sealed = self._writer.sealed_segments
         now_us = self._writer.steady_clock.now_us()
-        count = count_to_rotate_out(ages, self._writer.active_bytes, self._retention, now_us)
+        count = count_to_rotate_out(sealed.ages(), self._writer.active_bytes, self._retention, now_us)
         # What a pass that did not come to its end has counted as gone goes now, whatever retention says today.
         counted_seq = self._books.counted_seq()
         for index, segment in enumerate(sealed):
-            if segment.first_seq <= segment.last_seq <= counted_seq:
+            if segment.last_seq > counted_seq:
+                break
+            if segment.first_seq <= segment.last_seq:
                 count = max(count, index + 1)
         if count:
-            gone = sealed[:count]
+            going, before = sealed[:count], len(sealed)
             # The books are about to be made durable: with an event in them that a power cut takes from the log, its
             # Worker's numbers would have a gap.
             self._writer.sync()
-            self._count_as_gone(gone)
+            self._count_as_gone(going)
             try:
                 self._writer.rotate_out(count)
             finally:
-                self._books.rotated_out(sealed[: len(sealed) - len(self._writer.sealed)])
+                self._books.rotated_out(going[: before - len(sealed)])
             self._writer.make_reserve()
 
     def _count_as_gone(self, segments: Sequence[SealedSegment]) -> None:

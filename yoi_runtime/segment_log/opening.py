@@ -7,20 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from yoi_runtime.errors import LogFormatError, LogNotFoundError, LogPlacementError
 from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.recovery import RESERVE, release_reserve
-from yoi_runtime.segment_log.segment import Previous
 from yoi_runtime.segment_log.timestamp import parse_timestamp
 from yoi_runtime.segment_log.watermark import Watermark, read_watermark
 
 __all__ = [
-    "SealedSegment",
     "last_watermark",
-    "list_sealed",
     "log_id_of",
     "make_reserve",
     "newest_time_us",
@@ -48,17 +44,6 @@ _NETWORK_FILESYSTEMS = frozenset(
         "smbfs",
     ]
 )
-
-
-class SealedSegment(NamedTuple):
-    """A segment that will never change again; ``sealed_us`` is in the log's steady time."""
-
-    number: int
-    nonce: int
-    first_seq: int
-    last_seq: int
-    size_bytes: int
-    sealed_us: int
 
 
 def refuse_network_filesystem(directory: Path, platform: Platform) -> None:
@@ -91,16 +76,25 @@ def log_id_of(segments: SegmentDirectory, numbers: Sequence[int], mark: Watermar
     Raises:
         LogFormatError: the log is of a format version that this program does not know.
     """
-    found: list[str] = []
+    newest: str | None = None
+    # From the newest on, which nearly always bears it: no need to look at the many old ones. Nor for the version's
+    # sake, because a newer program that wrote here has begun a newer segment.
     for number in reversed(numbers):
         try:
-            found.append(segments.header(number).log_id)
+            log_id = segments.header(number).log_id
         except LogFormatError as error:
             if "format version" in error.reason:
                 raise
-    if mark is not None and (mark.log_id in found or not found):
-        return mark.log_id
-    return found[0] if found else platform.random_bytes(8).hex()
+            continue
+        newest = newest or log_id
+        if mark is None or log_id == mark.log_id:
+            break
+    else:
+        # No segment bears the watermark's.
+        if mark is not None and newest is None:
+            return mark.log_id
+        return newest or platform.random_bytes(8).hex()
+    return log_id
 
 
 def newest_time_us(segments: SegmentDirectory, numbers: Sequence[int]) -> int | None:
@@ -111,25 +105,6 @@ def newest_time_us(segments: SegmentDirectory, numbers: Sequence[int]) -> int | 
         except (LogFormatError, ValueError):
             continue
     return None
-
-
-def list_sealed(
-    segments: SegmentDirectory, numbers: Sequence[int], previous: Previous | None, now_us: int
-) -> list[SealedSegment]:
-    """Describe the segments on disk, oldest first; one with a damaged header borrows from its neighbours."""
-    sealed: list[SealedSegment] = []
-    next_first = previous.last_seq + 1 if previous is not None else 1
-    next_us = now_us
-    for number in reversed(numbers):
-        try:
-            header = segments.header(number)
-            nonce, first_seq, begun_us = header.nonce, header.first_seq, parse_timestamp(header.time)
-        except (LogFormatError, ValueError):
-            nonce, first_seq, begun_us = 0, next_first, next_us
-        sealed.append(SealedSegment(number, nonce, first_seq, next_first - 1, segments.size(number), next_us))
-        next_first, next_us = first_seq, begun_us
-    sealed.reverse()
-    return sealed
 
 
 def make_reserve(directory: Path, size_bytes: int, platform: Platform) -> None:

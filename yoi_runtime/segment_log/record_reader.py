@@ -7,6 +7,7 @@ it may not write to. Not safe for use from two threads at once.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -207,9 +208,9 @@ class RecordReader:
     def _after(self, number: int) -> int | None:
         """Return the next segment's number, looking at the directory again when it is not known."""
         for _ in range(2):
-            for other in self._numbers:
-                if other > number:
-                    return other
+            index = bisect_right(self._numbers, number)
+            if index < len(self._numbers):
+                return self._numbers[index]
             self.relist()
         return None
 

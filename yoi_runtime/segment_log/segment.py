@@ -26,6 +26,7 @@ LONGEST_HEADER_BYTES = 420
 # Room for what a newer writer adds; a file whose first line is longer is not a segment.
 MAX_HEADER_BYTES = 1024
 
+_ENDING = ".jsonl"
 _NAME = re.compile(r"([0-9]{20})\.jsonl")
 # Five bytes of a cursor token say the number of a segment, five an offset.
 _NUMBER_BITS = 40
@@ -38,6 +39,9 @@ def segment_name(number: int) -> str:
 
 def segment_number(name: str) -> int | None:
     """Return the number in a segment's file name, None for any other name."""
+    # Half of the names in a log are those of indexes, and an opening looks at all of them twice.
+    if not name.endswith(_ENDING):
+        return None
     found = _NAME.fullmatch(name)
     return int(found[1]) if found is not None and int(found[1]) < 1 << _NUMBER_BITS else None
 

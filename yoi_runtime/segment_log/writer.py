@@ -20,9 +20,7 @@ from yoi_runtime.segment_log.cursor import NO_WORKER
 from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.lock import WriterLock
 from yoi_runtime.segment_log.opening import (
-    SealedSegment,
     last_watermark,
-    list_sealed,
     log_id_of,
     make_reserve,
     newest_time_us,
@@ -35,6 +33,7 @@ from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.record import RecordEncoder
 from yoi_runtime.segment_log.recovery import RecoveryReport, recover_last_segment, release_reserve
 from yoi_runtime.segment_log.retention import SteadyClock
+from yoi_runtime.segment_log.sealed import SealedSegment, SealedSegments
 from yoi_runtime.segment_log.segment import Previous, SegmentHeader
 from yoi_runtime.segment_log.timestamp import TimestampFormat
 from yoi_runtime.segment_log.watermark import Watermark, WatermarkFile
@@ -118,7 +117,7 @@ class LogWriter:
         previous = self._recover(numbers, mark)
         self.steady_clock = SteadyClock(platform.clock, newest_time_us(self._segments, numbers))
         self.last_seq = previous.last_seq if previous is not None else 0
-        self._sealed = list_sealed(self._segments, numbers, previous, self.steady_clock.now_us())
+        self.sealed_segments = SealedSegments(self._segments, numbers, previous, self.steady_clock.now_us())
         self._slots = WatermarkFile(directory, platform, self.log_id, mark.generation if mark else 0)
         self._commit = Commit(
             directory, platform, self._slots, self.options.durability, self.options.max_unsynced_bytes
@@ -234,8 +233,9 @@ class LogWriter:
 
     @property
     def sealed(self) -> Sequence[SealedSegment]:
-        """Return the sealed segments, oldest first."""
-        return tuple(self._sealed)
+        """Return the sealed segments, oldest first; looks at all of them, where ``sealed_segments`` looks at one."""
+        with self.lock:
+            return self.sealed_segments[:]
 
     @property
     def active_records(self) -> int:
@@ -364,7 +364,7 @@ class LogWriter:
                         self._segments.path(number), 0, self.last_seq + 1, error.strerror or "no space left"
                     ) from error
                 raise
-            self._sealed.append(sealed)
+            self.sealed_segments.append(sealed)
             try:
                 self._activate(fd, number, nonce, length)
             except BaseException as error:
@@ -405,14 +405,14 @@ class LogWriter:
         """
         with self.lock:
             self._check_in_service()
-            if count > len(self._sealed):
-                raise ValueError(f"{count} segments to rotate out, and {len(self._sealed)} are sealed")
+            if count > len(self.sealed_segments):
+                raise ValueError(f"{count} segments to rotate out, and {len(self.sealed_segments)} are sealed")
             for _ in range(count):
                 try:
-                    self._files.unlink(self._segments.path(self._sealed[0].number))
+                    self._files.unlink(self._segments.path(self.sealed_segments.oldest_number))
                 except FileNotFoundError:  # somebody deleted it by hand
                     pass
-                del self._sealed[0]
+                self.sealed_segments.drop_oldest()
                 self._files.sync_directory(self.directory)
 
     # Commit and close.
