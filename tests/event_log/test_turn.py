@@ -23,12 +23,20 @@ from yoi_runtime.segment_log.platform import FileStat, Platform, RealFileOps
 from yoi_runtime.segment_log.reader import LogReader
 
 
-class _Interrupted(RealFileOps):
+class Interrupted(RealFileOps):
     """Calls ``hook`` after the k-th call that changes something, once, as a signal handler would be."""
 
     def __init__(self) -> None:
         self.hook: Callable[[], None] | None = None
         self.left = 0
+
+    def interrupt_after(self, calls: int) -> None:
+        """Raise KeyboardInterrupt after so many calls, once."""
+
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        self.left, self.hook = calls, interrupt
 
     def strike(self) -> None:
         if self.hook is not None and threading.current_thread() is threading.main_thread():
@@ -161,7 +169,7 @@ def test_ctrl_c_at_any_moment_leaves_the_lock_free(tmp_path: Path):
 
 
 def test_a_signal_handler_in_the_middle_of_an_append_is_refused_and_nothing_is_lost(tmp_path: Path):
-    files = _Interrupted()
+    files = Interrupted()
     runtime = Runtime.open(tmp_path, platform=Platform(files=files))
     worker = runtime.create_worker("a")
     refused: list[str] = []
@@ -201,14 +209,10 @@ def test_ctrl_c_at_any_point_leaves_numbers_without_a_hole_or_a_double(
     while True:
         points += 1
         data_dir = tmp_path / str(points)
-        files = _Interrupted()
+        files = Interrupted()
         runtime = Runtime.open(data_dir, RuntimeOptions(segment_bytes=segment_bytes), Platform(files=files))
         worker = runtime.create_worker("a")
-
-        def interrupt() -> None:
-            raise KeyboardInterrupt
-
-        files.left, files.hook = points, interrupt
+        files.interrupt_after(points)
         emitted = 0
         try:
             for _ in range(24):

@@ -11,8 +11,9 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 from yoi_runtime.errors import (
     CursorAheadError,
@@ -20,14 +21,16 @@ from yoi_runtime.errors import (
     LogError,
     LogFullError,
     LogReentryError,
+    LogStoppedError,
     RecordTooLargeError,
     WorkerEndedError,
 )
 from yoi_runtime.event_log.author import Author
 from yoi_runtime.event_log.bookkeeper import Bookkeeper
 from yoi_runtime.event_log.oversize import cut_to_fit
+from yoi_runtime.event_log.refused import RefusedEvents
 from yoi_runtime.event_log.turn import Turn
-from yoi_runtime.events import Alert, Event, EventsLost, encode_payload
+from yoi_runtime.events import Alert, Event, encode_payload
 from yoi_runtime.segment_log.cursor import NO_WORKER, CursorToken, decode_token, worker_tag
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
@@ -47,18 +50,18 @@ _AROUND_PAYLOAD_BYTES = 400
 _as_token = cast("Callable[[bytes], CursorToken]", bytes.decode)
 
 
+# An event, its payload, and the alert when that was cut.
+_Entry = tuple[Event, bytes, Alert | None]
+# More heads than this need not be made in vain when a segment or the disk takes fewer.
+_MOST_IN_A_RUN = 512
+
+
 @dataclass(frozen=True, slots=True)
 class EventLogOptions:
     """How the log is written and how long it is kept."""
 
     log: LogOptions = field(default_factory=LogOptions)
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
-
-
-class _Refused(NamedTuple):
-    events: int
-    from_time: str
-    to_time: str
 
 
 class EventLog:
@@ -75,7 +78,7 @@ class EventLog:
         self._turn = Turn(writer)
         self._timestamp = TimestampFormat().__call__
         self._active = writer.active_number
-        self._refused: dict[str, _Refused] = {}
+        self._refused = RefusedEvents()
         self._max_payload_bytes = writer.options.max_record_bytes - _AROUND_PAYLOAD_BYTES
         self._stop = threading.Event()
         self._maintenance: threading.Thread | None = None
@@ -120,7 +123,7 @@ class EventLog:
             try:
                 if author is not None and author.ended:
                     raise WorkerEndedError(author.worker_id)
-                if alert is None and not self._refused and not turn.interrupted:
+                if alert is None and not self._refused.by_worker and not turn.interrupted:
                     return self._append(event, payload, worker_id)
                 return self._append_told(event, payload, alert, worker_id)
             except (LogFullError, OSError):
@@ -147,6 +150,90 @@ class EventLog:
 
         return self._turn.take(offered)
 
+    def append_many(
+        self, events: Sequence[Event], worker_id: str | None = None, author: Author | None = None
+    ) -> list[CursorToken]:
+        """Append events in this order, several in one write, and return their cursor tokens.
+
+        Each is an event like any other: its own record, cursor and numbers. No other thread's come between those of
+        one call. All are encoded before the first is written.
+
+        Raises:
+            LogStoppedError: those before the one that was refused are in the log, as a prefix; its ``cause`` says why
+                the others are not. They are told in an ``events_lost`` as by ``append``.
+            EventInvalidError, RecordTooLargeError: of any of them; nothing was written.
+            LogError, OSError: as ``append``; nothing was written.
+        """
+        return self._many(events, worker_id, author, self._note_refused)
+
+    def offer_many(
+        self, events: Sequence[Event], worker_id: str | None = None, author: Author | None = None
+    ) -> list[CursorToken]:
+        """Like ``append_many``, for a caller that keeps refused events and offers them again: no loss is noted."""
+        return self._many(events, worker_id, author, lambda *_: None)
+
+    def _many(
+        self,
+        events: Sequence[Event],
+        worker_id: str | None,
+        author: Author | None,
+        note_refused: Callable[[str | None, int], None],
+    ) -> list[CursorToken]:
+        entries = [self._entry(event) for event in events]
+        tokens: list[CursorToken] = []
+
+        def append_all() -> list[CursorToken]:
+            if author is not None and author.ended:
+                raise WorkerEndedError(author.worker_id)
+            try:
+                if entries:
+                    self._settle()
+                while len(tokens) < len(entries):
+                    self._append_run(entries, worker_id, tokens)
+            except (LogError, OSError) as error:
+                if isinstance(error, (LogFullError, OSError)):
+                    note_refused(worker_id, len(entries) - len(tokens))
+                if not tokens:
+                    raise
+                raise LogStoppedError(self.directory, tokens, error) from error
+            return tokens
+
+        return self._turn.take(append_all)
+
+    def _entry(self, event: Event) -> _Entry:
+        payload = encode_payload(event)
+        if len(payload) <= self._max_payload_bytes:
+            return event, payload, None
+        return event, *self._cut(event, payload)
+
+    def _append_run(self, entries: Sequence[_Entry], worker_id: str | None, tokens: list[CursorToken]) -> None:
+        """Append some of the entries after the first ``len(tokens)``, at least one, and add their tokens."""
+        begin = len(tokens)
+        event, payload, alert = entries[begin]
+        if alert is not None:
+            tokens.append(self._append(event, payload, worker_id))
+            self._append_alert(alert, worker_id)
+            return
+        run = list(takewhile(lambda entry: entry[2] is None, entries[begin : begin + _MOST_IN_A_RUN]))
+        time = self._timestamp(self._now_us())
+        if worker_id is None:
+            worker_seq, step, tag = 0, 0, NO_WORKER
+            head = f'"worker_id":null,"worker_seq":null,"time":"{time}","payload":'
+            bodies = [(head, payload) for _, payload, _ in run]
+        else:
+            worker_seq, step, tag = self._books.last_worker_seq(worker_id) + 1, 1, worker_tag(worker_id)
+            before, after = f'"worker_id":"{worker_id}","worker_seq":', f',"time":"{time}","payload":'
+            bodies = [(f"{before}{number}{after}", payload) for number, (_, payload, _) in enumerate(run, worker_seq)]
+        appended = self._writer.append_run_held(bodies, tag, worker_seq if step else None)
+        if self._writer.active_number != self._active:
+            self._after_roll()
+        seq = self._writer.last_seq - len(appended)
+        for (event, _, _), token in zip(run, appended, strict=False):
+            seq += 1
+            self._books.appended(seq, worker_id, worker_seq, time, event)
+            worker_seq += step
+            tokens.append(_as_token(token))
+
     def end(self, author: Author, event: Event) -> bool:
         """Append ``event`` of the Runtime and end ``author`` in one turn; False when it had ended before.
 
@@ -166,14 +253,18 @@ class EventLog:
 
     def _append_told(self, event: Event, payload: bytes, alert: Alert | None, worker_id: str | None) -> CursorToken:
         """Append an event between what has to be told before it and after it."""
-        if self._turn.interrupted:
-            self._mend()
-        if self._refused:
-            self._tell_refused()
+        self._settle()
         token = self._append(event, payload, worker_id)
         if alert is not None:
             self._append_alert(alert, worker_id)
         return token
+
+    def _settle(self) -> None:
+        """Do what has to be done before anything is appended: mend what was interrupted, tell what was refused."""
+        if self._turn.interrupted:
+            self._mend()
+        if self._refused.by_worker:
+            self._tell_refused()
 
     def _append(self, event: Event, payload: bytes, worker_id: str | None) -> CursorToken:
         time = self._timestamp(self._now_us())
@@ -226,19 +317,14 @@ class EventLog:
         self._active = self._writer.active_number
         self._turn.interrupted = False
 
-    def _note_refused(self, worker_id: str | None) -> None:
-        if worker_id is None:
-            return
-        now = self._timestamp(self._now_us())
-        before = self._refused.get(worker_id, _Refused(0, now, now))
-        self._refused[worker_id] = _Refused(before.events + 1, before.from_time, now)
+    def _note_refused(self, worker_id: str | None, events: int = 1) -> None:
+        self._refused.note(worker_id, self._timestamp(self._now_us()), events)
 
     def _tell_refused(self) -> None:
         """Tell every Worker's loss, also of those that say nothing more themselves."""
-        for worker_id, refused in list(self._refused.items()):
-            lost = EventsLost(count=refused.events, from_time=refused.from_time, to_time=refused.to_time)
+        for worker_id, lost in self._refused.losses():
             self._append(lost, encode_payload(lost), worker_id)
-            del self._refused[worker_id]
+            self._refused.told(worker_id)
 
     # Durability and room.
 
@@ -402,7 +488,7 @@ class EventLog:
         try:
             self._tell_refused()
         except (LogError, OSError) as error:
-            _log.error("refused events of %s could not be told: %s", ", ".join(self._refused), error)
+            _log.error("refused events of %s could not be told: %s", ", ".join(self._refused.by_worker), error)
         try:
             self._writer.sync()
             # Before the lock goes: nobody else may write the catalog then.

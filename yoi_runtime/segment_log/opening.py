@@ -1,17 +1,20 @@
 """What a writer finds when it opens a log: who it was, how it ended, which segments there are.
 
-Each function looks at one thing; the order is the writer's. Only ``remove_leftovers`` and the reserve change anything.
+Each function looks at one thing; the order is the writer's. Only ``remove_leftovers``, ``recover`` and the reserve change
+anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from yoi_runtime.errors import LogFormatError, LogNotFoundError, LogPlacementError
 from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.platform import Platform
-from yoi_runtime.segment_log.recovery import RESERVE, release_reserve
+from yoi_runtime.segment_log.recovery import RESERVE, RecoveryReport, recover_last_segment, release_reserve
+from yoi_runtime.segment_log.segment import Previous
 from yoi_runtime.segment_log.timestamp import parse_timestamp
 from yoi_runtime.segment_log.watermark import Watermark, read_watermark
 
@@ -20,6 +23,7 @@ __all__ = [
     "log_id_of",
     "make_reserve",
     "newest_time_us",
+    "recover",
     "refuse_network_filesystem",
     "remove_leftovers",
 ]
@@ -105,6 +109,35 @@ def newest_time_us(segments: SegmentDirectory, numbers: Sequence[int]) -> int | 
         except (LogFormatError, ValueError):
             continue
     return None
+
+
+def recover(
+    segments: SegmentDirectory, numbers: Sequence[int], mark: Watermark | None, platform: Platform
+) -> tuple[RecoveryReport | None, Previous | None]:
+    """Bring the last segment to a state that a new one can follow; return what was done, and how the log ends now.
+
+    ``segments.log_id`` is the log's; a new log has no end, so that is None.
+
+    Raises:
+        OSError: as ``recover_last_segment``.
+    """
+    report: RecoveryReport | None = None
+    previous: Previous | None = None
+    if numbers:
+        recovered = recover_last_segment(segments, numbers[-1], mark, platform)
+        report, previous = recovered.report, recovered.previous
+    if mark is None or mark.log_id != segments.log_id:
+        return report, previous
+    shown = mark.shown
+    if previous is None or shown.segment > previous.segment:
+        # Segments that were shown are gone: number on after them, so that no place is named twice.
+        previous = Previous(shown.segment, shown.nonce, shown.offset, shown.seq)
+        report = RecoveryReport(shown.segment, 0, 0, 0, "the segment file is missing")
+    elif shown.segment == previous.segment and shown.nonce != previous.nonce:
+        # A file of another history stands in its place: the next header goes on vouching for the lost one alone.
+        previous = replace(previous, nonce=shown.nonce, last_seq=max(shown.seq, previous.last_seq))
+        report = RecoveryReport(shown.segment, 0, 0, 0, "another segment stands in its place")
+    return report, previous
 
 
 def make_reserve(directory: Path, size_bytes: int, platform: Platform) -> None:

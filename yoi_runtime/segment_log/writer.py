@@ -10,7 +10,6 @@ import errno
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +23,7 @@ from yoi_runtime.segment_log.opening import (
     log_id_of,
     make_reserve,
     newest_time_us,
+    recover,
     refuse_network_filesystem,
     remove_leftovers,
 )
@@ -31,14 +31,17 @@ from yoi_runtime.segment_log.options import LogOptions
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform, abandon_after_fork
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.record import RecordEncoder
-from yoi_runtime.segment_log.recovery import RecoveryReport, recover_last_segment, release_reserve
+from yoi_runtime.segment_log.recovery import release_reserve
 from yoi_runtime.segment_log.retention import SteadyClock
 from yoi_runtime.segment_log.sealed import SealedSegment, SealedSegments
 from yoi_runtime.segment_log.segment import Previous, SegmentHeader
 from yoi_runtime.segment_log.timestamp import TimestampFormat
-from yoi_runtime.segment_log.watermark import Watermark, WatermarkFile
+from yoi_runtime.segment_log.watermark import WatermarkFile
 
 __all__ = ["Appended", "LogOptions", "LogWriter", "SealedSegment"]
+
+# Larger writes gain nothing, and what the disk refuses of one is taken back whole.
+_RUN_BYTES = 256 << 10
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -114,7 +117,7 @@ class LogWriter:
         numbers = self._segments.numbers()
         self.log_id = self._segments.log_id = log_id_of(self._segments, numbers, mark, platform)
         remove_leftovers(directory, platform)
-        previous = self._recover(numbers, mark)
+        self.recovery, previous = recover(self._segments, numbers, mark, platform)
         self.steady_clock = SteadyClock(platform.clock, newest_time_us(self._segments, numbers))
         self.last_seq = previous.last_seq if previous is not None else 0
         self.sealed_segments = SealedSegments(self._segments, numbers, previous, self.steady_clock.now_us())
@@ -133,26 +136,6 @@ class LogWriter:
         self._slots.sync()
         files.sync_directory(directory)
         self.make_reserve()
-
-    def _recover(self, numbers: list[int], mark: Watermark | None) -> Previous | None:
-        """Bring the last segment to a state that a new one can follow; return how the log ends, None for a new one."""
-        self.recovery: RecoveryReport | None = None
-        previous: Previous | None = None
-        if numbers:
-            recovered = recover_last_segment(self._segments, numbers[-1], mark, self._platform)
-            self.recovery, previous = recovered.report, recovered.previous
-        if mark is None or mark.log_id != self.log_id:
-            return previous
-        shown = mark.shown
-        if previous is None or shown.segment > previous.segment:
-            # Segments that were shown are gone: number on after them, so that no place is named twice.
-            previous = Previous(shown.segment, shown.nonce, shown.offset, shown.seq)
-            self.recovery = RecoveryReport(shown.segment, 0, 0, 0, "the segment file is missing")
-        elif shown.segment == previous.segment and shown.nonce != previous.nonce:
-            # A file of another history stands in its place: the next header goes on vouching for the lost one alone.
-            previous = replace(previous, nonce=shown.nonce, last_seq=max(shown.seq, previous.last_seq))
-            self.recovery = RecoveryReport(shown.segment, 0, 0, 0, "another segment stands in its place")
-        return previous
 
     def release_reserve(self) -> bool:
         """Give the reserved bytes back to the file system, for what must be written on a full disk."""
@@ -295,6 +278,48 @@ class LogWriter:
         if commit.idle:
             commit.wake()
         return token
+
+    def append_run_held(
+        self, bodies: Sequence[tuple[str, bytes]], worker: bytes, first_worker_seq: int | None
+    ) -> list[bytes]:
+        """Append the first of ``bodies`` (head and tail of each) in one write; for a caller that holds ``lock``.
+
+        As many as fit into the active segment, below the bound on unsynced bytes and into _RUN_BYTES; at least one,
+        and when even that does not fit, it is dealt with as by ``append``. They are in the log together or not at all.
+
+        Args:
+            first_worker_seq: that of the first body, the others count on; None: they have none.
+        Returns:
+            The tokens of those that were appended.
+        Raises:
+            As ``append``; nothing was written.
+        """
+        commit, tokens, records = self._commit, list[bytes](), list[bytes]()
+        start, seq = self._offset, self.last_seq
+        worker_seq, step = (first_worker_seq, 1) if first_worker_seq is not None else (0, 0)
+        # Below: where the next record has to end.
+        most = min(self._segment_bytes, start + commit.ceiling_bytes - commit.appended_bytes, start + _RUN_BYTES)
+        for head, tail in bodies:
+            token, record = self._encode(start, seq + 1, head, tail, worker, worker_seq)
+            if start + len(record) > most or len(record) > self._max_record_bytes:
+                break
+            tokens.append(token)
+            records.append(record)
+            start, seq, worker_seq = start + len(record), seq + 1, worker_seq + step
+        if not records or self._closed:
+            head, tail = bodies[0]
+            return [self.append_held(head, tail, worker, first_worker_seq or 0)]
+        data = b"".join(records)
+        try:
+            written = self._files.pwrite(self._fd, data, self._offset)
+            if written != len(data):
+                self._write_rest(data, written)
+        except OSError as error:
+            self._take_back(error, self.last_seq + 1)
+            raise
+        self._offset, self.last_seq = start, seq
+        commit.note_appended((self.active_number, self._nonce, start, seq), len(data))
+        return tokens
 
     def _refuse_or_make_way(self, size: int) -> None:
         """Deal with what keeps an append of ``size`` bytes from going on at once. Errors: those of ``append``."""
