@@ -29,7 +29,8 @@ def bodies(first: int, last: int, size: int = 100) -> list[tuple[str, bytes]]:
 
 def append_run(log: LogWriter, run: Sequence[tuple[str, bytes]], worker_seq: int | None = 1) -> list[bytes]:
     with log.lock:
-        return log.append_run_held(run, TAG if worker_seq is not None else NO_WORKER, worker_seq)
+        heads, tails = [head for head, _ in run], [tail for _, tail in run]
+        return log.append_run_held(heads, tails, TAG if worker_seq is not None else NO_WORKER, worker_seq)
 
 
 @pytest.mark.parametrize("worker_seq", [7, None], ids=["of a Worker", "of the Runtime"])

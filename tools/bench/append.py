@@ -99,7 +99,8 @@ def emit_many_events(directory: str, events: int) -> float:
     text = "x" * TEXT_BYTES
     with tempfile.TemporaryDirectory(prefix="append-", dir=directory) as data_dir, Runtime.open(data_dir) as runtime:
         worker = runtime.create_worker("coder")
-        runtime.wait_durable(worker.emit(TextDelta(text=text)))
+        cursors = [worker.emit(TextDelta(text=text))]
+        runtime.wait_durable(cursors[-1])
         start = time.perf_counter()
         for first in range(0, events, PER_PIPELINE):
             cursors = worker.emit_many([TextDelta(text=text) for _ in range(min(PER_PIPELINE, events - first))])

@@ -213,6 +213,10 @@ class Catalog:
         """Take in a record that was just appended."""
         self.ledger.apply(seq, worker_id, worker_seq, time, event)
 
+    def appended_run(self, seq: int, worker_id: str, worker_seq: int, time: str, events: Sequence[Event]) -> None:
+        """Take in records of one Worker that were just appended in one write; the first has these numbers."""
+        self.ledger.apply_run(seq, worker_id, worker_seq, time, events)
+
     def sealed(self, segment: SealedSegment, next_start: Position) -> None:
         """Write the index of a segment that was just sealed, then the snapshot as of its end.
 

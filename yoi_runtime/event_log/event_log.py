@@ -11,7 +11,6 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
 from typing import cast
 
@@ -50,8 +49,6 @@ _AROUND_PAYLOAD_BYTES = 400
 _as_token = cast("Callable[[bytes], CursorToken]", bytes.decode)
 
 
-# An event, its payload, and the alert when that was cut.
-_Entry = tuple[Event, bytes, Alert | None]
 # More heads than this need not be made in vain when a segment or the disk takes fewer.
 _MOST_IN_A_RUN = 512
 
@@ -179,20 +176,29 @@ class EventLog:
         author: Author | None,
         note_refused: Callable[[str | None, int], None],
     ) -> list[CursorToken]:
-        entries = [self._entry(event) for event in events]
+        payloads = [encode_payload(event) for event in events]
+        alerts: dict[int, Alert] = {}
+        for index, payload in enumerate(payloads):
+            if len(payload) > self._max_payload_bytes:
+                payloads[index], alerts[index] = self._cut(events[index], payload)
         tokens: list[CursorToken] = []
 
         def append_all() -> list[CursorToken]:
             if author is not None and author.ended:
                 raise WorkerEndedError(author.worker_id)
             try:
-                if entries:
+                if events:
                     self._settle()
-                while len(tokens) < len(entries):
-                    self._append_run(entries, worker_id, tokens)
+                while (begin := len(tokens)) < len(events):
+                    # What was cut ends its run, for the sake of the alert after it.
+                    end = min((index + 1 for index in alerts if index >= begin), default=len(events))
+                    end = min(end, begin + _MOST_IN_A_RUN)
+                    tokens.extend(self._append_run(events[begin:end], payloads[begin:end], worker_id))
+                    if (alert := alerts.get(len(tokens) - 1)) is not None:
+                        self._append_alert(alert, worker_id)
             except (LogError, OSError) as error:
                 if isinstance(error, (LogFullError, OSError)):
-                    note_refused(worker_id, len(entries) - len(tokens))
+                    note_refused(worker_id, len(events) - len(tokens))
                 if not tokens:
                     raise
                 raise LogStoppedError(self.directory, tokens, error) from error
@@ -200,39 +206,22 @@ class EventLog:
 
         return self._turn.take(append_all)
 
-    def _entry(self, event: Event) -> _Entry:
-        payload = encode_payload(event)
-        if len(payload) <= self._max_payload_bytes:
-            return event, payload, None
-        return event, *self._cut(event, payload)
-
-    def _append_run(self, entries: Sequence[_Entry], worker_id: str | None, tokens: list[CursorToken]) -> None:
-        """Append some of the entries after the first ``len(tokens)``, at least one, and add their tokens."""
-        begin = len(tokens)
-        event, payload, alert = entries[begin]
-        if alert is not None:
-            tokens.append(self._append(event, payload, worker_id))
-            self._append_alert(alert, worker_id)
-            return
-        run = list(takewhile(lambda entry: entry[2] is None, entries[begin : begin + _MOST_IN_A_RUN]))
-        time = self._timestamp(self._now_us())
+    def _append_run(
+        self, events: Sequence[Event], payloads: Sequence[bytes], worker_id: str | None
+    ) -> list[CursorToken]:
+        """Append the first of some events, at least one, in one write; return their tokens."""
         if worker_id is None:
-            worker_seq, step, tag = 0, 0, NO_WORKER
-            head = f'"worker_id":null,"worker_seq":null,"time":"{time}","payload":'
-            bodies = [(head, payload) for _, payload, _ in run]
-        else:
-            worker_seq, step, tag = self._books.last_worker_seq(worker_id) + 1, 1, worker_tag(worker_id)
-            before, after = f'"worker_id":"{worker_id}","worker_seq":', f',"time":"{time}","payload":'
-            bodies = [(f"{before}{number}{after}", payload) for number, (_, payload, _) in enumerate(run, worker_seq)]
-        appended = self._writer.append_run_held(bodies, tag, worker_seq if step else None)
+            return [self._append(events[0], payloads[0], None)]
+        time = self._timestamp(self._now_us())
+        first = self._books.last_worker_seq(worker_id) + 1
+        before, after = f'"worker_id":"{worker_id}","worker_seq":', f',"time":"{time}","payload":'
+        heads = [f"{before}{worker_seq}{after}" for worker_seq in range(first, first + len(events))]
+        tokens = self._writer.append_run_held(heads, payloads, worker_tag(worker_id), first)
         if self._writer.active_number != self._active:
             self._after_roll()
-        seq = self._writer.last_seq - len(appended)
-        for (event, _, _), token in zip(run, appended, strict=False):
-            seq += 1
-            self._books.appended(seq, worker_id, worker_seq, time, event)
-            worker_seq += step
-            tokens.append(_as_token(token))
+        count = len(tokens)
+        self._books.appended_run(self._writer.last_seq - count + 1, worker_id, first, time, events[:count])
+        return [_as_token(token) for token in tokens]
 
     def end(self, author: Author, event: Event) -> bool:
         """Append ``event`` of the Runtime and end ``author`` in one turn; False when it had ended before.

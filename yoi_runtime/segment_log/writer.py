@@ -280,15 +280,16 @@ class LogWriter:
         return token
 
     def append_run_held(
-        self, bodies: Sequence[tuple[str, bytes]], worker: bytes, first_worker_seq: int | None
+        self, heads: Sequence[str], tails: Sequence[bytes], worker: bytes, first_worker_seq: int | None
     ) -> list[bytes]:
-        """Append the first of ``bodies`` (head and tail of each) in one write; for a caller that holds ``lock``.
+        """Append the first of several records, of which ``append_held`` takes one, in one write.
 
         As many as fit into the active segment, below the bound on unsynced bytes and into _RUN_BYTES; at least one,
         and when even that does not fit, it is dealt with as by ``append``. They are in the log together or not at all.
 
         Args:
-            first_worker_seq: that of the first body, the others count on; None: they have none.
+            heads, tails: of as many records.
+            first_worker_seq: that of the first record, the others count on; None: they have none.
         Returns:
             The tokens of those that were appended.
         Raises:
@@ -299,7 +300,7 @@ class LogWriter:
         worker_seq, step = (first_worker_seq, 1) if first_worker_seq is not None else (0, 0)
         # Below: where the next record has to end.
         most = min(self._segment_bytes, start + commit.ceiling_bytes - commit.appended_bytes, start + _RUN_BYTES)
-        for head, tail in bodies:
+        for head, tail in zip(heads, tails, strict=False):
             token, record = self._encode(start, seq + 1, head, tail, worker, worker_seq)
             if start + len(record) > most or len(record) > self._max_record_bytes:
                 break
@@ -307,8 +308,7 @@ class LogWriter:
             records.append(record)
             start, seq, worker_seq = start + len(record), seq + 1, worker_seq + step
         if not records or self._closed:
-            head, tail = bodies[0]
-            return [self.append_held(head, tail, worker, first_worker_seq or 0)]
+            return [self.append_held(heads[0], tails[0], worker, first_worker_seq or 0)]
         data = b"".join(records)
         try:
             written = self._files.pwrite(self._fd, data, self._offset)
