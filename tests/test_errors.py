@@ -30,6 +30,10 @@ EXAMPLES: list[tuple[YoiError, list[str]]] = [
     (errors.LogClosedError(DIRECTORY), [str(DIRECTORY), "closed"]),
     (errors.LogBusyError(DIRECTORY, 12345, 2.5), [str(DIRECTORY), "12345", "2.5 s"]),
     (errors.LogReentryError(DIRECTORY), [str(DIRECTORY), "same thread"]),
+    (
+        errors.LogStoppedError(DIRECTORY, ["wo1a", "wo1b"], errors.LogClosedError(DIRECTORY)),
+        [str(DIRECTORY), "first 2", "closed"],
+    ),
     (errors.LogFullError(FILE, 800, 17, "No space"), [str(FILE), "800", "17", "No space"]),
     (errors.LogBrokenError(FILE, 800, 17, "sync failed"), [str(FILE), "800", "17", "sync failed"]),
     (errors.LogNotFoundError(DIRECTORY), [str(DIRECTORY)]),

@@ -8,6 +8,7 @@
     │   ├── LogBusyError             too many bytes wait for the disk
     │   ├── LogReentryError          called from within an append of the same thread (a signal handler)
     │   ├── LogFullError             the disk refused bytes; the log is whole, try again later
+    │   ├── LogStoppedError          of several events the first are in the log, the others are not
     │   ├── LogBrokenError           the writer can promise nothing any more; open the log anew
     │   ├── LogNotFoundError         no log in this directory
     │   ├── LogPlacementError        the directory is on a file system where a log is not safe
@@ -48,7 +49,7 @@ log unchanged where the table above has no word for it, after the file is back i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ __all__ = [
     "LogNotFoundError",
     "LogPlacementError",
     "LogReentryError",
+    "LogStoppedError",
     "LogUnavailableError",
     "MissingExtraError",
     "RecordCorruptError",
@@ -171,6 +173,18 @@ class LogFullError(LogError):
         super().__init__(
             file.parent, f"{file}: no room for record seq {seq} at offset {offset}: {reason}; nothing was lost"
         )
+
+
+class LogStoppedError(LogError):
+    """Of several events that were handed over together the first are in the log, after which ``cause`` came.
+
+    ``cursors`` are the tokens of those that are in the log, at least one; the others are not in it.
+    """
+
+    def __init__(self, directory: Path, cursors: Sequence[str], cause: LogError | OSError) -> None:
+        self.cursors = tuple(cursors)
+        self.cause = cause
+        super().__init__(directory, f"{directory}: only the first {len(self.cursors)} events were appended: {cause}")
 
 
 class LogBrokenError(LogError):

@@ -255,8 +255,8 @@ async def test_while_the_disk_is_full_output_waits_and_nothing_of_it_is_lost(tmp
     with open_runtime(tmp_path / "data", RuntimeOptions(), files) as runtime:
         children = ChildWorkers(runtime)
         for refusals in range(1, 4):
-            files.fail(errno.ENOSPC, "pwrite", name=FIRST, at=100 * refusals)
-        files.fail(errno.ENOSPC, "pwrite", name=FIRST, at=1000, for_ever=True)
+            files.fail(errno.ENOSPC, "pwrite", name=FIRST, at=4 * refusals)
+        files.fail(errno.ENOSPC, "pwrite", name=FIRST, at=20, for_ever=True)
         # More than a pipe holds: the child blocks in its write.
         code = "import sys\nfor n in range(3000): print(n, 'x' * 60)\nprint('after', file=sys.stderr)"
         task = children.start("coder", python(code))

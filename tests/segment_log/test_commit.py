@@ -13,7 +13,9 @@ from tests.faults.failing_files import Call, FailingFiles
 from tests.segment_log.sample_log import SMALL, append_many, body, open_log, platform_of, read_all
 from tests.support.deadline import wait_until, wait_until_async
 from yoi_runtime.errors import LogBrokenError, LogBusyError, LogClosedError
+from yoi_runtime.segment_log import commit
 from yoi_runtime.segment_log.doorbell import doorbell_of
+from yoi_runtime.segment_log.platform import RealFileOps
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.segment_log.segment import segment_name
@@ -245,6 +247,50 @@ async def test_closing_answers_those_who_wait_for_what_will_never_come(tmp_path:
         await log.synced_at(NEVER)
     with pytest.raises(LogClosedError):
         log.wait_synced(NEVER)
+
+
+class SlowFiles(RealFileOps):
+    """A disk that takes 2 ms for a sync, and counts."""
+
+    def __init__(self) -> None:
+        self.syncs = 0
+
+    def fdatasync(self, fd: int) -> None:
+        super().fdatasync(fd)
+        self.syncs += 1
+        threading.Event().wait(0.002)
+
+
+async def test_tasks_that_were_woken_together_are_synced_together_again(tmp_path: Path):
+    """Without the pause for them one task is always ahead of the others, and each round takes two syncs."""
+    files, rounds = SlowFiles(), 20
+    log = LogWriter(tmp_path / "log", options(), platform_of(files))
+
+    async def append_and_wait() -> None:
+        for _ in range(rounds):
+            await log.synced_at(log.append(body("a")).position)
+
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + 30
+    while True:
+        before = files.syncs
+        await asyncio.gather(*(append_and_wait() for _ in range(10)))
+        # A busy machine may keep a task from coming back in time.
+        if files.syncs - before < 1.5 * rounds:
+            break
+        assert loop.time() < deadline, f"{files.syncs - before} syncs for {rounds} rounds"
+    log.close()
+
+
+async def test_a_waiter_ends_the_pause_of_a_thread_that_takes_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(commit, "_PAUSE_SECONDS", 60.0)
+    log = LogWriter(tmp_path / "log", options(), platform_of(RealFileOps()))
+    for _ in range(20):
+        end = append_many(log, 200, commit=False)[-1].position
+        await asyncio.wait_for(log.synced_at(end), 10)
+        await asyncio.to_thread(log.wait_synced, append_many(log, 200, commit=False)[-1].position, 10)
+    append_many(log, 200, commit=False)
+    log.close()
 
 
 # The bound on unsynced bytes.

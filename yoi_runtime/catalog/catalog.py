@@ -159,7 +159,7 @@ class Catalog:
             self._encoded: dict[str, str] = {}
             self.ledger.changed.update(self.ledger.workers)
             self._as_of = self._fold(reader, position, reader.end)
-            remove_orphans(log_directory, reader.segment_numbers(), platform)
+            remove_orphans(log_directory, frozenset(reader.segment_numbers()), platform)
             if snapshot is None or snapshot.retention != self._retention:
                 self._save_or_wait()
         finally:
@@ -212,6 +212,10 @@ class Catalog:
     def appended(self, seq: int, worker_id: str | None, worker_seq: int, time: str, event: Event) -> None:
         """Take in a record that was just appended."""
         self.ledger.apply(seq, worker_id, worker_seq, time, event)
+
+    def appended_run(self, seq: int, worker_id: str, worker_seq: int, time: str, events: Sequence[Event]) -> None:
+        """Take in records of one Worker that were just appended in one write; the first has these numbers."""
+        self.ledger.apply_run(seq, worker_id, worker_seq, time, events)
 
     def sealed(self, segment: SealedSegment, next_start: Position) -> None:
         """Write the index of a segment that was just sealed, then the snapshot as of its end.

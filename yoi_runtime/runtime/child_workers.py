@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from yoi_runtime.errors import LogBusyError, LogError, LogFullError
+from yoi_runtime.errors import LogBusyError, LogError, LogFullError, LogStoppedError
 from yoi_runtime.events import Event
 from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.runtime.worker import Outcome, Worker
@@ -33,6 +33,16 @@ class _WorkerSink:
 
     def emit(self, event: Event) -> str:
         return self._worker.offer(event)
+
+    def emit_many(self, events: Sequence[Event]) -> int:
+        try:
+            return len(self._worker.offer_many(events))
+        except (LogBusyError, LogFullError):
+            return 0
+        except LogStoppedError as error:
+            if not isinstance(error.cause, (LogBusyError, LogFullError)):
+                raise error.cause from error
+            return len(error.cursors)
 
     async def ready(self) -> None:
         await self._worker.ready()

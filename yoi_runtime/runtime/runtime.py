@@ -11,6 +11,7 @@ from typing import Self
 
 from yoi_runtime.catalog.catalog import Catalog
 from yoi_runtime.errors import LogClosedError, LogError, WorkerRunningError
+from yoi_runtime.event_log.author import Author
 from yoi_runtime.event_log.event_log import EventLog
 from yoi_runtime.events import (
     LogRecovered,
@@ -121,21 +122,20 @@ class Runtime:
             if known is None or known.created_at is None:
                 self._log.append(WorkerCreated(worker_id=worker_id))
             self._log.append(WorkerStarted(worker_id=worker_id, run=run, command=shown))
-            worker = Worker(worker_id, run, self._log, self._end_worker)
+            worker = Worker(Author(worker_id), run, self._log, self._end_worker)
             self._workers[worker_id] = worker
             return worker
 
     def _end_worker(self, worker: Worker, outcome: Outcome, exit_code: int | None, restart_pending: bool) -> None:
-        self._log.append(
-            WorkerEnded(
-                worker_id=worker.worker_id,
-                outcome=outcome,
-                exit_code=exit_code,
-                restart_pending=True if restart_pending else None,
-            )
+        ended = WorkerEnded(
+            worker_id=worker.worker_id,
+            outcome=outcome,
+            exit_code=exit_code,
+            restart_pending=True if restart_pending else None,
         )
-        with self._lock:
-            self._workers.pop(worker.worker_id, None)
+        if self._log.end(worker.author, ended):
+            with self._lock:
+                self._workers.pop(worker.worker_id, None)
 
     def running_workers(self) -> list[str]:
         """Return the ids of the Workers that run."""

@@ -47,15 +47,17 @@ class LogReader(RecordReader):
         if (cursor.segment, cursor.offset) > (self.end.segment, self.end.offset):
             self.refresh()
         while True:
-            floor = self.floor()
-            if cursor.segment < floor.segment:
-                return self._resolve_below(floor, cursor, token)
+            # A segment whose header can be read is not below the floor, which then need not be looked for.
+            if not self._has_header(cursor.segment):
+                floor = self.floor()
+                if cursor.segment < floor.segment:
+                    return self._resolve_below(floor, cursor, token)
             try:
                 return self._resolve_in_segment(cursor, token)
             except (SegmentGoneError, FileNotFoundError):
-                known = self._numbers
+                known = self._listed
                 self.relist()
-                if self._numbers == known:
+                if self._listed == known:
                     raise CursorUnknownError(token, f"segment {cursor.segment} is missing") from None
 
     def _resolve_below(self, floor: Position, cursor: Cursor, token: CursorToken) -> Position:

@@ -7,6 +7,7 @@ it may not write to. Not safe for use from two threads at once.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ class RecordReader:
         self._files = platform.files
         self._segments = SegmentDirectory(directory, platform)
         self._open: OrderedDict[int, int] = OrderedDict()
+        # Not before somebody needs it: to open a log and resume in it takes the same time whatever its size.
+        self._listed: list[int] | None = None
         try:
             self._mark_fd = self._files.open_read(directory / COMMITTED)
         except (FileNotFoundError, NotADirectoryError):
@@ -73,7 +76,6 @@ class RecordReader:
         try:
             self._mark = read_open_watermark(self._mark_fd, directory / COMMITTED, platform)
             self._segments.log_id = self._mark.log_id
-            self._numbers = self._segments.numbers()
         except BaseException:
             self._files.close(self._mark_fd)
             raise
@@ -123,10 +125,16 @@ class RecordReader:
 
     def relist(self) -> None:
         """Look which segments there are, and let go of deleted ones so that their bytes are freed."""
-        self._numbers = self._segments.numbers()
+        self._listed = self._segments.numbers()
         # A recovery puts a copy in the place of a segment: its name stays, the file that was opened is gone too.
         for number in [number for number, fd in self._open.items() if not self._files.stat(fd).links]:
             self._files.close(self._open.pop(number))
+
+    @property
+    def _numbers(self) -> list[int]:
+        if self._listed is None:
+            self._listed = self._segments.numbers()
+        return self._listed
 
     def segment_numbers(self) -> list[int]:
         """Return the numbers of the segments, oldest first, as of the last listing."""
@@ -206,12 +214,22 @@ class RecordReader:
 
     def _after(self, number: int) -> int | None:
         """Return the next segment's number, looking at the directory again when it is not known."""
+        if self._listed is None and self._has_header(number + 1):
+            return number + 1
         for _ in range(2):
-            for other in self._numbers:
-                if other > number:
-                    return other
+            index = bisect_right(self._numbers, number)
+            if index < len(self._numbers):
+                return self._numbers[index]
             self.relist()
         return None
+
+    def _has_header(self, number: int) -> bool:
+        """Say whether segment ``number`` is there and its header can be read."""
+        try:
+            self._segments.header(number)
+        except (LogFormatError, SegmentGoneError):
+            return False
+        return True
 
     # Reading.
 
