@@ -50,7 +50,7 @@ def folded(story: Story) -> Ledger:
     position = reader.floor()
     ledger.seq = position.seq
     while chunk := reader.read(position, 4096):
-        fold_chunk(ledger, chunk)
+        fold_chunk(ledger, chunk.data)
         position = chunk.end
     reader.close()
     return ledger

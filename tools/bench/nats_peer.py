@@ -24,7 +24,9 @@ _START_SECONDS = 10.0
 
 
 @contextmanager
-def _server(program: str, directory: str, *, sync: str | None = None, stream: bool = False) -> Iterator[tuple[int, int, int]]:
+def _server(
+    program: str, directory: str, *, sync: str | None = None, stream: bool = False
+) -> Iterator[tuple[int, int, int]]:
     """Run a NATS server; yields (pid, TCP port, WebSocket port)."""
     with tempfile.TemporaryDirectory(prefix="nats-", dir=directory) as data:
         port, web_port = _free_port(), _free_port()
@@ -41,7 +43,9 @@ def _server(program: str, directory: str, *, sync: str | None = None, stream: bo
         config.write_text("\n".join(options), "utf-8")
         log = Path(data) / "nats.log"
         command = [program, "--config", str(config), "--log", str(log)]
-        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
             deadline = time.monotonic() + _START_SECONDS
             while b"Server is ready" not in (log.read_bytes() if log.exists() else b""):
@@ -128,9 +132,7 @@ def fan_out(program: str, directory: str, subscribers: int, events: int, text_by
     return {"deliveries": subscribers * events, "cpu_seconds": cpu}
 
 
-def replay(
-    program: str, directory: str, readers: int, events: int, text_bytes: int, spread: bool
-) -> dict[str, float]:
+def replay(program: str, directory: str, readers: int, events: int, text_bytes: int, spread: bool) -> dict[str, float]:
     """Replay a stream from its file to readers over WebSocket; ``spread``: each begins elsewhere."""
     with _server(program, directory, stream=True) as (pid, port, web_port):
         client = _Client(port)

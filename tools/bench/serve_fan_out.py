@@ -50,8 +50,7 @@ def run(setting: Setting) -> Result:
             ("websockets", "naive_peers", "broadcast", {"events": few * 2}),
         ):
             if name != "nats" or nats is not None:
-                more = {} if name in ("v0", "v1") else {"text_bytes": TEXT_BYTES}
-                answer = measure(module, function, subscribers=SUBSCRIBERS, **arguments, **more)
+                answer = measure(module, function, subscribers=SUBSCRIBERS, text_bytes=TEXT_BYTES, **arguments)
                 found.setdefault(name, []).append(answer)
 
     def per_cpu(name: str) -> list[float]:
@@ -85,7 +84,7 @@ def run(setting: Setting) -> Result:
 # What the measuring processes do.
 
 
-def ours(directory: str, version: int, subscribers: int, events: int) -> dict[str, float]:
+def ours(directory: str, version: int, subscribers: int, events: int, text_bytes: int) -> dict[str, float]:
     """Emit and serve in one process; return what was delivered and what it took."""
     from yoi_runtime import Runtime
     from yoi_runtime.server.event_server import EventServer
@@ -98,7 +97,7 @@ def ours(directory: str, version: int, subscribers: int, events: int) -> dict[st
             try:
                 await asyncio.to_thread(swarm.wait_connected)
                 before, began = time.process_time(), time.perf_counter()
-                await _emit(runtime, worker, events)
+                await _emit(runtime, worker, events, text_bytes)
                 account = await asyncio.to_thread(swarm.account)
                 cpu, took = time.process_time() - before, time.perf_counter() - began
             finally:
@@ -125,13 +124,13 @@ def stream_arguments(port: int, version: int, subscribers: int, query: str = "")
     return {"port": port, "paths": [path] * subscribers}
 
 
-async def _emit(runtime: Any, worker: Any, events: int) -> None:
+async def _emit(runtime: Any, worker: Any, events: int, text_bytes: int) -> None:
     """Emit as fast as it goes; every few events the others of the loop have their turn."""
     from yoi_runtime.events import TextDelta
 
-    text = "x" * TEXT_BYTES
+    text = "x" * text_bytes
     for number in range(1, events):
         worker.emit(TextDelta(text=text))
         if number % 64 == 0:
             await asyncio.sleep(0)
-    worker.emit(TextDelta(text=MARK.ljust(TEXT_BYTES)))
+    worker.emit(TextDelta(text=MARK.ljust(text_bytes)))

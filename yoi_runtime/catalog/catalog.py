@@ -83,9 +83,9 @@ def read_snapshot(data_dir: Path, platform: Platform) -> Snapshot | None:
         return None
 
 
-def fold_chunk(ledger: Ledger, chunk: Chunk) -> None:
-    """Fold the records of ``chunk`` into ``ledger`` (2.6 µs a record; only lifecycle events are decoded)."""
-    for found in HEAD_PATTERN.finditer(chunk.data):
+def fold_chunk(ledger: Ledger, data: bytes) -> None:
+    """Fold the whole records in ``data`` into ``ledger`` (2.6 µs a record; only lifecycle events are decoded)."""
+    for found in HEAD_PATTERN.finditer(data):
         _, _, seq, worker_id, worker_seq, time, name = found.groups()
         event = _lifecycle_event(found[0]) if name in _LIFECYCLE_NAMES else None
         ledger.apply(
@@ -187,7 +187,7 @@ class Catalog:
             if start.segment != position.segment:
                 self._finish_segment(position)
             if chunk is not None:
-                fold_chunk(self.ledger, chunk)
+                fold_chunk(self.ledger, chunk.data)
             position = chunk.end if chunk is not None else start
         if position.segment != end.segment:
             self._finish_segment(position)
@@ -278,7 +278,7 @@ class Catalog:
                     continue
                 if chunk is None or chunk.start.segment != segment.number:
                     break
-                fold_chunk(ledger, chunk)
+                fold_chunk(ledger, chunk.data)
                 position = chunk.end
         except (LogFormatError, SegmentGoneError):
             pass  # its header is damaged, or somebody else deleted it

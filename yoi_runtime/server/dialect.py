@@ -12,7 +12,7 @@ from typing import Protocol
 from yoi_runtime.events.envelope import HEAD_PATTERN
 from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.reader import Chunk
+from yoi_runtime.server.chunk_cache import SharedChunk
 from yoi_runtime.server.starting_place import Place
 
 __all__ = ["Dialect", "Progress", "Selection", "own_lines"]
@@ -35,9 +35,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What of a chunk is for this peer: its messages, the number of events in them, the newest worker_seq."""
+    """What of a chunk is for this peer: WebSocket frames, the number of events in them, the newest worker_seq.
 
-    messages: list[bytes]
+    Peers at the same place get the same ``frames``, not a copy.
+    """
+
+    frames: bytes
     events: int
     worker_seq: int | None
 
@@ -53,7 +56,7 @@ class Dialect(Protocol):
         """Return the first messages of a stream that starts at ``place``."""
         ...
 
-    def select(self, chunk: Chunk, worker_seq: int | None) -> Selection:
+    def select(self, chunk: SharedChunk, worker_seq: int | None) -> Selection:
         """Return what of ``chunk`` is sent."""
         ...
 

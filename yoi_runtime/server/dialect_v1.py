@@ -20,11 +20,12 @@ from yoi_runtime.protocol.v1_frames import (
     batch_of_lines,
 )
 from yoi_runtime.protocol.versions import ProtocolVersion
-from yoi_runtime.segment_log.reader import Chunk
 from yoi_runtime.segment_log.timestamp import TimestampFormat
+from yoi_runtime.server.chunk_cache import SharedChunk
 from yoi_runtime.server.dialect import Progress, Selection, own_lines
 from yoi_runtime.server.log_view import LogView
 from yoi_runtime.server.starting_place import Place, place_of_oldest
+from yoi_runtime.server.websocket_frames import frames_of_batch, frames_of_lines, text_frames
 
 __all__ = ["HEARTBEAT_SECONDS", "MAX_FRAME_BYTES", "DialectV1"]
 
@@ -74,8 +75,12 @@ class DialectV1:
         )
         return [hello.frame()]
 
-    def select(self, chunk: Chunk, worker_seq: int | None) -> Selection:
+    def select(self, chunk: SharedChunk, worker_seq: int | None) -> Selection:
         if self._worker is None and self._names is None:
+            if not self._batching:
+                return Selection(self._view.encoded(chunk, frames_of_lines), chunk.records, worker_seq)
+            if len(chunk.data) + chunk.records + _AROUND_BATCH_BYTES <= self._batch_bytes or chunk.records == 1:
+                return Selection(self._view.encoded(chunk, frames_of_batch), chunk.records, worker_seq)
             lines = chunk.data[:-1].split(b"\n")
         else:
             lines = []
@@ -84,7 +89,8 @@ class DialectV1:
                 lines.append(line)
             if self._names is not None:
                 lines = [line for line, _ in own_lines(b"\n".join(lines), None, self._names)]
-        return Selection(self._batches(lines) if self._batching else lines, len(lines), worker_seq)
+        messages = self._batches(lines) if self._batching else lines
+        return Selection(text_frames(messages), len(lines), worker_seq)
 
     def _batches(self, lines: list[bytes]) -> list[bytes]:
         """Join lines into frames of at most the present batch size; one alone goes out alone."""

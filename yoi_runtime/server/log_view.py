@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict
 from pathlib import Path
 
 from yoi_runtime.catalog.catalog import Snapshot, fold_chunk, read_snapshot
@@ -21,18 +20,18 @@ from yoi_runtime.segment_log.cursor import NO_WORKER, CursorToken, worker_tag
 from yoi_runtime.segment_log.doorbell import doorbell_of
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.reader import Chunk, LogReader
+from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.segment_log.retention import RetentionPolicy
+from yoi_runtime.server.chunk_cache import ChunkCache, Encoder, SharedChunk
 
-__all__ = ["LogView"]
+__all__ = ["CACHE_BYTES", "LogView"]
 
 _log = logging.getLogger("yoi_runtime.server")
 
 # One read and fold of this many bytes holds the event loop for about 2 ms.
 CHUNK_BYTES = 128 << 10
-# Recent chunks, which subscribers at the same place share: the last moments of a log. One reader of an old
-# gigabyte grows the process by this much and no more.
-_CACHE_BYTES = 8 << 20
+# Chunks in memory, which subscribers at the same place share: the last moments of a log and what is asked for often.
+CACHE_BYTES = 64 << 20
 # How long a reader without a bell sleeps: an event in another process is seen this much later at most.
 _POLL_SECONDS = 0.01
 # How often to look which segments are gone, so that their bytes are freed within 5 s.
@@ -42,7 +41,9 @@ _RELIST_SECONDS = 2.0
 class LogView:
     """Shows the log in ``log_directory``. Belongs to one event loop."""
 
-    def __init__(self, data_dir: Path, log_directory: Path, platform: Platform = REAL_PLATFORM) -> None:
+    def __init__(
+        self, data_dir: Path, log_directory: Path, platform: Platform = REAL_PLATFORM, cache_bytes: int = CACHE_BYTES
+    ) -> None:
         """Open the log for reading; call ``start`` next.
 
         Raises:
@@ -64,8 +65,7 @@ class LogView:
         self._failure: Exception | None = None
         self._rung = asyncio.Event()
         self._waiters: set[asyncio.Future[None]] = set()
-        self._cache: OrderedDict[tuple[int, int, int], Chunk] = OrderedDict()
-        self._cached_bytes = 0
+        self._cache = ChunkCache(cache_bytes)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -263,7 +263,6 @@ class LogView:
         """
         self._reader.close()
         self._cache.clear()
-        self._cached_bytes = 0
         self._reader = LogReader(self._reader.directory, self.platform)
         await self._fold_from(self._load_ledger())
         self._caught_up = True
@@ -286,7 +285,7 @@ class LogView:
                 break
             if chunk.start.segment != position.segment:
                 self._ledger.begin_segment()
-            fold_chunk(self._ledger, chunk)
+            fold_chunk(self._ledger, chunk.data)
             position = chunk.end
             if self._caught_up:
                 self._show(position)
@@ -352,7 +351,7 @@ class LogView:
 
     # Reading.
 
-    def read(self, position: Position) -> Chunk | None:
+    def read(self, position: Position) -> SharedChunk | None:
         """Return records after ``position``, at most about 128 KiB; None at ``end``. Errors: ``LogReader.read``.
 
         Subscribers at the same place get the same object.
@@ -365,20 +364,16 @@ class LogView:
         # The watermark may have moved after the last fold: what is not folded is not shown.
         return chunk if chunk.end <= self._end else _cut_at(chunk, self._end)
 
-    def _read_through_cache(self, position: Position) -> Chunk | None:
-        key = (position.segment, position.nonce, position.offset)
-        cached = self._cache.get(key)
+    def _read_through_cache(self, position: Position) -> SharedChunk | None:
+        cached = self._cache.get(position, CHUNK_BYTES)
         if cached is not None:
-            self._cache.move_to_end(key)
             return cached
-        chunk = self._reader.read(position, CHUNK_BYTES)
-        if chunk is not None:
-            self._cache[key] = chunk
-            self._cached_bytes += len(chunk.data)
-            while self._cached_bytes > _CACHE_BYTES:
-                _, oldest = self._cache.popitem(last=False)
-                self._cached_bytes -= len(oldest.data)
-        return chunk
+        chunk = self._reader.read(position, _bytes_to_grid(position.offset))
+        return self._cache.keep(position, chunk) if chunk is not None else None
+
+    def encoded(self, chunk: SharedChunk, encode: Encoder) -> bytes:
+        """Return ``encode(chunk.data, chunk.records)``, made once for all who are at that place."""
+        return self._cache.encoded(chunk, encode)
 
     def begin_closing(self) -> None:
         """Show what is committed, and then nothing more: subscribers say goodbye when they have sent it."""
@@ -414,7 +409,16 @@ def _accounted_seq(snapshot: Snapshot | None) -> int:
     return snapshot.ledger.accounted_seq if snapshot is not None else 0
 
 
-def _cut_at(chunk: Chunk, end: Position) -> Chunk:
+def _bytes_to_grid(offset: int) -> int:
+    """Return how much to read from ``offset`` on: to a multiple of ``CHUNK_BYTES`` that is not too near.
+
+    Readers that began at unrelated places are at the same ones after their first chunk, and share from there on.
+    """
+    left = -offset % CHUNK_BYTES
+    return left if left >= CHUNK_BYTES // 2 else left + CHUNK_BYTES
+
+
+def _cut_at(chunk: SharedChunk, end: Position) -> SharedChunk:
     """Return the part of ``chunk`` before ``end``, which lies within."""
     data = chunk.data[: end.offset - chunk.start.offset]
-    return Chunk(data, chunk.start, end, end.seq - chunk.start.seq)
+    return SharedChunk(data, chunk.start, end, end.seq - chunk.start.seq)

