@@ -12,7 +12,8 @@ import contextlib
 import logging
 from pathlib import Path
 
-from yoi_runtime.catalog.catalog import Snapshot, fold_chunk, read_snapshot
+from yoi_runtime.catalog.catalog import Snapshot, read_snapshot
+from yoi_runtime.catalog.fold import fold_and_place
 from yoi_runtime.catalog.ledger import Ledger
 from yoi_runtime.catalog.worker_state import WorkerState
 from yoi_runtime.errors import LogError, LogUnavailableError, RecordCorruptError, SegmentGoneError
@@ -23,6 +24,8 @@ from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.segment_log.retention import RetentionPolicy
 from yoi_runtime.server.chunk_cache import ChunkCache, Encoder, SharedChunk
+from yoi_runtime.server.own_reading import OwnReading
+from yoi_runtime.server.wake_ups import Sleeper, WakeUps
 
 __all__ = ["CACHE_BYTES", "LogView"]
 
@@ -64,7 +67,8 @@ class LogView:
         self.hurried = False
         self._failure: Exception | None = None
         self._rung = asyncio.Event()
-        self._waiters: set[asyncio.Future[None]] = set()
+        self.wake_ups = WakeUps()
+        self._own_reading = OwnReading(self._reader)
         self._cache = ChunkCache(cache_bytes)
         self._task: asyncio.Task[None] | None = None
 
@@ -243,10 +247,9 @@ class LogView:
 
     async def _bell_or_poll(self) -> None:
         self._rung.clear()
-        try:
-            await asyncio.wait_for(self._rung.wait(), _POLL_SECONDS)
-        except TimeoutError:
-            return
+        poll = asyncio.get_running_loop().call_later(_POLL_SECONDS, self._rung.set)
+        await self._rung.wait()
+        poll.cancel()
 
     def _let_go(self) -> None:
         """Part with a log that is no longer the one in the directory; whoever follows it is told."""
@@ -264,43 +267,44 @@ class LogView:
         self._reader.close()
         self._cache.clear()
         self._reader = LogReader(self._reader.directory, self.platform)
+        self._own_reading = OwnReading(self._reader)
         await self._fold_from(self._load_ledger())
         self._caught_up = True
 
     async def _fold_from(self, position: Position) -> None:
         """Fold committed records into the ledger, a bounded piece at a time, and show them."""
-        target = self._reader.end
+        target, over_something = self._reader.end, False
         while position < target:
             try:
                 chunk = self._read_through_cache(position)
             except RecordCorruptError as error:
                 self.note_damage(error)
-                position = self._reader.after_damage(error)
+                position, over_something = self._reader.after_damage(error), True
                 continue
             except SegmentGoneError:
                 # What was rotated out before it was read here, the snapshot has.
-                position = self._load_ledger()
+                position, over_something = self._load_ledger(), True
                 continue
             if chunk is None:
                 break
-            if chunk.start.segment != position.segment:
-                self._ledger.begin_segment()
-            fold_chunk(self._ledger, chunk.data)
+            changed = fold_and_place(self._ledger, chunk, self._own_reading.places_for(chunk))
             position = chunk.end
             if self._caught_up:
-                self._show(position)
-            await asyncio.sleep(0)
-        self._show(max(position, target))
-
-    def _show(self, position: Position) -> None:
-        self._end = position
-        self._wake()
+                self._end = position
+                if over_something:
+                    # Whose the records were that were not read, nobody knows here: all have to look.
+                    self._wake()
+                    over_something = False
+                else:
+                    self.wake_ups.wake(changed)
+            if position < target:
+                await asyncio.sleep(0)
+        if over_something or self._end != max(position, target):
+            self._end = max(position, target)
+            self._wake()
 
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, set()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self.wake_ups.wake_all()
 
     def relist(self) -> None:
         """Look which segments are gone, and take over what the catalog says of them."""
@@ -340,14 +344,13 @@ class LogView:
 
     async def _shown(self, seq: int) -> None:
         # By seq: the end of a segment and the beginning of the next are one place under two names.
-        epoch = self.epoch
-        while self._end.seq < seq and not self._finished and self._failure is None and self.epoch == epoch:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.add(waiter)
-            try:
-                await waiter
-            finally:
-                self._waiters.discard(waiter)
+        epoch, sleeper = self.epoch, Sleeper(None)
+        self.wake_ups.add(sleeper)
+        try:
+            while self._end.seq < seq and not self._finished and self._failure is None and self.epoch == epoch:
+                await sleeper.sleep()
+        finally:
+            self.wake_ups.remove(sleeper)
 
     # Reading.
 
@@ -363,6 +366,17 @@ class LogView:
             raise LogUnavailableError(self._reader.directory, "its segments are missing")
         # The watermark may have moved after the last fold: what is not folded is not shown.
         return chunk if chunk.end <= self._end else _cut_at(chunk, self._end)
+
+    def read_own(self, position: Position, worker_id: str, worker_seq: int | None) -> SharedChunk | None:
+        """Return a Worker's own records after ``position``, and as many of others as were read along; None at ``end``.
+
+        There may be none in what is returned: then none stands before its ``end``. ``worker_seq`` is that of the
+        Worker's newest record before ``position``, if known. Errors: ``LogReader.read``.
+        """
+        if position.seq >= self._end.seq:
+            return None
+        own = self._own_reading.read(position, self._end, worker_id, worker_seq)
+        return own if own is not None else self.read(position)
 
     def _read_through_cache(self, position: Position) -> SharedChunk | None:
         cached = self._cache.get(position, CHUNK_BYTES)

@@ -33,6 +33,7 @@ from yoi_runtime.server.starting_place import (
     place_of_now,
     place_of_oldest,
 )
+from yoi_runtime.server.wake_ups import Sleeper
 
 __all__ = ["ConsumerTooSlowError", "Outlet", "OutletClosedError", "Subscriber"]
 
@@ -76,6 +77,8 @@ class Subscriber:
         self._request = request
         self._worker_id = request.worker_id
         self._outlet = outlet
+        self._sleeper = Sleeper(request.worker_id)
+        self._timer: asyncio.TimerHandle | None = None
         self._dialect: Dialect = (
             DialectV0(view, request.worker_id) if request.version is ProtocolVersion.V0 else DialectV1(view, request)
         )
@@ -100,7 +103,15 @@ class Subscriber:
         if place is None:
             return
         await self._outlet.send(self._dialect.opening(place))
-        await self._pull(Progress(place.position, place.worker_seq, _now()))
+        progress = Progress(place.position, place.worker_seq, _now())
+        self._view.wake_ups.add(self._sleeper)
+        self._wake_for_heartbeat(progress)
+        try:
+            await self._pull(progress)
+        finally:
+            self._view.wake_ups.remove(self._sleeper)
+            if self._timer is not None:
+                self._timer.cancel()
 
     # The start.
 
@@ -142,10 +153,9 @@ class Subscriber:
     # The loop.
 
     async def _pull(self, progress: Progress) -> None:
-        view = self._view
         while not await self._stopped(progress):
             try:
-                chunk = view.read(progress.position)
+                chunk = self._read(progress)
             except SegmentGoneError:
                 if not await self._step_over_rotation(progress):
                     return
@@ -158,6 +168,11 @@ class Subscriber:
                 await self._deliver(chunk, progress)
             elif await self._wait(progress):
                 return
+
+    def _read(self, progress: Progress) -> SharedChunk | None:
+        if self._worker_id is None:
+            return self._view.read(progress.position)
+        return self._view.read_own(progress.position, self._worker_id, progress.worker_seq)
 
     async def _stopped(self, progress: Progress) -> bool:
         """Say goodbye if it is time to."""
@@ -178,7 +193,7 @@ class Subscriber:
             progress.told_at, progress.passed_over = _now(), 0
             self._dialect.wrote(len(selection.frames), progress.told_at - began)
         else:
-            progress.passed_over += chunk.records
+            progress.passed_over += chunk.end.seq - progress.position.seq
         progress.events += selection.events
         progress.worker_seq = selection.worker_seq
         progress.position = chunk.end
@@ -192,6 +207,7 @@ class Subscriber:
         """At the end of the log: say what is to be said there, wait for more; True when the stream is over."""
         view = self._view
         said, over = self._dialect.at_end(progress)
+        said += self._dialect.aside(progress, _now())
         await self._tell(said, progress)
         if over:
             self._outlet.close(CloseCode.NORMAL, "the Worker has ended")
@@ -202,15 +218,21 @@ class Subscriber:
         if view.failure is not None:
             await self._refuse(diagnostic(DiagnosticCode.UNAVAILABLE, "the log cannot be followed at present"))
             return True
+        # While something was told, more may have come; without that, nothing was awaited since the last look.
+        if not said:
+            await self._sleeper.sleep()
+        return False
+
+    def _wake_for_heartbeat(self, progress: Progress) -> None:
+        """Wake up to say something after a long silence. One timer, set anew only when it fires: writes are many."""
         heartbeat = self._dialect.heartbeat_seconds
         if heartbeat is None:
-            await view.beyond(progress.position)
-            return False
-        try:
-            await asyncio.wait_for(view.beyond(progress.position), max(0.0, progress.told_at + heartbeat - _now()))
-        except TimeoutError:
-            await self._tell(self._dialect.aside(progress, _now()), progress)
-        return False
+            return
+        left = progress.told_at + heartbeat - _now()
+        if left <= 0:
+            self._sleeper.wake()
+            left = heartbeat
+        self._timer = asyncio.get_running_loop().call_later(left, self._wake_for_heartbeat, progress)
 
     async def _step_over_rotation(self, progress: Progress) -> bool:
         """Go on at the floor, if nothing of this scope was lost; else say what was, and close."""

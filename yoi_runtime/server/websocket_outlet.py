@@ -61,7 +61,7 @@ class WebSocketOutlet:
 
     async def send_frames(self, frames: bytes) -> None:
         """Like ``send``, of bytes that are frames already and may be other peers', too: nothing is copied."""
-        if self._handler.ws_connection is None:
+        if self._handler.ws_connection is None or self._stream.closed():
             raise OutletClosedError
         taken = 0 if self._stream.writing() else self._offer(frames)
         if taken == len(frames):

@@ -1,0 +1,175 @@
+"""One Worker's records out of a log, without reading the others': by the places that the fold noted. No sockets.
+
+What is read here was checked when it was folded, or is checked again, record by record. Whatever does not fit
+(no places, damage, a number that does not follow) is answered with None: then everything is read and judged.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import pairwise
+
+from yoi_runtime.catalog.places import Places
+from yoi_runtime.errors import LogFormatError, SegmentGoneError
+from yoi_runtime.events.envelope import HEAD_PATTERN
+from yoi_runtime.segment_log.position import Position
+from yoi_runtime.segment_log.reader import LogReader
+from yoi_runtime.segment_log.record import check_crc, seq_of_line
+from yoi_runtime.server.chunk_cache import SharedChunk
+
+__all__ = ["OwnReading"]
+
+# Eight bytes each: 16 MB in all.
+_MAX_PLACES = 2_000_000
+_MOST_PER_READ = 256
+_MOST_BYTES_PER_READ = 128 << 10
+# Own records that stand near to each other are read in one piece, if not more than this many times what is wanted.
+_MOST_READ_ALONG = 3
+# A Worker that owns this share of what follows reads it with everybody else, from the shared chunks.
+_DENSE = 0.5
+# Segments without a record of the Worker that are stepped over in one turn of the event loop.
+_MOST_STEPS = 64
+
+
+class OwnReading:
+    """Reads for all subscribers of one view. ``reader`` is the view's."""
+
+    def __init__(self, reader: LogReader) -> None:
+        self._reader = reader
+        self._places: OrderedDict[int, Places] = OrderedDict()
+        self._count = 0
+        # What was folded last, while the cache holds it: live records are read from it without a system call.
+        self._newest: SharedChunk | None = None
+
+    def places_for(self, chunk: SharedChunk) -> Places:
+        """Return the places that ``chunk``, which is about to be folded, goes on; new ones where something is between."""
+        self._newest = chunk
+        places = self._places.get(chunk.start.segment)
+        if places is None or places.end != chunk.start:
+            places = self._places[chunk.start.segment] = Places(chunk.start)
+        self._shrink()
+        return places
+
+    def _shrink(self) -> None:
+        while len(self._places) > 1 and sum(places.count for places in self._places.values()) > _MAX_PLACES:
+            self._places.popitem(last=False)
+
+    def read(self, position: Position, end: Position, worker_id: str, worker_seq: int | None) -> SharedChunk | None:
+        """Return a Worker's next records after ``position`` and before ``end``; None: read everything instead.
+
+        Raises:
+            OSError: the disk refused; call again.
+        """
+        start = position
+        for _ in range(_MOST_STEPS):
+            places = self._places.get(position.segment)
+            if places is None or places.start.nonce != position.nonce or position.offset < places.start.offset:
+                return None
+            if position.segment < self._reader.oldest_number():
+                # Rotated out: what of this Worker is lost is for others to say.
+                return None
+            wanted = places.after(worker_id, position.offset, _MOST_PER_READ)
+            if wanted:
+                return self._read_places(start, position, wanted, worker_id, worker_seq)
+            if position.segment == end.segment:
+                return SharedChunk(b"", start, end, 0) if places.end == end else None
+            following = self._step(places)
+            if following is None:
+                return None
+            position = following
+        return SharedChunk(b"", start, position, 0)
+
+    def _step(self, places: Places) -> Position | None:
+        """Return the beginning of the next segment, if all of this one has its places and nothing lies between."""
+        number = places.end.segment + 1
+        try:
+            previous = self._reader.header(number).previous
+            start = self._reader.start_of(number)
+        except (LogFormatError, SegmentGoneError):
+            return None
+        sealed = places.end.segment, places.end.nonce, places.end.offset, places.end.seq
+        if previous is None or start.seq != places.end.seq:
+            return None
+        return start if sealed == (previous.segment, previous.nonce, previous.valid_length, previous.last_seq) else None
+
+    def _read_places(
+        self,
+        start: Position,
+        position: Position,
+        wanted: list[tuple[int, int]],
+        worker_id: str,
+        worker_seq: int | None,
+    ) -> SharedChunk | None:
+        wanted = _first(wanted)
+        own_bytes = sum(length for _, length in wanted)
+        last_offset, last_length = wanted[-1]
+        if start == position and len(wanted) > 1 and own_bytes > _DENSE * (last_offset + last_length - position.offset):
+            return None
+        try:
+            lines = self._lines(position, wanted)
+        except (FileNotFoundError, SegmentGoneError):
+            return None
+        seqs = _checked(lines, worker_id.encode("ascii"), worker_seq)
+        if seqs is None:
+            return None
+        end = position._replace(offset=last_offset + last_length, seq=seqs[-1])
+        return SharedChunk(b"".join(lines), start, end, len(lines))
+
+    def _lines(self, position: Position, wanted: list[tuple[int, int]]) -> list[bytes]:
+        newest = self._newest
+        if (
+            newest is not None
+            and newest.held_bytes
+            and newest.start.segment == position.segment
+            and newest.start.offset <= wanted[0][0]
+            and wanted[-1][0] < newest.end.offset
+        ):
+            base, data = newest.start.offset, newest.data
+            return [data[offset - base : offset - base + length] for offset, length in wanted]
+        lines = []
+        for run in _runs(wanted):
+            base, (last_offset, last_length) = run[0][0], run[-1]
+            data = self._reader.read_span(position.segment, base, last_offset + last_length - base)
+            lines += [data[offset - base : offset - base + length] for offset, length in run]
+        return lines
+
+
+def _first(wanted: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return as many of ``wanted`` as are read in one turn; at least one."""
+    total = 0
+    for index, (_, length) in enumerate(wanted):
+        total += length
+        if total > _MOST_BYTES_PER_READ and index:
+            return wanted[:index]
+    return wanted
+
+
+def _runs(wanted: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """Part ``wanted`` into runs, each of which is read in one piece."""
+    runs = [[wanted[0]]]
+    own_bytes = wanted[0][1]
+    for _, place in pairwise(wanted):
+        own_bytes += place[1]
+        if place[0] + place[1] - runs[-1][0][0] <= _MOST_READ_ALONG * own_bytes:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+            own_bytes = place[1]
+    return runs
+
+
+def _checked(lines: list[bytes], worker: bytes, worker_seq: int | None) -> list[int] | None:
+    """Return the seqs of records that are sound, this Worker's, and follow each other; None if any is not."""
+    seqs = []
+    for line in lines:
+        record = line[:-1]
+        seq = seq_of_line(record)
+        found = HEAD_PATTERN.match(record)
+        if seq is None or found is None or found["worker_id"] != worker or line[-1:] != b"\n" or not check_crc(record):
+            return None
+        number = int(found["worker_seq"])
+        if worker_seq is not None and number != worker_seq + 1:
+            return None
+        worker_seq = number
+        seqs.append(seq)
+    return seqs
