@@ -16,6 +16,7 @@ from pathlib import Path
 from yoi_runtime.catalog.durable_file import replace_file
 from yoi_runtime.catalog.fold import fold_chunk
 from yoi_runtime.catalog.ledger import Ledger
+from yoi_runtime.catalog.place_file import place_path
 from yoi_runtime.catalog.segment_index import index_path, read_index, remove_orphans, write_index
 from yoi_runtime.catalog.worker_state import Tally, WorkerState
 from yoi_runtime.errors import LogFormatError, RecordCorruptError, SegmentGoneError
@@ -265,10 +266,11 @@ class Catalog:
     def rotated_out(self, segments: Sequence[SealedSegment]) -> None:
         """Delete the indexes of deleted segments; one that stays is deleted at the next open."""
         for segment in segments:
-            try:
-                self._platform.files.unlink(index_path(self._log_directory, segment.number))
-            except OSError:
-                continue
+            for path in (index_path, place_path):
+                try:
+                    self._platform.files.unlink(path(self._log_directory, segment.number))
+                except OSError:
+                    continue
 
     def save(self, end: Position | None = None) -> None:
         """Replace the snapshot; ``end`` moves it to the end of the log, for a clean close.

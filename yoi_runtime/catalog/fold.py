@@ -25,9 +25,12 @@ _OWNER = re.compile(
 class _Records(Protocol):
     """Whole, checked records of one segment, as ``Chunk`` holds them."""
 
-    data: bytes
-    start: Position
-    end: Position
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def start(self) -> Position: ...
+    @property
+    def end(self) -> Position: ...
 
 
 def fold_chunk(ledger: Ledger, data: bytes) -> None:

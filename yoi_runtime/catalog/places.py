@@ -7,7 +7,7 @@ from bisect import bisect_left
 
 from yoi_runtime.segment_log.position import Position
 
-__all__ = ["PLACE_LENGTH_BITS", "Places"]
+__all__ = ["PLACE_LENGTH_BITS", "Places", "places_after"]
 
 # A place is one number of 64 bits: offset above, length below. A record is at most 16 MiB, an offset below 2^40.
 PLACE_LENGTH_BITS = 24
@@ -35,11 +35,15 @@ class Places:
 
     def after(self, worker_id: str, offset: int, most: int) -> list[tuple[int, int]]:
         """Return (offset, length) of a Worker's next records at or after ``offset``, at most so many."""
-        places = self._of.get(worker_id, _NOTHING)
-        first = bisect_left(places, offset << PLACE_LENGTH_BITS)
-        mask = (1 << PLACE_LENGTH_BITS) - 1
-        return [(place >> PLACE_LENGTH_BITS, place & mask) for place in places[first : first + most]]
+        return places_after(self._of.get(worker_id, _NOTHING), offset, most)
 
     def workers(self) -> dict[str, array[int]]:
         """Return every Worker's places, as they are kept."""
         return self._of
+
+
+def places_after(places: array[int], offset: int, most: int) -> list[tuple[int, int]]:
+    """Return (offset, length) of the first of ``places`` at or after ``offset``, at most so many."""
+    first = bisect_left(places, offset << PLACE_LENGTH_BITS)
+    mask = (1 << PLACE_LENGTH_BITS) - 1
+    return [(place >> PLACE_LENGTH_BITS, place & mask) for place in places[first : first + most]]

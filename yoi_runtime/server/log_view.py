@@ -15,6 +15,7 @@ from pathlib import Path
 from yoi_runtime.catalog.catalog import Snapshot, read_snapshot
 from yoi_runtime.catalog.fold import fold_and_place
 from yoi_runtime.catalog.ledger import Ledger
+from yoi_runtime.catalog.place_file import BLOCK_BYTES, bytes_to_grid
 from yoi_runtime.catalog.worker_state import WorkerState
 from yoi_runtime.errors import LogError, LogUnavailableError, RecordCorruptError, SegmentGoneError
 from yoi_runtime.segment_log.cursor import NO_WORKER, CursorToken, worker_tag
@@ -32,7 +33,7 @@ __all__ = ["CACHE_BYTES", "LogView"]
 _log = logging.getLogger("yoi_runtime.server")
 
 # One read and fold of this many bytes holds the event loop for about 2 ms.
-CHUNK_BYTES = 128 << 10
+CHUNK_BYTES = BLOCK_BYTES
 # Chunks in memory, which subscribers at the same place share: the last moments of a log and what is asked for often.
 CACHE_BYTES = 64 << 20
 # How long a reader without a bell sleeps: an event in another process is seen this much later at most.
@@ -68,7 +69,7 @@ class LogView:
         self._failure: Exception | None = None
         self._rung = asyncio.Event()
         self.wake_ups = WakeUps()
-        self._own_reading = OwnReading(self._reader)
+        self._own_reading = OwnReading(self._reader, platform)
         self._cache = ChunkCache(cache_bytes)
         self._task: asyncio.Task[None] | None = None
 
@@ -267,7 +268,7 @@ class LogView:
         self._reader.close()
         self._cache.clear()
         self._reader = LogReader(self._reader.directory, self.platform)
-        self._own_reading = OwnReading(self._reader)
+        self._own_reading = OwnReading(self._reader, self.platform)
         await self._fold_from(self._load_ledger())
         self._caught_up = True
 
@@ -310,6 +311,7 @@ class LogView:
         """Look which segments are gone, and take over what the catalog says of them."""
         self._reader.relist()
         floor = self._reader.floor()
+        self._own_reading.segments.forget_below(floor.segment)
         if self._ledger.accounted_seq >= floor.seq:
             return
         snapshot = read_snapshot(self._data_dir, self.platform)
@@ -382,7 +384,7 @@ class LogView:
         cached = self._cache.get(position, CHUNK_BYTES)
         if cached is not None:
             return cached
-        chunk = self._reader.read(position, _bytes_to_grid(position.offset))
+        chunk = self._own_reading.read_block(position) or self._reader.read(position, bytes_to_grid(position.offset))
         return self._cache.keep(position, chunk) if chunk is not None else None
 
     def encoded(self, chunk: SharedChunk, encode: Encoder) -> bytes:
@@ -421,15 +423,6 @@ def _is_bug(error: Exception) -> bool:
 
 def _accounted_seq(snapshot: Snapshot | None) -> int:
     return snapshot.ledger.accounted_seq if snapshot is not None else 0
-
-
-def _bytes_to_grid(offset: int) -> int:
-    """Return how much to read from ``offset`` on: to a multiple of ``CHUNK_BYTES`` that is not too near.
-
-    Readers that began at unrelated places are at the same ones after their first chunk, and share from there on.
-    """
-    left = -offset % CHUNK_BYTES
-    return left if left >= CHUNK_BYTES // 2 else left + CHUNK_BYTES
 
 
 def _cut_at(chunk: SharedChunk, end: Position) -> SharedChunk:

@@ -6,21 +6,21 @@ What is read here was checked when it was folded, or is checked again, record by
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from itertools import pairwise
+from zlib import crc32
 
 from yoi_runtime.catalog.places import Places
-from yoi_runtime.errors import LogFormatError, SegmentGoneError
+from yoi_runtime.errors import SegmentGoneError
 from yoi_runtime.events.envelope import HEAD_PATTERN
+from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.reader import LogReader
+from yoi_runtime.segment_log.reader import Chunk, LogReader
 from yoi_runtime.segment_log.record import check_crc, seq_of_line
 from yoi_runtime.server.chunk_cache import SharedChunk
+from yoi_runtime.server.placed_segments import PlacedSegments
 
 __all__ = ["OwnReading"]
 
-# Eight bytes each: 16 MB in all.
-_MAX_PLACES = 2_000_000
 _MOST_PER_READ = 256
 _MOST_BYTES_PER_READ = 128 << 10
 # Own records that stand near to each other are read in one piece, if not more than this many times what is wanted.
@@ -34,25 +34,33 @@ _MOST_STEPS = 64
 class OwnReading:
     """Reads for all subscribers of one view. ``reader`` is the view's."""
 
-    def __init__(self, reader: LogReader) -> None:
+    def __init__(self, reader: LogReader, platform: Platform) -> None:
         self._reader = reader
-        self._places: OrderedDict[int, Places] = OrderedDict()
-        self._count = 0
+        self.segments = PlacedSegments(reader, platform)
         # What was folded last, while the cache holds it: live records are read from it without a system call.
         self._newest: SharedChunk | None = None
 
     def places_for(self, chunk: SharedChunk) -> Places:
-        """Return the places that ``chunk``, which is about to be folded, goes on; new ones where something is between."""
+        """Return the places that ``chunk``, which is about to be folded, goes on."""
         self._newest = chunk
-        places = self._places.get(chunk.start.segment)
-        if places is None or places.end != chunk.start:
-            places = self._places[chunk.start.segment] = Places(chunk.start)
-        self._shrink()
-        return places
+        return self.segments.noted_before(chunk.start)
 
-    def _shrink(self) -> None:
-        while len(self._places) > 1 and sum(places.count for places in self._places.values()) > _MAX_PLACES:
-            self._places.popitem(last=False)
+    def read_block(self, position: Position) -> Chunk | None:
+        """Return the whole block that begins at ``position``, checked by one checksum; None: read and check records.
+
+        Raises:
+            OSError: the disk refused; call again.
+        """
+        block = self.segments.block_at(position)
+        if block is None or position.segment < self._reader.oldest_number():
+            return None
+        try:
+            data = self._reader.read_span(position.segment, position.offset, block.end.offset - position.offset)
+        except FileNotFoundError:
+            return None
+        if crc32(data) != block.crc or len(data) != block.end.offset - position.offset:
+            return None
+        return Chunk(data, position, block.end, block.end.seq - position.seq)
 
     def read(self, position: Position, end: Position, worker_id: str, worker_seq: int | None) -> SharedChunk | None:
         """Return a Worker's next records after ``position`` and before ``end``; None: read everything instead.
@@ -62,35 +70,25 @@ class OwnReading:
         """
         start = position
         for _ in range(_MOST_STEPS):
-            places = self._places.get(position.segment)
-            if places is None or places.start.nonce != position.nonce or position.offset < places.start.offset:
-                return None
-            if position.segment < self._reader.oldest_number():
-                # Rotated out: what of this Worker is lost is for others to say.
+            places = self.segments.around(position)
+            # Of a segment that was rotated out: what of this Worker is lost is for others to say.
+            if places is None or position.segment < self._reader.oldest_number():
                 return None
             wanted = places.after(worker_id, position.offset, _MOST_PER_READ)
+            if wanted is None:
+                return None
+            if position.segment == end.segment:
+                # A file beside a segment that the view is still taking in knows more than may be shown.
+                wanted = [place for place in wanted if place[0] < end.offset]
             if wanted:
                 return self._read_places(start, position, wanted, worker_id, worker_seq)
             if position.segment == end.segment:
-                return SharedChunk(b"", start, end, 0) if places.end == end else None
-            following = self._step(places)
+                return SharedChunk(b"", start, end, 0) if places.end >= end else None
+            following = self.segments.following(places)
             if following is None:
                 return None
             position = following
         return SharedChunk(b"", start, position, 0)
-
-    def _step(self, places: Places) -> Position | None:
-        """Return the beginning of the next segment, if all of this one has its places and nothing lies between."""
-        number = places.end.segment + 1
-        try:
-            previous = self._reader.header(number).previous
-            start = self._reader.start_of(number)
-        except (LogFormatError, SegmentGoneError):
-            return None
-        sealed = places.end.segment, places.end.nonce, places.end.offset, places.end.seq
-        if previous is None or start.seq != places.end.seq:
-            return None
-        return start if sealed == (previous.segment, previous.nonce, previous.valid_length, previous.last_seq) else None
 
     def _read_places(
         self,
