@@ -26,7 +26,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 MARK = "the-last-event-of-this-run"
 _BUFFER_BYTES = 1 << 20
 # The mark stands this near to the end of what comes with it, or nearer.
-_TAIL_BYTES = 2048
+_TAIL_BYTES = 8192
 _STAMP = re.compile(rb"sent-at-([0-9]{10,20})-")
 _TIMEOUT_SECONDS = 120.0
 
@@ -58,7 +58,7 @@ class Swarm:
         answer, words = self._process.communicate(timeout=_TIMEOUT_SECONDS)
         if self._process.returncode != 0:
             raise RuntimeError(f"the readers failed: {words.strip()}")
-        found: dict[str, Any] = json.loads(answer)
+        found: dict[str, Any] = json.loads(answer.splitlines()[-1])
         return found
 
     def stop(self) -> None:
@@ -115,16 +115,17 @@ def read_streams(
     hello: str | None = None,
     stamped: bool = False,
     expect_bytes: int | None = None,
+    raw: bool = False,
 ) -> dict[str, Any]:
     """Read each stream to its mark (or ``expect_bytes`` of each), and return bytes, times and our own CPU time.
 
-    ``hello``: what a client of that peer says first. ``stamped``: events say when they were sent; return the delays.
+    ``hello``: what a client of that peer says first. ``raw``: no WebSocket. ``stamped``: events say when they were sent; return the delays.
     Says "ready" on stdout when all are connected.
     """
     poll = select.epoll()
     peers: dict[int, socket.socket] = {}
     for path in paths:
-        peer = upgrade(port, path, protocol)
+        peer = socket.create_connection(("127.0.0.1", port)) if raw else upgrade(port, path, protocol)
         if hello is not None:
             peer.sendall(masked(hello.encode()))
         peer.setblocking(False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tools.bench import append, group_commit, memory, open_log, serve_fan_out
+from tools.bench import append, group_commit, memory, open_log, serve_catch_up, serve_fan_out
 from tools.bench.figures import Result
 from tools.bench.setting import Setting
 
@@ -28,6 +28,7 @@ BENCHES = {
         Bench("group-commit", "events per second when each is awaited until durable", 7, group_commit.run),
         Bench("open", "opening and resuming in a log of 10 GB, beside smaller ones", 7, open_log.run),
         Bench("serve-fan-out", "live events to 50 subscribers, beside NATS and naive servers", 5, serve_fan_out.run),
+        Bench("serve-catch-up", "readers of an old log, beside JetStream and Redis", 5, serve_catch_up.run),
         Bench("memory", "memory of an open log of 10 MB and of 10 GB", 5, memory.run),
     )
 }

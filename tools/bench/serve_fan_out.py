@@ -131,6 +131,6 @@ async def _emit(runtime: Any, worker: Any, events: int, text_bytes: int) -> None
     text = "x" * text_bytes
     for number in range(1, events):
         worker.emit(TextDelta(text=text))
-        if number % 64 == 0:
+        if number % 256 == 0:
             await asyncio.sleep(0)
     worker.emit(TextDelta(text=MARK.ljust(text_bytes)))
