@@ -31,12 +31,14 @@ def read_all(program: str, directory: str, readers: int, events: int, text_bytes
             poll.register(peer.fileno(), select.EPOLLIN)
         before = cpu_seconds(pid)
         buffer = bytearray(1 << 20)
+        received = 0
         last = dict.fromkeys(peers, 0)
         for peer in peers.values():
             peer.sendall(_xread(0))
         while last:
             for fd, _ in poll.poll():
                 count = peers[fd].recv_into(buffer)
+                received += count
                 wanted = b"$%d\r\n%d-0\r\n" % (len(b"%d-0" % _next(last[fd], events)), _next(last[fd], events))
                 tails = bytes(buffer[max(0, count - 2 * text_bytes - 200) : count])
                 # The last entry's id stands a text before the end; a read that ends within it shows it in the next.
@@ -51,7 +53,7 @@ def read_all(program: str, directory: str, readers: int, events: int, text_bytes
         cpu = cpu_seconds(pid) - before
         for peer in peers.values():
             peer.close()
-    return {"deliveries": readers * events, "cpu_seconds": cpu}
+    return {"deliveries": readers * events, "cpu_seconds": cpu, "bytes": received}
 
 
 _kept: dict[int, bytes] = {}
