@@ -66,7 +66,7 @@ def test_a_lookup_reads_a_little_however_many_workers_there_are(tmp_path: Path):
     assert read < 4096 < place_path(tmp_path, 3).stat().st_size
 
 
-def test_a_damaged_file_is_never_believed(tmp_path: Path):
+def test_a_damaged_file_is_never_believed(tmp_path: Path, record_property):
     """Every byte, flipped by itself: an answer is the right one or none."""
     places, blocks = sample(12, 60)
     write_places(tmp_path, places, blocks, REAL_PLATFORM)
@@ -84,7 +84,7 @@ def test_a_damaged_file_is_never_believed(tmp_path: Path):
             found = opened.places_of(worker_id, REAL_PLATFORM)
             refused += found is None
             assert found in (None, numbers)
-    print(f"{len(whole)} bytes flipped, {refused} answers refused")
+    record_property("bytes of a place file flipped", len(whole))
     assert refused > len(whole)
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])

@@ -21,6 +21,7 @@ __all__ = [
     "JSON",
     "LINGER",
     "MAIN",
+    "PROCESSES",
     "READ_ONLY",
     "RETAIN_AGE",
     "RETAIN_BYTES",
@@ -147,6 +148,7 @@ DURABILITY = (
     "When an event is shown. synced: once it survives a power cut; written: at once, it then survives only a"
     " killed process. [default: synced]"
 )
+PROCESSES = "Serve from so many processes on one address, to use more than one core; one of them writes the log."
 READ_ONLY = "Only serve a directory that another process writes: one more server on the same log. Takes no --worker."
 WORKER_ID = "The Worker's id, 1 to 64 of A-Z a-z 0-9 _ -. [default: made of the program's name]"
 LINGER = "Serve on for so long after the command has ended; Ctrl-C ends that early."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 from yoi_runtime.cli.extras import load_event_server
 from yoi_runtime.cli.options import Address
 from yoi_runtime.cli.server_file import ServerInfo, remove_server_file, write_server_file
+from yoi_runtime.cli.server_processes import ServerProcesses
 from yoi_runtime.runtime.child_workers import ChildWorkers
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
@@ -22,11 +25,15 @@ __all__ = ["ServeOptions", "ServedRuntime"]
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """Where to keep the log and how, and where to serve it."""
+    """Where to keep the log and how, and where to serve it.
+
+    ``processes``: how many serve.
+    """
 
     data_dir: Path
     bind: Address
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
+    processes: int = 1
 
 
 class ServedRuntime:
@@ -34,6 +41,8 @@ class ServedRuntime:
 
     def __init__(self, data_dir: Path, host: str, runtime: Runtime, server: EventServer) -> None:
         self.data_dir = data_dir
+        self._others: ServerProcesses | None = None
+        self._shared: list[socket.socket] = []
         self._host = host
         self.runtime = runtime
         self.server = server
@@ -52,12 +61,19 @@ class ServedRuntime:
         event_server = load_event_server()
         runtime = Runtime.open(options.data_dir, options.runtime)
         try:
-            server = await event_server.start(options.data_dir, *options.bind)
+            listening = event_server.bind(*options.bind)
+            # Copies: the server closes its own at its end, and those that a dead process is replaced by need theirs.
+            shared = [listener.dup() for listener in listening] if options.processes > 1 else []
+            server = await event_server.start(options.data_dir, *options.bind, listening=listening)
         except BaseException:
             runtime.close("cannot serve")
             raise
         served = cls(options.data_dir, options.bind.host, runtime, server)
+        served._shared = shared
         try:
+            if shared:
+                address = Address(options.bind.host, server.port)
+                served._others = ServerProcesses(options.processes - 1, options.data_dir, address, shared)
             write_server_file(options.data_dir, ServerInfo(server.url, os.getpid(), runtime.log_id))
         except BaseException:
             await served.stop("cannot serve")
@@ -98,4 +114,12 @@ class ServedRuntime:
                 try:
                     remove_server_file(self.data_dir, os.getpid())
                 finally:
-                    await self.server.stop()
+                    await self._stop_servers()
+
+    async def _stop_servers(self) -> None:
+        stopping = [self.server.stop()]
+        if self._others is not None:
+            stopping.append(self._others.stop())
+        for listener in self._shared:
+            listener.close()
+        await asyncio.gather(*stopping)
