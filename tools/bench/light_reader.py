@@ -10,6 +10,7 @@ import base64
 import json
 import os
 import re
+import resource
 import select
 import socket
 import struct
@@ -116,12 +117,17 @@ def read_streams(
     stamped: bool = False,
     expect_bytes: int | None = None,
     raw: bool = False,
+    timed: bool = False,
+    reading: bool = True,
 ) -> dict[str, Any]:
     """Read each stream to its mark (or ``expect_bytes`` of each), and return bytes, times and our own CPU time.
 
     ``hello``: what a client of that peer says first. ``raw``: no WebSocket. ``stamped``: events say when they were sent; return the delays.
+    ``timed``: count from the request on. ``reading`` False: connect, and read nothing until somebody ends us.
     Says "ready" on stdout when all are connected.
     """
+    asked = time.perf_counter()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     poll = select.epoll()
     peers: dict[int, socket.socket] = {}
     for path in paths:
@@ -140,6 +146,8 @@ def read_streams(
     for fd in peers:
         poll.register(fd, select.EPOLLIN)
     print("ready", flush=True)
+    while not reading:
+        select.select([], [], [], 60)
     began, cpu_began, reads = 0.0, 0.0, 0
     while waiting:
         for fd, _ in poll.poll(_TIMEOUT_SECONDS) or _timed_out(waiting):
@@ -163,6 +171,7 @@ def read_streams(
         peer.close()
     return {
         "seconds": took,
+        "from_request_seconds": time.perf_counter() - asked if timed else None,
         "cpu_seconds": time.process_time() - cpu_began,
         "bytes": sum(received.values()),
         "reads": reads,

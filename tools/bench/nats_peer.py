@@ -16,7 +16,7 @@ from typing import Any
 
 from tools.bench.light_reader import MARK, Swarm, cpu_seconds, masked, upgrade
 
-__all__ = ["fan_out", "replay", "synced_delays"]
+__all__ = ["can_sync_always", "fan_out", "replay", "synced_delays"]
 
 _CONNECT = 'CONNECT {"verbose":false,"pedantic":false,"headers":true}\r\n'
 _PER_WRITE = 64
@@ -56,6 +56,14 @@ def _server(
         finally:
             server.kill()
             server.communicate()
+
+
+def can_sync_always(program: str, directory: str) -> bool:
+    """Say whether this version can sync every message."""
+    with tempfile.TemporaryDirectory(prefix="nats-", dir=directory) as data:
+        config = Path(data) / "nats.conf"
+        config.write_text(f'jetstream {{ store_dir: "{data}", sync_interval: always }}', "utf-8")
+        return subprocess.run([program, "-t", "-c", str(config)], capture_output=True, check=False).returncode == 0
 
 
 def _free_port() -> int:

@@ -22,15 +22,19 @@ _ENTRY_BYTES = 1000
 
 
 class SharedChunk:
-    """Like ``Chunk``, with a place for what was made of it. ``records`` lines in ``data``, newlines included."""
+    """Like ``Chunk``, with a place for what was made of it. ``records`` lines in ``data``, newlines included.
 
-    __slots__ = ("data", "end", "forms", "held_bytes", "records", "start")
+    ``own_seq``: all of them are one Worker's, and this is the newest worker_seq; None where that was not looked at.
+    """
 
-    def __init__(self, data: bytes, start: Position, end: Position, records: int) -> None:
+    __slots__ = ("data", "end", "forms", "held_bytes", "own_seq", "records", "start")
+
+    def __init__(self, data: bytes, start: Position, end: Position, records: int, own_seq: int | None = None) -> None:
         self.data = data
         self.start = start
         self.end = end
         self.records = records
+        self.own_seq = own_seq
         self.forms: dict[Encoder, bytes] = {}
         # As the cache counts it; 0 once it is out of the cache.
         self.held_bytes = 0

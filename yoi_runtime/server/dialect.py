@@ -15,7 +15,7 @@ from yoi_runtime.segment_log.position import Position
 from yoi_runtime.server.chunk_cache import SharedChunk
 from yoi_runtime.server.starting_place import Place
 
-__all__ = ["Dialect", "Progress", "Selection", "own_lines"]
+__all__ = ["Dialect", "Progress", "Selection", "lines_for", "own_lines"]
 
 
 @dataclass(slots=True)
@@ -75,6 +75,17 @@ class Dialect(Protocol):
     def wrote(self, sent_bytes: int, seconds: float) -> None:
         """Take note of how long the peer took for a write."""
         ...
+
+
+def lines_for(chunk: SharedChunk, worker: bytes, worker_seq: int | None) -> tuple[list[bytes], int | None]:
+    """Return a Worker's records in ``chunk``, and its newest worker_seq after them."""
+    if chunk.own_seq is not None:
+        return chunk.data[:-1].split(b"\n"), chunk.own_seq
+    lines = []
+    for line, number in own_lines(chunk.data, worker, None):
+        lines.append(line)
+        worker_seq = number
+    return lines, worker_seq
 
 
 def own_lines(data: bytes, worker: bytes | None, names: frozenset[bytes] | None) -> Iterator[tuple[bytes, int | None]]:

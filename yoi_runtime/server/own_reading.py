@@ -15,7 +15,7 @@ from yoi_runtime.events.envelope import HEAD_PATTERN
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import Chunk, LogReader
-from yoi_runtime.segment_log.record import check_crc, seq_of_line
+from yoi_runtime.segment_log.record import check_crc
 from yoi_runtime.server.chunk_cache import SharedChunk
 from yoi_runtime.server.placed_segments import PlacedSegments
 
@@ -81,7 +81,8 @@ class OwnReading:
                 # A file beside a segment that the view is still taking in knows more than may be shown.
                 wanted = [place for place in wanted if place[0] < end.offset]
             if wanted:
-                return self._read_places(start, position, wanted, worker_id, worker_seq)
+                last = end if position.segment == end.segment and places.end >= end else None
+                return self._read_places(start, position, wanted, last, worker_id, worker_seq)
             if position.segment == end.segment:
                 return SharedChunk(b"", start, end, 0) if places.end >= end else None
             following = self.segments.following(places)
@@ -95,9 +96,12 @@ class OwnReading:
         start: Position,
         position: Position,
         wanted: list[tuple[int, int]],
+        last: Position | None,
         worker_id: str,
         worker_seq: int | None,
     ) -> SharedChunk | None:
+        """Read ``wanted``, or the first of them; ``last`` is where nothing more comes after all of them, if known."""
+        known = len(wanted)
         wanted = _first(wanted)
         own_bytes = sum(length for _, length in wanted)
         last_offset, last_length = wanted[-1]
@@ -107,11 +111,15 @@ class OwnReading:
             lines = self._lines(position, wanted)
         except (FileNotFoundError, SegmentGoneError):
             return None
-        seqs = _checked(lines, worker_id.encode("ascii"), worker_seq)
-        if seqs is None:
+        newest = _newest_of(lines, worker_id.encode("ascii"), worker_seq)
+        if newest is None:
             return None
-        end = position._replace(offset=last_offset + last_length, seq=seqs[-1])
-        return SharedChunk(b"".join(lines), start, end, len(lines))
+        seq, own_seq = newest
+        if last is not None and known == len(wanted) < _MOST_PER_READ:
+            end = last
+        else:
+            end = position._replace(offset=last_offset + last_length, seq=seq)
+        return SharedChunk(b"".join(lines), start, end, len(lines), own_seq)
 
     def _lines(self, position: Position, wanted: list[tuple[int, int]]) -> list[bytes]:
         newest = self._newest
@@ -156,18 +164,16 @@ def _runs(wanted: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
     return runs
 
 
-def _checked(lines: list[bytes], worker: bytes, worker_seq: int | None) -> list[int] | None:
-    """Return the seqs of records that are sound, this Worker's, and follow each other; None if any is not."""
-    seqs = []
+def _newest_of(lines: list[bytes], worker: bytes, worker_seq: int | None) -> tuple[int, int] | None:
+    """Return (seq, worker_seq) of the last of some records; None unless all are sound, this Worker's and without a gap."""
+    seq = 0
     for line in lines:
         record = line[:-1]
-        seq = seq_of_line(record)
         found = HEAD_PATTERN.match(record)
-        if seq is None or found is None or found["worker_id"] != worker or line[-1:] != b"\n" or not check_crc(record):
+        if found is None or found["worker_id"] != worker or line[-1:] != b"\n" or not check_crc(record):
             return None
         number = int(found["worker_seq"])
         if worker_seq is not None and number != worker_seq + 1:
             return None
-        worker_seq = number
-        seqs.append(seq)
-    return seqs
+        worker_seq, seq = number, int(found["seq"])
+    return None if worker_seq is None else (seq, worker_seq)
