@@ -1,7 +1,7 @@
 """More server processes on one socket: started, started again when they die, and taken down together.
 
 The process that binds the socket writes the log and serves, too; the others only serve. Each accepts for itself from
-the socket that all of them inherited. Decision: docs/decisions/0010-server-processes.md.
+the socket that all of them inherited. Decision: docs/decisions/0015-server-processes.md.
 """
 
 from __future__ import annotations
