@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MARK", "Swarm", "cpu_seconds", "masked", "read_streams", "upgrade"]
+__all__ = ["MARK", "Swarm", "cpu_seconds", "cpu_since", "masked", "read_streams", "upgrade"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 # In the last event of a run.
@@ -36,6 +36,11 @@ def cpu_seconds(pid: int) -> float:
     """Return how much processor time a process has used. Source: proc(5), /proc/pid/stat."""
     fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_since(pid: int, before: float) -> float:
+    """Return how much a process has used since ``cpu_seconds`` said ``before``; at least one tick, which is what is told."""
+    return max(cpu_seconds(pid) - before, 1 / os.sysconf("SC_CLK_TCK"))
 
 
 class Swarm:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tools.bench.light_reader import MARK, Swarm, cpu_seconds, masked, upgrade
+from tools.bench.light_reader import MARK, Swarm, cpu_seconds, cpu_since, masked, upgrade
 
 __all__ = ["can_sync_always", "fan_out", "replay", "synced_delays"]
 
@@ -133,7 +133,7 @@ def fan_out(program: str, directory: str, subscribers: int, events: int, text_by
             before = cpu_seconds(pid)
             _publish(client, events, text_bytes)
             swarm.account()
-            cpu = cpu_seconds(pid) - before
+            cpu = cpu_since(pid, before)
             client.close()
         finally:
             swarm.stop()
@@ -173,7 +173,7 @@ def replay(program: str, directory: str, readers: int, events: int, text_bytes: 
                 f"$JS.API.CONSUMER.DURABLE.CREATE.EVENTS.reader{number}", {"stream_name": "EVENTS", "config": consumer}
             )
         _read_to_mark(sockets)
-        cpu = cpu_seconds(pid) - before
+        cpu = cpu_since(pid, before)
         client.close()
     return {"deliveries": sum(events - start + 1 for start in starts), "cpu_seconds": cpu}
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tools.bench.light_reader import cpu_seconds
+from tools.bench.light_reader import cpu_seconds, cpu_since
 from tools.bench.peers import redis_server
 
 __all__ = ["read_all"]
@@ -50,7 +50,7 @@ def read_all(program: str, directory: str, readers: int, events: int, text_bytes
                         del last[fd]
                     else:
                         peers[fd].sendall(_xread(last[fd]))
-        cpu = cpu_seconds(pid) - before
+        cpu = cpu_since(pid, before)
         for peer in peers.values():
             peer.close()
     return {"deliveries": readers * events, "cpu_seconds": cpu, "bytes": received}

@@ -60,7 +60,7 @@ def serve(data_dir: str, processes: int, events: int) -> float:
             swarm.account()
         finally:
             swarm.stop()
-        return READERS * events / (sum(map(cpu_seconds, pids)) - before)
+        return READERS * events / max(sum(map(cpu_seconds, pids)) - before, 1 / os.sysconf("SC_CLK_TCK"))
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait()
