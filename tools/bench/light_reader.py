@@ -30,6 +30,8 @@ _BUFFER_BYTES = 1 << 20
 _TAIL_BYTES = 8192
 _STAMP = re.compile(rb"sent-at-([0-9]{10,20})-")
 _TIMEOUT_SECONDS = 120.0
+# Fewer than a listening socket keeps waiting.
+_AT_A_TIME = 100
 
 
 def cpu_seconds(pid: int) -> float:
@@ -84,14 +86,31 @@ def masked(payload: bytes) -> bytes:
     return b"\x81\xff" + struct.pack(">Q", length) + bytes(4) + payload
 
 
-def upgrade(port: int, path: str, protocol: str | None = None, receive_bytes: int | None = None) -> socket.socket:
+def upgrade(port: int, path: str, protocol: str | None = None) -> socket.socket:
     """Connect and return the socket of an open WebSocket; what came after the handshake stays to be read."""
-    peer = socket.socket()
-    if receive_bytes is not None:
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-    peer.settimeout(30)
-    peer.connect(("127.0.0.1", port))
+    peer = _ask(port, path, protocol)
+    _take_answer(peer)
+    return peer
+
+
+def _connect_all(port: int, paths: list[str], protocol: str | None) -> list[socket.socket]:
+    """Return as many open WebSockets; so many at a time are asked for before the first answer is looked at."""
+    peers = []
+    for first in range(0, len(paths), _AT_A_TIME):
+        asked = [_ask(port, path, protocol) for path in paths[first : first + _AT_A_TIME]]
+        for peer in asked:
+            _take_answer(peer)
+        peers += asked
+    return peers
+
+
+def _ask(port: int, path: str, protocol: str | None) -> socket.socket:
+    peer = socket.create_connection(("127.0.0.1", port), timeout=60)
     peer.sendall(_request(port, path, protocol))
+    return peer
+
+
+def _take_answer(peer: socket.socket) -> None:
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
         # One byte at a time near the end would be slow; one frame too many would be lost: peek, then take.
@@ -102,7 +121,6 @@ def upgrade(port: int, path: str, protocol: str | None = None, receive_bytes: in
         answer += peer.recv(len(seen) if end < 0 else end + 4 - len(answer))
     if b" 101 " not in answer.split(b"\r\n")[0]:
         raise ConnectionError(f"refused: {answer!r}")
-    return peer
 
 
 def _request(port: int, path: str, protocol: str | None) -> bytes:
@@ -135,8 +153,9 @@ def read_streams(
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     poll = select.epoll()
     peers: dict[int, socket.socket] = {}
-    for path in paths:
-        peer = socket.create_connection(("127.0.0.1", port)) if raw else upgrade(port, path, protocol)
+    for peer in (
+        [socket.create_connection(("127.0.0.1", port)) for _ in paths] if raw else _connect_all(port, paths, protocol)
+    ):
         if hello is not None:
             peer.sendall(masked(hello.encode()))
         peer.setblocking(False)

@@ -38,6 +38,8 @@ CHUNK_BYTES = BLOCK_BYTES
 CACHE_BYTES = 64 << 20
 # How long a reader without a bell sleeps: an event in another process is seen this much later at most.
 _POLL_SECONDS = 0.01
+# With the writer in this process every commit rings; this is for a ring that was lost.
+_POLL_WITH_BELL_SECONDS = 0.5
 # How often to look which segments are gone, so that their bytes are freed within 5 s.
 _RELIST_SECONDS = 2.0
 
@@ -86,7 +88,8 @@ class LogView:
         def ring() -> None:
             loop.call_soon_threadsafe(self._rung.set)
 
-        self._stop_listening = doorbell_of(self._reader.directory).listen(ring)
+        self._bell = doorbell_of(self._reader.directory)
+        self._stop_listening = self._bell.listen(ring)
         self._task = loop.create_task(self._follow(), name="log view")
 
     def _load_ledger(self) -> Position:
@@ -248,7 +251,8 @@ class LogView:
 
     async def _bell_or_poll(self) -> None:
         self._rung.clear()
-        poll = asyncio.get_running_loop().call_later(_POLL_SECONDS, self._rung.set)
+        seconds = _POLL_WITH_BELL_SECONDS if self._bell.has_ringer else _POLL_SECONDS
+        poll = asyncio.get_running_loop().call_later(seconds, self._rung.set)
         await self._rung.wait()
         poll.cancel()
 
