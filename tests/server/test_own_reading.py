@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from array import array
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 
 from tests.server.serving import damage, records_of
 from tests.server.viewing import emit, shown, viewing_only
-from yoi_runtime.catalog.place_file import place_path
+from yoi_runtime.catalog.place_file import PlaceFile, place_path, write_places
 from yoi_runtime.catalog.place_indexer import index_segment
+from yoi_runtime.catalog.places import Places, places_after
 from yoi_runtime.errors import RecordCorruptError
 from yoi_runtime.events import TextDelta
 from yoi_runtime.runtime.options import RuntimeOptions
@@ -153,6 +155,28 @@ async def test_without_a_sound_file_everything_is_read_and_nothing_is_missing(
         for worker_id in ("w0", "w5"):
             own = [record["worker_seq"] for record in records if record["worker_id"] == worker_id]
             assert await read_all(view, worker_id, view.floor()) == own
+
+
+async def test_a_file_that_lacks_a_record_is_found_out_by_the_numbers(tmp_path: Path):
+    """Its checksums are right: a fault of ours, not of the disk."""
+    make_log(tmp_path, 7, records=1200)
+    log_directory = tmp_path / LOG_DIRECTORY
+    opened = PlaceFile.open(log_directory, 1, REAL_PLATFORM)
+    assert opened is not None
+    places = Places(opened.start)
+    for worker_id in WORKERS:
+        numbers = opened.places_of(worker_id, REAL_PLATFORM) or ()
+        for index, (offset, length) in enumerate(places_after(array("Q", numbers), 0, 1 << 20)):
+            if index != 2:
+                places.add(worker_id, offset, length)
+    write_places(log_directory, places, list(opened.blocks.values()), REAL_PLATFORM)
+    records, compared = records_of(tmp_path), 0
+    async with viewing_only(tmp_path) as view:
+        for worker_id in WORKERS:
+            own = [record["worker_seq"] for record in records if record["worker_id"] == worker_id]
+            assert await read_all(view, worker_id, view.floor()) == own
+            compared += len(own) > 3
+    assert compared > 10
 
 
 async def test_a_damaged_record_is_told_to_its_own_worker_and_costs_another_one_nothing(tmp_path: Path):

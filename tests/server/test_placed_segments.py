@@ -6,8 +6,10 @@ from pathlib import Path
 
 from tests.server.test_own_reading import make_log
 from yoi_runtime.catalog.place_file import place_path
+from yoi_runtime.catalog.places import Places
 from yoi_runtime.runtime.runtime import LOG_DIRECTORY
 from yoi_runtime.segment_log.platform import REAL_PLATFORM
+from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.server.placed_segments import PlacedSegments
 
@@ -57,4 +59,17 @@ def test_noted_places_begin_anew_where_something_is_between(tmp_path: Path):
     assert second.start == later
     segments.forget_below(2)
     assert segments.noted_before(later) is not second
+    reader.close()
+
+
+def test_places_lead_on_only_from_just_where_their_segment_ends(tmp_path: Path):
+    reader, segments = opened(tmp_path)
+    end = reader.header(2).previous
+    assert end is not None
+    places = Places(reader.start_of(1))
+    places.end = Position(1, end.nonce, end.valid_length, end.last_seq)
+    assert segments.following(places) == reader.start_of(2)
+    for wrong in ({"offset": end.valid_length - 1}, {"nonce": end.nonce ^ 1}, {"seq": end.last_seq - 1}):
+        places.end = Position(1, end.nonce, end.valid_length, end.last_seq)._replace(**wrong)
+        assert segments.following(places) is None
     reader.close()
