@@ -23,10 +23,11 @@ from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import LOG_DIRECTORY, Runtime
 from yoi_runtime.segment_log.platform import REAL_PLATFORM
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.reader import Chunk
+from yoi_runtime.segment_log.reader import Chunk, LogReader
 from yoi_runtime.server.chunk_cache import SharedChunk
 from yoi_runtime.server.dialect import own_lines
 from yoi_runtime.server.log_view import LogView
+from yoi_runtime.server.own_reading import OwnReading
 
 OPTIONS = RuntimeOptions(segment_bytes=64 << 10)
 WORKERS = [f"w{number}" for number in range(30)]
@@ -131,6 +132,40 @@ async def test_live_events_are_read_from_memory(tmp_path: Path):
             assert folded > before, "the fold reads what is new, once"
             assert await read_all(view, "a", position) == [1]
             assert bytes_read() == folded
+
+
+async def test_more_than_is_read_in_one_turn_comes_in_several_and_whole(tmp_path: Path):
+    with Runtime.open(tmp_path) as runtime:
+        async with viewing_only(tmp_path) as view:
+            start = view.end
+            workers = [runtime.create_worker(worker_id) for worker_id in "abcd"]
+            cursor = None
+            for _ in range(700):
+                for worker in workers:
+                    cursor = worker.emit(TextDelta(text="x" * 50))
+            assert cursor is not None
+            await shown(view, cursor)
+            for worker_id in "abcd":
+                assert await read_all(view, worker_id, start) == list(range(1, 701))
+
+
+def test_what_may_not_be_shown_yet_is_not_read_though_a_file_knows_of_it(tmp_path: Path):
+    make_log(tmp_path, 8, records=1200)
+    records = records_of(tmp_path)
+    reader = LogReader(tmp_path / LOG_DIRECTORY, REAL_PLATFORM)
+    own_reading = OwnReading(reader, REAL_PLATFORM)
+    start, last = reader.start_of(2), reader.start_of(3).seq
+    own = [record for record in records if record["worker_id"] == "w5" and start.seq < record["seq"] <= last]
+    assert len(own) > 4
+    end = reader.find_event(records[own[2]["seq"] - records[0]["seq"]]["event_id"])
+    position, numbers = start, list[int]()
+    while position != end:
+        chunk = own_reading.read(position, end, "w5", None)
+        assert chunk is not None
+        numbers += [number or 0 for _, number in own_lines(chunk.data, b"w5", None)]
+        position = chunk.end
+    assert numbers == [record["worker_seq"] for record in own[:3]]
+    reader.close()
 
 
 @pytest.mark.parametrize(
