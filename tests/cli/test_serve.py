@@ -185,6 +185,12 @@ def three_that_listen(pid: int, url: str) -> list[int]:
     return found if len(found) == 3 else []
 
 
+def test_the_size_of_the_cache_is_a_size(tmp_path: Path):
+    result = run_program(tmp_path, "serve", "--data-dir", str(tmp_path), "--cache-bytes", "much")
+    assert result.returncode == 2
+    assert "'much' is not a size" in result.stderr
+
+
 def test_read_only_servers_are_started_one_by_one(tmp_path: Path):
     result = run_program(tmp_path, "serve", "--data-dir", str(tmp_path), "--read-only", "--processes", "2")
     assert result.returncode == 2

@@ -12,6 +12,7 @@ from yoi_runtime.cli.options import DEFAULT_HOST, DEFAULT_PORT, NO_LIMIT
 __all__ = [
     "ADAPTER",
     "BIND",
+    "CACHE_BYTES",
     "CURSOR",
     "DATA_DIR",
     "DEMO",
@@ -147,6 +148,9 @@ RETAIN_AGE = f"Keep events this long: 90s, 15m, 2h, 7d; {NO_LIMIT}: no limit. [d
 DURABILITY = (
     "When an event is shown. synced: once it survives a power cut; written: at once, it then survives only a"
     " killed process. [default: synced]"
+)
+CACHE_BYTES = (
+    "Keep so much of the log in the memory of each server process, shared by its subscribers. [default: 64MiB]"
 )
 PROCESSES = "Serve from so many processes on one address, to use more than one core; one of them writes the log."
 READ_ONLY = "Only serve a directory that another process writes: one more server on the same log. Takes no --worker."

@@ -55,7 +55,9 @@ async def serve_read_only(options: ServeOptions, listening: Sequence[socket.sock
         LogNotFoundError: nothing has ever been written there.
     """
     with StopSignals() as signals:
-        server = await load_event_server().start(options.data_dir, *options.bind, listening=listening)
+        server = await load_event_server().start(
+            options.data_dir, *options.bind, listening=listening, cache_bytes=options.cache_bytes
+        )
         try:
             if listening is None:
                 warn_when_public(options.bind.host)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yoi_runtime.cli.extras import load_event_server
-from yoi_runtime.cli.options import Address
+from yoi_runtime.cli.options import DEFAULT_CACHE_BYTES, Address
 from yoi_runtime.cli.server_file import ServerInfo, remove_server_file, write_server_file
 from yoi_runtime.cli.server_processes import ServerProcesses
 from yoi_runtime.runtime.child_workers import ChildWorkers
@@ -27,13 +27,14 @@ __all__ = ["ServeOptions", "ServedRuntime"]
 class ServeOptions:
     """Where to keep the log and how, and where to serve it.
 
-    ``processes``: how many serve.
+    ``processes``: how many serve. ``cache_bytes``: how much of the log each keeps in memory.
     """
 
     data_dir: Path
     bind: Address
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
     processes: int = 1
+    cache_bytes: int = DEFAULT_CACHE_BYTES
 
 
 class ServedRuntime:
@@ -64,7 +65,9 @@ class ServedRuntime:
             listening = event_server.bind(*options.bind)
             # Copies: the server closes its own at its end, and those that a dead process is replaced by need theirs.
             shared = [listener.dup() for listener in listening] if options.processes > 1 else []
-            server = await event_server.start(options.data_dir, *options.bind, listening=listening)
+            server = await event_server.start(
+                options.data_dir, *options.bind, listening=listening, cache_bytes=options.cache_bytes
+            )
         except BaseException:
             runtime.close("cannot serve")
             raise
@@ -73,7 +76,9 @@ class ServedRuntime:
         try:
             if shared:
                 address = Address(options.bind.host, server.port)
-                served._others = ServerProcesses(options.processes - 1, options.data_dir, address, shared)
+                served._others = ServerProcesses(
+                    options.processes - 1, options.data_dir, address, shared, options.cache_bytes
+                )
             write_server_file(options.data_dir, ServerInfo(server.url, os.getpid(), runtime.log_id))
         except BaseException:
             await served.stop("cannot serve")

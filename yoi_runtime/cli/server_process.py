@@ -1,6 +1,6 @@
 """One more server process on sockets that its parent bound: what ``serve --processes`` starts, and nobody else.
 
-python -m yoi_runtime.cli.server_process DATA_DIR HOST PORT DESCRIPTOR ...
+python -m yoi_runtime.cli.server_process DATA_DIR HOST PORT CACHE_BYTES DESCRIPTOR ...
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until a signal and return the exit code."""
-    data_dir, host, port, *descriptors = arguments
+    data_dir, host, port, cache_bytes, *descriptors = arguments
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    options = ServeOptions(Path(data_dir), Address(host, int(port)))
+    options = ServeOptions(Path(data_dir), Address(host, int(port)), cache_bytes=int(cache_bytes))
     try:
         listening = [socket.socket(fileno=int(descriptor)) for descriptor in descriptors]
         for listener in listening:

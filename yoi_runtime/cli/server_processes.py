@@ -29,12 +29,14 @@ _WELL_SECONDS = 60.0
 class ServerProcesses:
     """So many processes beside this one. One event loop, main thread."""
 
-    def __init__(self, count: int, data_dir: Path, bind: Address, listening: Sequence[socket.socket]) -> None:
+    def __init__(
+        self, count: int, data_dir: Path, bind: Address, listening: Sequence[socket.socket], cache_bytes: int
+    ) -> None:
         """Start them; ``listening`` stays the caller's, and must stay open until ``stop``."""
         self._descriptors = [listener.fileno() for listener in listening]
         self._command = [
             *(sys.executable, "-m", "yoi_runtime.cli.server_process"),
-            *(str(data_dir), bind.host, str(bind.port), *map(str, self._descriptors)),
+            *(str(data_dir), bind.host, str(bind.port), str(cache_bytes), *map(str, self._descriptors)),
         ]
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._followed = [asyncio.create_task(self._keep_one(number)) for number in range(count)]
