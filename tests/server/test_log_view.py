@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ExpectLog
 from tests.faults.failing_files import FailingFiles
 from tests.server.serving import SMALL, damage, rotate_out_all_before_now
-from tests.server.viewing import Viewing, emit, read_on, seqs_between, viewing, viewing_only
+from tests.server.viewing import Viewing, emit, read_on, seqs_between, shown, viewing, viewing_only
 from tests.support.deadline import wait_until_async
 from yoi_runtime.catalog.catalog import CATALOG, Snapshot, read_snapshot
 from yoi_runtime.errors import LogNotFoundError, LogUnavailableError, RecordCorruptError
@@ -424,16 +424,31 @@ async def test_missing_files_are_an_error_and_not_an_end(tmp_path: Path):
             log.view.read(start)
 
 
-async def test_the_cache_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("yoi_runtime.server.log_view._CACHE_BYTES", 64 << 10)
-    async with viewing(tmp_path, RuntimeOptions(durability="written")) as log:
-        worker = log.runtime.create_worker("a")
-        for _ in range(30):
-            await log.shown(emit(worker, 20, size=300)[-1])
-        held = sum(len(chunk.data) for chunk in log.view._cache.values())
-        assert 0 < held == log.view._cached_bytes <= 64 << 10
-        # What is no longer in the cache is read from the file.
-        assert (await read_on(log.view, log.view.floor()))[0] == list(range(1, log.view.end.seq + 1))
+async def test_what_is_no_longer_in_the_cache_is_read_from_the_file(tmp_path: Path):
+    with Runtime.open(tmp_path, RuntimeOptions(durability="written")) as runtime:
+        async with viewing_only(tmp_path, cache_bytes=64 << 10) as view:
+            worker = runtime.create_worker("a")
+            for _ in range(30):
+                await shown(view, emit(worker, 20, size=300)[-1])
+            assert 0 < view._cache.held_bytes <= 64 << 10
+            assert (await read_on(view, view.floor()))[0] == list(range(1, view.end.seq + 1))
+
+
+async def test_readers_that_began_at_unrelated_places_share_chunks_from_the_second_on(tmp_path: Path):
+    with Runtime.open(tmp_path) as runtime:
+        cursors = emit(runtime.create_worker("a"), 3000, size=300)
+        runtime.wait_durable(cursors[-1])
+    async with viewing_only(tmp_path) as view:
+        seen: list[set[int]] = []
+        for cursor in (None, cursors[100], cursors[257]):
+            position = view.floor() if cursor is None else view.reader.resolve(decode_token(cursor))
+            chunks = set()
+            while (chunk := view.read(position)) is not None:
+                chunks.add(id(chunk))
+                position = chunk.end
+            seen.append(chunks)
+        assert len(seen[0]) > 8
+        assert all(len(one & seen[0]) >= len(one) - 1 for one in seen)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at the descriptors as Linux shows them")

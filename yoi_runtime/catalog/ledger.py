@@ -110,6 +110,18 @@ class Ledger:
             state.restart_pending = bool(event.restart_pending)
             state.status = "idle"
 
+    def take_newest(self, newest: dict[str, tuple[int, int]], seq: int) -> None:
+        """Take in records up to ``seq`` by the newest (seq, worker_seq) of each Worker; nothing is tallied.
+
+        For readers, who need no tallies. Lifecycle events among the records were applied, in order, before.
+        """
+        for worker_id, (at, worker_seq) in newest.items():
+            state = self._state(worker_id)
+            self.changed.add(worker_id)
+            if at > state.seq:
+                state.worker_seq, state.seq = worker_seq, at
+        self.seq = max(self.seq, seq)
+
     def begin_segment(self) -> dict[str, Tally]:
         """Start counting a new segment; returns the tallies of the one before."""
         finished, self.segment_tallies = self.segment_tallies, {}

@@ -130,13 +130,21 @@ def _serve(
     transcript_bytes: Annotated[
         str | None, typer.Option("--transcript-bytes", metavar="N", help=help_texts.TRANSCRIPT_BYTES)
     ] = None,
+    cache_bytes: Annotated[str | None, typer.Option("--cache-bytes", metavar="N", help=help_texts.CACHE_BYTES)] = None,
+    processes: Annotated[int, typer.Option("--processes", metavar="N", min=1, help=help_texts.PROCESSES)] = 1,
     read_only: Annotated[bool, typer.Option("--read-only", help=help_texts.READ_ONLY)] = False,
 ) -> None:
     workers = _read(context, "--worker", parse_workers, worker or [])
     options = _serve_options(context, data_dir, bind, segment_bytes, retain_bytes, retain_age, durability)
     bounds = _transcript_options(context, transcript_items, transcript_bytes)
     options = replace(options, transcripts=bounds if transcript else None)
+    options = replace(options, processes=processes)
+    if cache_bytes is not None:
+        options = replace(options, cache_bytes=_read(context, "--cache-bytes", parse_size, cache_bytes))
     if read_only:
+        if processes > 1:
+            message = "start servers with --read-only one by one, each on an address of its own"
+            raise typer.BadParameter(message, context, param_hint="--processes")
         for_the_writer = {
             "--worker": worker,
             "--segment-bytes": segment_bytes,

@@ -12,6 +12,7 @@ from yoi_runtime.cli.options import DEFAULT_HOST, DEFAULT_PORT, NO_LIMIT
 __all__ = [
     "ADAPTER",
     "BIND",
+    "CACHE_BYTES",
     "CONFORMANCE",
     "CONFORMANCE_BIND",
     "CONFORMANCE_CASE",
@@ -36,6 +37,7 @@ __all__ = [
     "JSON",
     "LINGER",
     "MAIN",
+    "PROCESSES",
     "READ_ONLY",
     "RETAIN_AGE",
     "RETAIN_BYTES",
@@ -209,6 +211,10 @@ TRANSCRIPT = (
 )
 TRANSCRIPT_ITEMS = "Keep so many items of each Worker's transcript, the oldest go first. [default: 10000]"
 TRANSCRIPT_BYTES = "Keep so many bytes of each Worker's transcript, the oldest items go first. [default: 16MiB]"
+CACHE_BYTES = (
+    "Keep so much of the log in the memory of each server process, shared by its subscribers. [default: 64MiB]"
+)
+PROCESSES = "Serve from so many processes on one address, to use more than one core; one of them writes the log."
 READ_ONLY = "Only serve a directory that another process writes: one more server on the same log. Takes no --worker."
 WORKER_ID = "The Worker's id, 1 to 64 of A-Z a-z 0-9 _ -. [default: made of the program's name]"
 LINGER = "Serve on for so long after the command has ended; Ctrl-C ends that early."

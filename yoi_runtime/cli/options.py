@@ -21,6 +21,7 @@ from yoi_runtime.workers.adapters import ADAPTER_NAMES, AdapterName
 from yoi_runtime.workers.worker_id import check_worker_id
 
 __all__ = [
+    "DEFAULT_CACHE_BYTES",
     "DEFAULT_HOST",
     "DEFAULT_PORT",
     "NO_LIMIT",
@@ -51,6 +52,7 @@ StartName: TypeAlias = Literal["oldest", "now"]
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 38800
+DEFAULT_CACHE_BYTES = 64 << 20
 # Instead of a size or an age: that rule does not apply.
 NO_LIMIT = "off"
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yoi_runtime.cli.extras import load_event_server
-from yoi_runtime.cli.options import Address
+from yoi_runtime.cli.options import DEFAULT_CACHE_BYTES, Address
 from yoi_runtime.cli.server_file import ServerInfo, remove_server_file, write_server_file
+from yoi_runtime.cli.server_processes import ServerProcesses
 from yoi_runtime.runtime.child_workers import ChildWorkers
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
@@ -24,12 +27,17 @@ __all__ = ["ServeOptions", "ServedRuntime"]
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """Where to keep the log and how, how much of the transcripts (None: keep none), and where to serve it."""
+    """Where to keep the log and how, how much of the transcripts (None: keep none), and where to serve it.
+
+    ``processes``: how many serve. ``cache_bytes``: how much of the log each keeps in memory.
+    """
 
     data_dir: Path
     bind: Address
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
     transcripts: TranscriptOptions | None = field(default_factory=TranscriptOptions)
+    processes: int = 1
+    cache_bytes: int = DEFAULT_CACHE_BYTES
 
 
 class ServedRuntime:
@@ -39,6 +47,8 @@ class ServedRuntime:
         self, data_dir: Path, host: str, runtime: Runtime, transcripts: KeptTranscripts | None, server: EventServer
     ) -> None:
         self.data_dir = data_dir
+        self._others: ServerProcesses | None = None
+        self._shared: list[socket.socket] = []
         self._host = host
         self.runtime = runtime
         self.transcripts = transcripts
@@ -57,19 +67,40 @@ class ServedRuntime:
         """
         event_server = load_event_server()
         runtime = Runtime.open(options.data_dir, options.runtime)
-        transcripts = None
+        transcripts, shared = None, list[socket.socket]()
         try:
             if options.transcripts is not None:
                 transcripts = KeptTranscripts(options.data_dir, runtime.log_directory, options.transcripts)
-            source = transcripts.reader if transcripts is not None else None
-            server = await event_server.start(options.data_dir, *options.bind, transcripts=source)
+            listening = event_server.bind(*options.bind)
+            # Copies: the server closes its own at its end, and those that a dead process is replaced by need theirs.
+            shared = [listener.dup() for listener in listening] if options.processes > 1 else []
+            server = await event_server.start(
+                options.data_dir,
+                *options.bind,
+                listening=listening,
+                cache_bytes=options.cache_bytes,
+                transcripts=transcripts.reader if transcripts is not None else None,
+            )
         except BaseException:
             runtime.close("cannot serve")
+            for listener in shared:
+                listener.close()
             if transcripts is not None:
                 await transcripts.stop()
             raise
         served = cls(options.data_dir, options.bind.host, runtime, transcripts, server)
+        served._shared = shared
         try:
+            if shared:
+                address = Address(options.bind.host, server.port)
+                served._others = ServerProcesses(
+                    options.processes - 1,
+                    options.data_dir,
+                    address,
+                    shared,
+                    cache_bytes=options.cache_bytes,
+                    transcripts=options.transcripts is not None,
+                )
             write_server_file(options.data_dir, ServerInfo(server.url, os.getpid(), runtime.log_id))
         except BaseException:
             await served.stop("cannot serve")
@@ -115,4 +146,12 @@ class ServedRuntime:
                         if self.transcripts is not None:
                             await self.transcripts.stop()
                     finally:
-                        await self.server.stop()
+                        await self._stop_servers()
+
+    async def _stop_servers(self) -> None:
+        stopping = [self.server.stop()]
+        if self._others is not None:
+            stopping.append(self._others.stop())
+        for listener in self._shared:
+            listener.close()
+        await asyncio.gather(*stopping)

@@ -88,6 +88,10 @@ class EventLog:
     def directory(self) -> Path:
         return self._writer.directory
 
+    def sealed_segments(self) -> Sequence[SealedSegment]:
+        """Return the sealed segments that are still there, oldest first."""
+        return self._writer.sealed
+
     # Appending.
 
     def append(self, event: Event, worker_id: str | None = None, author: Author | None = None) -> CursorToken:

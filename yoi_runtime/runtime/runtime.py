@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from yoi_runtime.catalog.catalog import Catalog
+from yoi_runtime.catalog.place_indexer import PlaceIndexer
 from yoi_runtime.errors import LogClosedError, LogError, WorkerRunningError
 from yoi_runtime.event_log.author import Author
 from yoi_runtime.event_log.event_log import EventLog
@@ -66,6 +67,7 @@ class Runtime:
             writer.close()
             raise
         self._log.start_maintenance(options.maintenance_interval_seconds)
+        self._place_indexer = PlaceIndexer(writer.directory, self._log.sealed_segments, platform)
 
     def _begin(self, writer: LogWriter, platform: Platform) -> None:
         self._log.append(RuntimeStarted(version=VERSION, pid=platform.pid()))
@@ -167,6 +169,7 @@ class Runtime:
                     return
                 self._closed = True
                 running = list(self._workers.values())
+            self._place_indexer.stop()
             try:
                 for worker in running:
                     self._end_at_close(worker)

@@ -219,6 +219,7 @@ class Commit:
 
     def start(self) -> None:
         """Start the background thread."""
+        self._doorbell.attach()
         self._thread = threading.Thread(target=self._run, name="yoi-commit", daemon=True)
         self._thread.start()
 
@@ -228,6 +229,7 @@ class Commit:
         self.wake()
         if self._thread is not None:
             self._thread.join()
+            self._doorbell.detach()
         with self._turn:
             if self._failure is None:
                 self._failure = LogClosedError(self._directory)

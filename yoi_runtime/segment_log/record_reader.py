@@ -30,7 +30,7 @@ from yoi_runtime.segment_log.record import (
     next_whole_record,
     scan_records,
 )
-from yoi_runtime.segment_log.segment import Previous
+from yoi_runtime.segment_log.segment import Previous, SegmentHeader
 from yoi_runtime.segment_log.watermark import COMMITTED, Watermark, read_open_watermark
 
 __all__ = ["UNKNOWN_SEQ", "Chunk", "RecordReader"]
@@ -140,9 +140,26 @@ class RecordReader:
         """Return the numbers of the segments, oldest first, as of the last listing."""
         return list(self._numbers)
 
+    def oldest_number(self) -> int:
+        """Return the number of the oldest segment, as of the last listing; 0 when there is none."""
+        return self._numbers[0] if self._numbers else 0
+
     def segment_size(self, number: int) -> int:
         """Return the size in bytes of a segment. Raises ``SegmentGoneError``."""
         return self._segments.size(number)
+
+    def header(self, number: int) -> SegmentHeader:
+        """Return the header of a segment. Raises ``SegmentGoneError``, ``LogFormatError``."""
+        return self._segments.header(number)
+
+    def read_span(self, number: int, offset: int, size: int) -> bytes:
+        """Return bytes of a segment as they are, unchecked; the caller knows that they lie below the watermark.
+
+        Raises:
+            FileNotFoundError: the segment was rotated out.
+            OSError: the disk refused; call again.
+        """
+        return self._pread(number, size, offset)
 
     def readable_bytes(self) -> int:
         """Return the size in bytes of all segments, up to the watermark."""

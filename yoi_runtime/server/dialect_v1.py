@@ -21,11 +21,12 @@ from yoi_runtime.protocol.v1_frames import (
     batch_of_lines,
 )
 from yoi_runtime.protocol.versions import ProtocolVersion
-from yoi_runtime.segment_log.reader import Chunk
 from yoi_runtime.segment_log.timestamp import TimestampFormat, parse_timestamp
-from yoi_runtime.server.dialect import Progress, Selection, own_lines
+from yoi_runtime.server.chunk_cache import SharedChunk
+from yoi_runtime.server.dialect import Progress, Selection, lines_for, own_lines
 from yoi_runtime.server.log_view import LogView
 from yoi_runtime.server.starting_place import Place
+from yoi_runtime.server.websocket_frames import frames_of_batch, frames_of_lines, text_frames
 
 __all__ = ["HEARTBEAT_SECONDS", "LOST_GRACE_SECONDS", "MAX_FRAME_BYTES", "DialectV1"]
 
@@ -77,17 +78,25 @@ class DialectV1:
         )
         return [hello.frame()]
 
-    def select(self, chunk: Chunk, worker_seq: int | None) -> Selection:
+    def select(self, chunk: SharedChunk, worker_seq: int | None) -> Selection:
         if self._worker is None and self._names is None:
-            lines = chunk.data[:-1].split(b"\n")
+            if not self._batching:
+                return Selection(self._view.encoded(chunk, frames_of_lines), chunk.records, worker_seq)
+            if len(chunk.data) + chunk.records + _AROUND_BATCH_BYTES <= self._batch_bytes or chunk.records == 1:
+                return Selection(self._view.encoded(chunk, frames_of_batch), chunk.records, worker_seq)
+        lines, worker_seq = self._lines(chunk, worker_seq)
+        messages = self._batches(lines) if self._batching else lines
+        return Selection(text_frames(messages), len(lines), worker_seq)
+
+    def _lines(self, chunk: SharedChunk, worker_seq: int | None) -> tuple[list[bytes], int | None]:
+        """Return what of ``chunk`` is of this scope and passes the filter."""
+        if self._worker is not None:
+            lines, worker_seq = lines_for(chunk, self._worker, worker_seq)
         else:
-            lines = []
-            for line, number in own_lines(chunk.data, self._worker, None):
-                worker_seq = number if self._worker is not None else worker_seq
-                lines.append(line)
-            if self._names is not None:
-                lines = [line for line, _ in own_lines(b"\n".join(lines), None, self._names)]
-        return Selection(self._batches(lines) if self._batching else lines, len(lines), worker_seq)
+            lines = chunk.data[:-1].split(b"\n")
+        if self._names is not None:
+            lines = [line for line, _ in own_lines(b"\n".join(lines), None, self._names)]
+        return lines, worker_seq
 
     def _batches(self, lines: list[bytes]) -> list[bytes]:
         """Join lines into frames of at most the present batch size; one alone goes out alone."""
