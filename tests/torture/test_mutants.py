@@ -65,10 +65,6 @@ def _the_floor_will_do(reader: LogReader, floor: Position, cursor: Cursor, token
     return floor
 
 
-def _a_short_write_will_do(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(LogWriter, "_write", lambda log, record, seq: log._files.pwrite(log._fd, record, log._offset))
-
-
 def _a_failed_sync_is_tried_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Commit, "break_off", lambda commit, reason: LogBrokenError(Path("x"), 0, 0, reason))
 
@@ -85,7 +81,7 @@ MUTANTS: dict[str, tuple[Suite, Break]] = {
     "the books are saved before the log is synced": (power.run, _put(LogWriter, "sync")),
     "segments are deleted that were not counted as gone": (kill.run, _put(Catalog, "rotating_out")),
     "a log is not recovered": (kill.run, _put(recovery, "scan_records", lambda *_: record.Scan(0, 0, None))),
-    "a short write is taken for a whole one": (errors.run, _a_short_write_will_do),
+    "a short write is taken for a whole one": (errors.run, _put(LogWriter, "_write_rest")),
     "a failed sync is tried again": (errors.run, _a_failed_sync_is_tried_again),
     "checksums are not looked at": (corruption.run, _put(record, "check_crc", lambda line: True)),
     "a header of any segment will do": (corruption.run, _put(segment, "segment_number", lambda name: 1)),

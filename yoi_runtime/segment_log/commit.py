@@ -25,11 +25,11 @@ from yoi_runtime.segment_log.watermark import WatermarkFile
 __all__ = ["Commit", "Durability"]
 
 # Somebody appends as fast as he can, and nobody waits for the disk: every turn of this thread then takes the
-# interpreter from him twice. With a pause between turns that come with this many bytes, one thread appends 1.2 times as
-# much; what readers are shown is then up to 4 ms older (at 2 ms it is 1.15 times).
+# interpreter from him twice. With a pause of 0.5 ms between turns that come with this many bytes one thread appended
+# 134,000 events/s, with 2 ms 149,000, with 5 ms 155,000; what readers are shown is that much older.
 #
 # Several waiters were woken: most append again at once. Pausing for them, until as many wait again and for no longer
-# than the sync took, brings them into one sync: 100 tasks on a disk that syncs in 2 ms get 28,000 events/s, not 15,000.
+# than the sync took, brings them into one sync: 100 tasks on a disk that syncs in 2 ms got 24,000 events/s, not 15,000.
 _STREAMING_BYTES = 32 << 10
 _PAUSE_SECONDS = 0.004
 
