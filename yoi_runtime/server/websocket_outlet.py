@@ -80,7 +80,7 @@ class WebSocketOutlet:
     async def _taken(self, written: asyncio.Future[None]) -> bool:
         """Wait for a write to end, well or not; False when the peer takes no byte for ``stall_seconds``.
 
-        One timer and one callback: ``asyncio.wait`` with a timeout is ten times that, at every write to a busy peer.
+        One timer and one callback, because this happens at every write to a busy peer.
         """
         loop = asyncio.get_running_loop()
         ended = loop.create_future()
@@ -111,7 +111,7 @@ class WebSocketOutlet:
     def _offer(self, frames: bytes) -> int:
         """Hand frames to the kernel, past Tornado, which has nothing to send; return how many bytes it took.
 
-        Tornado's own write does the same, with a future, a buffer and two slices of it: 12 µs, this 2 µs, and a peer
+        Tornado's own write does the same, with a future, a buffer and two slices of it: 5.2 µs for 3,000 bytes, this 1.5 µs, and a peer
         that reads takes everything at once.
         """
         try:
