@@ -1,53 +1,78 @@
-"""How long a suite may run, and what it says it did: a run that exercised less than it should has failed."""
+"""How much a suite does, and what it says it did: a run that exercised less than it should has failed."""
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
-__all__ = ["Budget", "Report", "Suite", "VacuousError"]
+__all__ = ["Budget", "Goal", "Report", "Size", "Suite", "VacuousError"]
+
+_T = TypeVar("_T")
+# A suite that gets no further in so many rounds never will.
+_ROUNDS_WITHOUT_PROGRESS = 1000
+
+Size = Literal["short", "small", "large"]
 
 
 class VacuousError(AssertionError):
     """The suite found nothing because it did not look: a count stayed below what it has to reach."""
 
 
-class Budget:
-    """The size of a run: ``Budget.small()`` is counted, the same each time; ``Budget.of_seconds`` goes on until time is up."""
+@dataclass(frozen=True)
+class Goal:
+    """How often a thing has to be done in each size, and how often a second by one process in a run in time.
 
-    def __init__(self, seconds: float | None) -> None:
+    ``per_second`` is a third of what a 2-core machine does.
+    """
+
+    short: int
+    small: int
+    large: int
+    per_second: float
+
+
+class Budget:
+    """The size of a run: counted, the same each time, or in seconds. Several processes may share it, a part each.
+
+    ``short`` is what every test run does, ``small`` what every commit has to bear, ``large`` all that was promised.
+    """
+
+    def __init__(
+        self, size: Size | None = None, seconds: float | None = None, *, part: int = 0, parts: int = 1
+    ) -> None:
+        assert (size is None) != (seconds is None)
+        self.size = size
         self.seconds = seconds
+        self.part = part
+        self.parts = parts
         self._end = None if seconds is None else time.monotonic() + seconds
 
-    @classmethod
-    def small(cls) -> Budget:
-        """Return the size that every commit can bear."""
-        return cls(None)
-
-    @classmethod
-    def of_seconds(cls, seconds: float) -> Budget:
-        """Return a size in time; a suite ends the round it is in, so it takes a little longer."""
-        return cls(seconds)
-
     @property
-    def is_small(self) -> bool:
-        return self.seconds is None
+    def is_short(self) -> bool:
+        return self.size == "short"
 
-    def rounds(self, small: int) -> Iterator[int]:
-        """Count rounds: ``small`` of them, or one at least and then until time is up."""
-        number = 0
-        while number < small if self._end is None else number == 0 or time.monotonic() < self._end:
-            yield number
-            number += 1
+    def has_time(self) -> bool:
+        """Return whether time is left, in a run in time."""
+        return self._end is not None and time.monotonic() < self._end
 
-    def floor(self, small: int, per_second: float | None) -> int:
-        """Return what has to be reached: ``small``, or so many a second (a third of what a 2-core machine does).
+    def goal(self, goal: Goal) -> int:
+        """Return how often something has to be done, by all parts together."""
+        if self.seconds is not None:
+            return max(1, int(goal.per_second * self.seconds * self.parts))
+        return {"short": goal.short, "small": goal.small, "large": goal.large}[self.size or "short"]
 
-        ``per_second`` None: the work is the same in both sizes.
-        """
-        return small if self.seconds is None or per_second is None else int(self.seconds * per_second)
+    def mine(self, cases: Iterable[_T]) -> Iterator[_T]:
+        """Yield this part's share of ``cases``, which are the same for every part."""
+        return itertools.islice(cases, self.part, None, self.parts)
+
+    def __str__(self) -> str:
+        shared = f" in {self.parts} processes" if self.parts > 1 else ""
+        return (f"{self.seconds:g} s" if self.seconds is not None else f"size {self.size}") + shared
 
 
 class Report:
@@ -58,16 +83,46 @@ class Report:
         self.seed = seed
         self.budget = budget
         self.counts: Counter[str] = Counter()
+        self.peaks: dict[str, float] = {}
         self._floors: dict[str, int] = {}
+        self._rates: dict[str, float] = {}
+        self._goal = ""
         self._started = time.monotonic()
         self.elapsed_seconds = 0.0
 
     def count(self, what: str, number: int = 1) -> None:
         self.counts[what] += number
 
-    def require(self, what: str, small: int, per_second: float | None = None) -> None:
-        """Say how much of ``what`` there has to be, at least one."""
-        self._floors[what] = max(1, self.budget.floor(small, per_second))
+    def note_peak(self, what: str, value: float) -> None:
+        """Keep the highest ``value`` that there was."""
+        self.peaks[what] = max(value, self.peaks.get(what, value))
+
+    def until(self, what: str, goal: Goal) -> Iterator[int]:
+        """Number rounds, differently in each part, until ``what`` was done often enough; in a run in time, until that is up.
+
+        One round at least.
+        """
+        self._goal = what
+        self._floors[what] = self.budget.goal(goal)
+        parts, share = self.budget.parts, -(-self._floors[what] // self.budget.parts)
+        reached, since = self.counts[what], 0
+        for number in itertools.count(self.budget.part, parts):
+            begun = number >= parts
+            if begun and not (self.budget.has_time() if self.budget.seconds is not None else self.counts[what] < share):
+                return
+            if since == _ROUNDS_WITHOUT_PROGRESS:
+                raise VacuousError(f"{self.suite}, seed {self.seed}: {since} rounds, and none of {what}")
+            yield number
+            since = since + 1 if self.counts[what] == reached else 0
+            reached = self.counts[what]
+
+    def require(self, what: str, floor: int) -> None:
+        """Say how much of ``what`` there has to be, by all parts together."""
+        self._floors[what] = floor
+
+    def require_share(self, what: str, share: float) -> None:
+        """Say how much of ``what`` there has to be as a share of what ``until`` counts, one at least."""
+        self._rates[what] = share
 
     @contextmanager
     def case(self, name: str) -> Iterator[None]:
@@ -75,8 +130,22 @@ class Report:
         try:
             yield
         except BaseException as error:
-            error.add_note(f"{self.suite}, seed {self.seed}: {name}")
+            part = f", part {self.budget.part + 1} of {self.budget.parts}" if self.budget.parts > 1 else ""
+            error.add_note(f"{self.suite}, seed {self.seed}{part}: {name}")
             raise
+
+    @property
+    def floors(self) -> dict[str, int]:
+        """Return how much there has to be of what."""
+        done = self.counts[self._goal]
+        return self._floors | {what: max(1, int(share * done)) for what, share in self._rates.items()}
+
+    def take_in(self, part: Report) -> None:
+        """Count what one of several processes exercised that share this run; each knows what is due by all."""
+        self.counts.update(part.counts)
+        self._floors, self._rates, self._goal = part._floors, part._rates, part._goal
+        for what, value in part.peaks.items():
+            self.note_peak(what, value)
 
     def finish(self) -> Report:
         """End the run.
@@ -87,7 +156,7 @@ class Report:
         self.elapsed_seconds = time.monotonic() - self._started
         short = [
             f"{what}: {self.counts[what]}, at least {floor} are due"
-            for what, floor in self._floors.items()
+            for what, floor in self.floors.items()
             if self.counts[what] < floor
         ]
         if short:
@@ -96,15 +165,16 @@ class Report:
 
     def summary(self) -> str:
         """Return in one line what has to be exercised, and was."""
-        parts = [f"{self.counts[what]:,} {what}" for what in self._floors]
+        parts = [f"{self.counts[what]:,} {what}" for what in self.floors]
         return f"{self.suite}, seed {self.seed}, {self.elapsed_seconds:.0f} s: {', '.join(parts)}"
 
     def __str__(self) -> str:
-        size = "small" if self.budget.seconds is None else f"{self.budget.seconds:g} s"
-        lines = [f"{self.suite}: seed {self.seed}, size {size}, {self.elapsed_seconds:.1f} s"]
-        lines += [f"  {self.counts[what]:>10,}  {what}  (at least {floor})" for what, floor in self._floors.items()]
-        others = sorted(what for what in self.counts if what not in self._floors)
+        floors = self.floors
+        lines = [f"{self.suite}: seed {self.seed}, {self.budget}, took {self.elapsed_seconds:.1f} s"]
+        lines += [f"  {self.counts[what]:>10,}  {what}  (at least {floor:,})" for what, floor in floors.items()]
+        others = sorted(what for what in self.counts if what not in floors)
         lines += [f"  {self.counts[what]:>10,}  {what}" for what in others]
+        lines += [f"  {value:>10.3g}  {what}, at most" for what, value in sorted(self.peaks.items())]
         return "\n".join(lines)
 
 
