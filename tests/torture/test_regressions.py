@@ -74,6 +74,21 @@ def test_books_saved_by_a_retention_pass_know_of_nothing_that_a_power_cut_takes(
     assert rig.catalog.last_worker_seq("a") == rig.writer.end.seq == 4
 
 
+def test_a_half_done_rename_does_not_let_a_catalog_be_written_over_in_place():
+    memory = MemoryFiles()
+    rig_on(memory, 1).close()
+    memory.kill()
+    whole = memory.read_bytes(DATA / "catalog.json")
+    # What a power cut may leave of a rename: the new name, and the old one still.
+    memory._directory(DATA).bind("catalog.json.tmp", memory._file(DATA / "catalog.json"))
+    files = FailingFiles(memory)
+    rig = Rig(platform_with(files, 2), SMALL, KEEP_ALL)
+    files.fail(errno.EIO, "pwrite", name="catalog.json.tmp")
+    with pytest.raises(OSError):
+        rig.catalog.save()
+    assert memory.read_bytes(DATA / "catalog.json") == whole
+
+
 def test_a_reader_whose_files_do_not_close_lets_go_of_all_of_them():
     memory = MemoryFiles()
     rig = rig_on(memory, 1)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from yoi_runtime.catalog.durable_file import replace_file
+from yoi_runtime.catalog.durable_file import remove_leftover, replace_file
 from yoi_runtime.catalog.ledger import LIFECYCLE_EVENT_NAMES, Ledger
 from yoi_runtime.catalog.segment_index import index_path, read_index, remove_orphans, write_index
 from yoi_runtime.catalog.worker_state import Tally, WorkerState
@@ -141,6 +141,7 @@ class Catalog:
         self._platform = platform
         self._steady_now_us = steady_now_us
         self._retention = retention or RetentionPolicy()
+        remove_leftover(data_dir / CATALOG, platform)
         reader = LogReader(log_directory, platform)
         try:
             self._log_id = reader.log_id
