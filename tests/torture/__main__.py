@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import multiprocessing
 import os
 import sys
-import traceback
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from random import SystemRandom
 
-from tests.torture import aliasing, corruption, errors, fuzz, kill, model, power, processes
-from tests.torture.report import Budget, Report, Suite, VacuousError
+from tests.torture.report import Budget, Report, Size, VacuousError
+from tests.torture.suites import SUITES, run_part
 
-__all__ = ["SUITES", "main"]
+__all__ = ["main"]
 
-SUITES: dict[str, Suite] = {
-    "model": model.run,
-    "kill": kill.run,
-    "power": power.run,
-    "errors": errors.run,
-    "corruption": corruption.run,
-    "aliasing": aliasing.run,
-    "fuzz": fuzz.run,
-    "processes": processes.run,
-}
 _SECONDS = 300.0
 # What it is about is the processes that it starts itself.
 _UNSHARED = ("processes",)
@@ -45,7 +34,9 @@ def main(arguments: Sequence[str]) -> int:
     size.add_argument("--small", action="store_true", help="what every commit has to bear: minutes for all together")
     size.add_argument("--large", action="store_true", help="all that was promised, however long it takes: hours")
     parser.add_argument("--seed", type=int, help="repeat a run; drawn when it is not given, and always shown")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes to share the work (%(default)s)")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes to share the work (%(default)s)"
+    )
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.names if name not in SUITES]:
         parser.error(f"no suite is called {', '.join(unknown)}; there are {', '.join(SUITES)}")
@@ -54,12 +45,14 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("--seconds: a time is more than nothing")
     if options.jobs < 1:
         parser.error("--jobs: one at least")
-    counted = "small" if options.small else "large" if options.large else None
+    counted: Size | None = "small" if options.small else "large" if options.large else None
     seed = options.seed if options.seed is not None else SystemRandom().randrange(1_000_000)
     failed = []
     for name in options.names or SUITES:
         jobs = 1 if name in _UNSHARED else options.jobs
-        _say(f"--- torture {name} {f'--{counted}' if counted else f'--seconds {seconds:g}'} --seed {seed} --jobs {jobs}")
+        _say(
+            f"--- torture {name} {f'--{counted}' if counted else f'--seconds {seconds:g}'} --seed {seed} --jobs {jobs}"
+        )
         if not _run(name, seed, partial(Budget, counted, seconds, parts=jobs), jobs):
             failed.append(name)
     _say(f"--- torture: {'failed: ' + ', '.join(failed) if failed else 'nothing found'}, seed {seed}")
@@ -67,39 +60,33 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(name: str, seed: int, budget: partial[Budget], jobs: int) -> bool:
-    """Run a suite in as many processes as share it; say what they exercised, or what the first one found that did."""
+    """Run a suite in as many processes as share it; say what they exercised, or what they found."""
     report = Report(name, seed, budget())
-    run_part = partial(_run_part, name, seed, budget)
     if jobs == 1:
-        return _take_in(report, [run_part(0)])
-    # Not a fork: nothing of one part is to be found in the other. Leaving the block ends those that still run.
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        return _take_in(report, pool.imap_unordered(run_part, range(jobs)))
+        return _take_in(report, [run_part(name, seed, budget, 0)])
+    # Not a fork: nothing of one part is to be found in the other.
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        parts = [pool.submit(run_part, name, seed, budget, part) for part in range(jobs)]
+        return _take_in(report, (part.result() for part in as_completed(parts)))
 
 
 def _take_in(report: Report, parts: Iterable[Report | str]) -> bool:
+    found = False
     for part in parts:
         if isinstance(part, str):
+            # At once: another part may take hours.
             _say(part)
-            return False
-        report.take_in(part)
+            found = True
+        else:
+            report.take_in(part)
+    if found:
+        return False
     try:
         _say(str(report.finish()))
     except VacuousError as error:
         _say(str(error))
         return False
     return True
-
-
-def _run_part(name: str, seed: int, budget: partial[Budget], part: int) -> Report | str:
-    """Run one part; whatever it runs into is told as text, which every error can be sent as."""
-    # The engine warns of what is done to it here.
-    logging.getLogger("yoi_runtime").addHandler(logging.NullHandler())
-    logging.getLogger("yoi_runtime").propagate = False
-    try:
-        return SUITES[name](seed, budget(part=part))
-    except Exception:  # noqa: BLE001  that is what it was started for
-        return traceback.format_exc()
 
 
 def _say(text: str) -> None:

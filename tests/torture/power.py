@@ -116,13 +116,15 @@ class _Watched(FailingFiles):
 class _Power:
     def __init__(self, seed: int, budget: Budget) -> None:
         self.report = Report("power", seed, budget)
-        self._rng = Random(f"power-{seed}-{budget.part}")
+        self._rng = Random()
         # Without a segment, the states of all scripts are alike.
         self._without_log: set[int] = set()
 
     def script(self, number: int) -> None:
         """Run one script, and judge what power cuts at each of its calls leave."""
-        rng, count = self._rng, self.report.count
+        # Its own: a script that finds something can be run again alone.
+        rng = self._rng = Random(f"power-{self.report.seed}-{number}")
+        count = self.report.count
         synced = rng.random() < 0.7
         options = LogOptions(segment_bytes=4096, durability="synced" if synced else "written")
         retention = RetentionPolicy(None, rng.choice((None, 50.0)), rng.choice((None, 2, 3)))

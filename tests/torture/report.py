@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from random import Random
 from typing import Literal, TypeVar
 
 __all__ = ["Budget", "Goal", "Report", "Size", "Suite", "VacuousError"]
@@ -66,10 +67,6 @@ class Budget:
             return max(1, int(goal.per_second * self.seconds * self.parts))
         return {"short": goal.short, "small": goal.small, "large": goal.large}[self.size or "short"]
 
-    def mine(self, cases: Iterable[_T]) -> Iterator[_T]:
-        """Yield this part's share of ``cases``, which are the same for every part."""
-        return itertools.islice(cases, self.part, None, self.parts)
-
     def __str__(self) -> str:
         shared = f" in {self.parts} processes" if self.parts > 1 else ""
         return (f"{self.seconds:g} s" if self.seconds is not None else f"size {self.size}") + shared
@@ -100,21 +97,42 @@ class Report:
     def until(self, what: str, goal: Goal) -> Iterator[int]:
         """Number rounds, differently in each part, until ``what`` was done often enough; in a run in time, until that is up.
 
-        One round at least.
+        What was done before counts; when nothing was, there is one round at least.
         """
         self._goal = what
         self._floors[what] = self.budget.goal(goal)
-        parts, share = self.budget.parts, -(-self._floors[what] // self.budget.parts)
-        reached, since = self.counts[what], 0
-        for number in itertools.count(self.budget.part, parts):
-            begun = number >= parts
-            if begun and not (self.budget.has_time() if self.budget.seconds is not None else self.counts[what] < share):
+        share = -(-self._floors[what] // self.budget.parts)
+        since, reached = 0, self.counts[what]
+        for number in itertools.count(self.budget.part, self.budget.parts):
+            is_timed = self.budget.seconds is not None
+            if self.counts[what] and not (self.budget.has_time() if is_timed else self.counts[what] < share):
                 return
             if since == _ROUNDS_WITHOUT_PROGRESS:
                 raise VacuousError(f"{self.suite}, seed {self.seed}: {since} rounds, and none of {what}")
             yield number
             since = since + 1 if self.counts[what] == reached else 0
             reached = self.counts[what]
+
+    def each(self, what: str, cases: Sequence[_T], rng: Random, *, short: int, per_second: float) -> Iterator[_T]:
+        """Go through this part's share of ``cases``, and count each as ``what``.
+
+        All of them, but in the short size ``short`` that are drawn, and in a run in time in any order until it is up.
+        Cases and ``rng`` are the same in every part.
+        """
+        chosen = list(cases)
+        floor = len(chosen)
+        if self.budget.is_short:
+            chosen = rng.sample(chosen, min(short, len(chosen)))
+            floor = len(chosen)
+        elif self.budget.seconds is not None:
+            rng.shuffle(chosen)
+            floor = min(floor, self.budget.goal(Goal(0, 0, 0, per_second)))
+        self._floors[what] = floor
+        for case in chosen[self.budget.part :: self.budget.parts]:
+            if self.budget.seconds is not None and self.counts[what] and not self.budget.has_time():
+                return
+            yield case
+            self.count(what)
 
     def require(self, what: str, floor: int) -> None:
         """Say how much of ``what`` there has to be, by all parts together."""
