@@ -20,7 +20,7 @@ from yoi_runtime.event_log.oversize import cut_to_fit
 from yoi_runtime.event_log.turn import Turn
 from yoi_runtime.events import Alert, Event, EventsLost, encode_payload
 from yoi_runtime.segment_log.cursor import CursorToken, decode_token, worker_tag
-from yoi_runtime.segment_log.platform import Platform
+from yoi_runtime.segment_log.platform import Platform, abandon_after_fork
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.retention import RetentionPolicy, SegmentAge, count_to_rotate_out
 from yoi_runtime.segment_log.timestamp import TimestampFormat
@@ -70,6 +70,12 @@ class EventLog:
         self._max_payload_bytes = writer.options.max_record_bytes - _AROUND_PAYLOAD_BYTES
         self._stop = threading.Event()
         self._maintenance: threading.Thread | None = None
+        abandon_after_fork(self)
+
+    def abandon_in_child(self) -> None:
+        """Let a forked child be told that the log is closed there: the turn may be that of a thread it does not have."""
+        self._turn = Turn(self._writer.directory)
+        self._maintenance = None
 
     @property
     def log_id(self) -> str:

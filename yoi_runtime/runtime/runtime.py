@@ -23,7 +23,7 @@ from yoi_runtime.events import (
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.worker import Outcome, Worker
 from yoi_runtime.segment_log.cursor import CursorToken
-from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
+from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform, abandon_after_fork
 from yoi_runtime.segment_log.writer import LogWriter
 from yoi_runtime.version import VERSION
 from yoi_runtime.workers.worker_id import check_worker_id
@@ -65,6 +65,15 @@ class Runtime:
             writer.close()
             raise
         self._log.start_maintenance(options.maintenance_interval_seconds)
+        abandon_after_fork(self)
+
+    def abandon_in_child(self) -> None:
+        """Leave the log to the parent in a forked child: what is called there raises ``LogClosedError``, and nothing waits."""
+        self._lock = threading.RLock()
+        self._closing = threading.RLock()
+        self._closed = True
+        for worker in self._workers.values():
+            worker.abandon_in_child()
 
     def _begin(self, writer: LogWriter, platform: Platform) -> None:
         self._log.append(RuntimeStarted(version=VERSION, pid=platform.pid()))

@@ -35,6 +35,10 @@ class Worker:
         self._lock = threading.RLock()
         self._ended = False
 
+    def abandon_in_child(self) -> None:
+        """Let go, in a forked child, of a lock that one of the parent's threads may hold."""
+        self._lock = threading.RLock()
+
     @property
     def ended(self) -> bool:
         return self._ended

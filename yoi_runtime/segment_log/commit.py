@@ -198,6 +198,15 @@ class Commit:
                 self._failure = LogClosedError(self._directory)
             self._wake()
 
+    def abandon_in_child(self) -> None:
+        """Be out of service in a forked child, with locks that none of the parent's threads holds."""
+        self._failure = LogClosedError(self._directory)
+        self._sync_mutex = threading.Lock()
+        self._turn_lock = threading.RLock()
+        self._turn = threading.Condition(self._turn_lock)
+        self._waiters = []
+        self._thread = None
+
     def commit_once(self) -> bool:
         """Commit what was appended until now; False when there was nothing, or the log is out of service."""
         with self._sync_mutex:
