@@ -22,7 +22,7 @@ from yoi_runtime.segment_log.writer import LogOptions, LogWriter
 
 __all__ = ["run"]
 
-_GOAL = Goal(short=500, small=20_000, large=100_000, per_second=80)
+_GOAL = Goal(short=500, small=20_000, large=100_000, per_second=40)
 _MOST_CURSORS = 40
 
 

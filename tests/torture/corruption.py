@@ -325,9 +325,9 @@ def run(seed: int, budget: Budget) -> Report:
 
     for case in report.each("files moved, deleted and put in", of_files, rng, short=len(of_files), per_second=1):
         judge(case)
-    for case in report.each("bits flipped and bytes cut off", at_places, rng, short=600, per_second=200):
+    for case in report.each("bits flipped and bytes cut off", at_places, rng, short=600, per_second=100):
         judge(case)
-    for _ in report.until("damages in several places", Goal(short=100, small=5000, large=200_000, per_second=20)):
+    for _ in report.until("damages in several places", Goal(short=100, small=5000, large=200_000, per_second=10)):
         base = corruption.rng.choice(bases)
         runs = _runs(base, corruption.rng)
         judge(_Case(base, next(runs), True), *itertools.islice(runs, corruption.rng.randrange(3)))

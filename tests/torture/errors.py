@@ -424,9 +424,9 @@ def run(seed: int, budget: Budget) -> Report:
     errors = _Errors(seed, budget)
     report = errors.report
     first = _Round(errors, f"errors-{seed}")
-    for case in report.each("failing calls", first.cases, Random(first.name), short=600, per_second=60):
+    for case in report.each("failing calls", first.cases, Random(first.name), short=600, per_second=40):
         first.do(case)
-    for number in report.until("failing calls", Goal(short=600, small=len(first.cases), large=100_000, per_second=60)):
+    for number in report.until("failing calls", Goal(short=600, small=len(first.cases), large=100_000, per_second=40)):
         another = _Round(errors, f"errors-{seed}-{number}")
         for case in Random(another.name).sample(another.cases, 500):
             another.do(case)

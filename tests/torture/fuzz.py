@@ -28,7 +28,7 @@ from yoi_runtime.segment_log.reader import LogReader
 
 __all__ = ["run"]
 
-_GOAL = Goal(short=600, small=10_000, large=1_000_000, per_second=80)
+_GOAL = Goal(short=600, small=10_000, large=1_000_000, per_second=60)
 
 # Of the processor's time, for one input; generous, for a machine that does other things too.
 _MOST_SECONDS = 0.5

@@ -267,9 +267,9 @@ def run(seed: int, budget: Budget) -> Report:
                 else:
                     kill.in_process(at, again)
 
-        for case in report.each("kills at a call", cases, rng, short=400, per_second=40):
+        for case in report.each("kills at a call", cases, rng, short=400, per_second=10):
             do(case)
-        for number in report.until("kills at a call", Goal(short=400, small=len(cases), large=50_000, per_second=40)):
+        for number in report.until("kills at a call", Goal(short=400, small=len(cases), large=50_000, per_second=10)):
             rng = Random(f"kill-{seed}-{number}")
             again = tuple(rng.randrange(1, 80) for _ in range(3))
             do(_Case(rng.randrange(1, calls + 1), again, is_real=rng.random() < 0.5, after=rng.random() < 0.5))

@@ -31,7 +31,7 @@ from yoi_runtime.segment_log.writer import LogOptions, LogWriter
 
 __all__ = ["run"]
 
-_GOAL = Goal(short=4000, small=200_000, large=10_000_000, per_second=500)
+_GOAL = Goal(short=4000, small=200_000, large=10_000_000, per_second=200)
 # So many states are drawn at a call, unless several in a row were there before: then there are few.
 _MOST_DRAWS = 24
 _MOST_REPEATS = 4

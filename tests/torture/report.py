@@ -28,7 +28,7 @@ class VacuousError(AssertionError):
 class Goal:
     """How often a thing has to be done in each size, and how often a second by one process in a run in time.
 
-    ``per_second`` is a third of what a 2-core machine does.
+    ``per_second`` is a tenth to a fifth of what an idle machine does.
     """
 
     short: int

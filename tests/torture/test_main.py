@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from functools import partial
 
@@ -80,10 +81,13 @@ def test_a_run_that_exercised_too_little_has_failed(monkeypatch, capsys: pytest.
 
 def test_processes_share_a_run(capsys: pytest.CaptureFixture[str]):
     """Really in two processes: each takes its share, and what is due is due by both together."""
-    assert command.main(["fuzz", "--seconds", "0.2", "--seed", "5", "--jobs", "2"]) == 0
+    # In so little time not every kind of file comes up: whether that is enough is not what this is about.
+    command.main(["fuzz", "--seconds", "0.01", "--seed", "5", "--jobs", "2"])
     out = capsys.readouterr().out
-    assert "fuzz: seed 5, 0.2 s in 2 processes" in out
-    assert "files that hold something else  (at least 32)" in out
+    assert "fuzz: seed 5, 0.01 s in 2 processes" in out
+    done = re.search(r"([0-9,]+)  files that hold something else  \(at least 1\)", out)
+    assert done is not None
+    assert int(done[1].replace(",", "")) >= 2
 
 
 @pytest.mark.parametrize("arguments", [["nothing"], ["power", "--seconds", "0"], ["--seconds", "x"], ["--jobs", "0"]])

@@ -63,6 +63,17 @@ def _the_floor_will_do(reader: LogReader, floor: Position, cursor: Cursor, token
     return floor
 
 
+def _the_last_record_is_dropped(patch: pytest.MonkeyPatch) -> None:
+    def shorter(data: bytes, form: record.RecordFormat, seq: int) -> record.Scan:
+        scan = record.scan_records(data, form, seq)
+        return scan._replace(length=data.rfind(b"\n", 0, scan.length - 1) + 1, records=scan.records - 1)
+
+    patch.setattr(
+        recovery, "scan_records", lambda *given: shorter(*given) if b"\n" in given[0] else record.Scan(0, 0, None)
+    )
+    patch.setattr(recovery, "next_whole_record", lambda *_: None)
+
+
 def _a_short_write_will_do(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LogWriter, "_write", lambda log, record, seq: log._files.pwrite(log._fd, record, log._offset))
 
@@ -82,7 +93,7 @@ MUTANTS: dict[str, tuple[Suite, Break]] = {
     "what was recovered is not copied to fresh pages": (power.run, _put(recovery, "_rewrite")),
     "the books are saved before the log is synced": (power.run, _put(LogWriter, "sync")),
     "segments are deleted that were not counted as gone": (kill.run, _put(Catalog, "rotating_out")),
-    "a log is not recovered": (kill.run, _put(recovery, "scan_records", lambda *_: record.Scan(0, 0, None))),
+    "a recovery drops the last whole record": (kill.run, _the_last_record_is_dropped),
     "a short write is taken for a whole one": (errors.run, _a_short_write_will_do),
     "a failed sync is tried again": (errors.run, _a_failed_sync_is_tried_again),
     "checksums are not looked at": (corruption.run, _put(record, "check_crc", lambda line: True)),
