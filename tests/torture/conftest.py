@@ -17,7 +17,7 @@ def torture(request: pytest.FixtureRequest) -> Torture:
     """Run a suite at its short size, and keep what it exercised for the summary (also that of parallel runs)."""
 
     def run(suite: Suite, seed: int) -> Report:
-        report = suite(seed, Budget("short")).finish()
+        report = suite(seed, Budget("short")).stop().finish()
         request.node.user_properties.append((_TORTURED, report.summary()))
         return report
 

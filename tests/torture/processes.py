@@ -29,6 +29,7 @@ from yoi_runtime.segment_log.watermark import read_watermark
 __all__ = ["run"]
 
 _ROOT = Path(__file__).absolute().parents[2]
+_PROGRAM = ("-m", "tests.torture.actors")
 _DEADLINE_SECONDS = 60
 _GOAL = Goal(short=20, small=60, large=2000, per_second=1)
 
@@ -80,7 +81,7 @@ class _Cast:
 
 
 def _started(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.torture.actors", *arguments]
+    command = [sys.executable, *_PROGRAM, *arguments]
     return subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

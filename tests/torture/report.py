@@ -14,6 +14,8 @@ from typing import Literal, TypeVar
 __all__ = ["Budget", "Goal", "Report", "Size", "Suite", "VacuousError"]
 
 _T = TypeVar("_T")
+# Of a run in time, this share of what is due is due however little of the processor it got.
+_LEAST_SHARE = 0.05
 # A suite that gets no further in so many rounds never will.
 _ROUNDS_WITHOUT_PROGRESS = 1000
 
@@ -83,9 +85,10 @@ class Report:
         self.peaks: dict[str, float] = {}
         self._floors: dict[str, int] = {}
         self._rates: dict[str, float] = {}
+        self._timed: set[str] = set()
         self._goal = ""
-        self._started = time.monotonic()
-        self.elapsed_seconds = 0.0
+        self._started = time.monotonic(), time.process_time()
+        self.processor_seconds = 0.0
 
     def count(self, what: str, number: int = 1) -> None:
         self.counts[what] += number
@@ -101,6 +104,7 @@ class Report:
         """
         self._goal = what
         self._floors[what] = self.budget.goal(goal)
+        self._timed.add(what)
         share = -(-self._floors[what] // self.budget.parts)
         since, reached = 0, self.counts[what]
         for number in itertools.count(self.budget.part, self.budget.parts):
@@ -127,6 +131,7 @@ class Report:
         elif self.budget.seconds is not None:
             rng.shuffle(chosen)
             floor = min(floor, self.budget.goal(Goal(0, 0, 0, per_second)))
+            self._timed.add(what)
         self._floors[what] = floor
         for case in chosen[self.budget.part :: self.budget.parts]:
             if self.budget.seconds is not None and self.counts[what] and not self.budget.has_time():
@@ -155,15 +160,30 @@ class Report:
     @property
     def floors(self) -> dict[str, int]:
         """Return how much there has to be of what."""
+        floors = dict(self._floors)
+        if self.budget.seconds:
+            # On a machine that does other things too, what is due follows the processor's time.
+            share = min(1.0, max(_LEAST_SHARE, self.processor_seconds / (self.budget.seconds * self.budget.parts)))
+            floors |= {what: max(1, int(floors[what] * share)) for what in self._timed}
         done = self.counts[self._goal]
-        return self._floors | {what: max(1, int(share * done)) for what, share in self._rates.items()}
+        return floors | {what: max(1, int(share * done)) for what, share in self._rates.items()}
+
+    def stop(self) -> Report:
+        """End the work of this process; of a run that others share, the whole is still to come."""
+        self.processor_seconds += time.process_time() - self._started[1]
+        return self
 
     def take_in(self, part: Report) -> None:
         """Count what one of several processes exercised that share this run; each knows what is due by all."""
         self.counts.update(part.counts)
-        self._floors, self._rates, self._goal = part._floors, part._rates, part._goal
+        self.processor_seconds += part.processor_seconds
+        self._floors, self._rates, self._timed, self._goal = part._floors, part._rates, part._timed, part._goal
         for what, value in part.peaks.items():
             self.note_peak(what, value)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return time.monotonic() - self._started[0]
 
     def finish(self) -> Report:
         """End the run.
@@ -171,10 +191,10 @@ class Report:
         Raises:
             VacuousError: something was not exercised as often as it has to be.
         """
-        self.elapsed_seconds = time.monotonic() - self._started
+        floors = self.floors
         short = [
             f"{what}: {self.counts[what]}, at least {floor} are due"
-            for what, floor in self.floors.items()
+            for what, floor in floors.items()
             if self.counts[what] < floor
         ]
         if short:
@@ -188,7 +208,9 @@ class Report:
 
     def __str__(self) -> str:
         floors = self.floors
-        lines = [f"{self.suite}: seed {self.seed}, {self.budget}, took {self.elapsed_seconds:.1f} s"]
+        lines = [
+            f"{self.suite}: seed {self.seed}, {self.budget}, took {self.elapsed_seconds:.1f} s, {self.processor_seconds:.1f} s of the processor"
+        ]
         lines += [f"  {self.counts[what]:>10,}  {what}  (at least {floor:,})" for what, floor in floors.items()]
         others = sorted(what for what in self.counts if what not in floors)
         lines += [f"  {self.counts[what]:>10,}  {what}" for what in others]

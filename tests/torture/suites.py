@@ -29,6 +29,6 @@ def run_part(name: str, seed: int, budget: partial[Budget], part: int) -> Report
     logging.getLogger("yoi_runtime").addHandler(logging.NullHandler())
     logging.getLogger("yoi_runtime").propagate = False
     try:
-        return SUITES[name](seed, budget(part=part))
+        return SUITES[name](seed, budget(part=part)).stop()
     except Exception:  # noqa: BLE001  that is what it was started for
         return traceback.format_exc()

@@ -45,7 +45,7 @@ def test_a_suite_runs_with_the_seed_and_for_the_time_it_is_told(ran, capsys: pyt
     assert ran == [("power", 5, 7.0)]
     assert capsys.readouterr().out.splitlines() == [
         "--- torture power --seconds 7 --seed 5 --jobs 1",
-        "power: seed 5, 7 s, took 0.0 s",
+        "power: seed 5, 7 s, took 0.0 s, 0.0 s of the processor",
         "           1  parts",
         "--- torture: nothing found, seed 5",
     ]

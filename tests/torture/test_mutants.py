@@ -15,8 +15,9 @@ import pytest
 from hypothesis import Phase
 
 from tests.faults.memory_files import MemoryFiles
-from tests.torture import aliasing, corruption, errors, fuzz, kill, model, power, rig
+from tests.torture import aliasing, corruption, errors, fuzz, kill, model, power, processes, rig
 from tests.torture.report import Budget, Suite, VacuousError
+from tests.torture.suites import SUITES
 from yoi_runtime.catalog.catalog import Catalog
 from yoi_runtime.errors import CursorExpiredError, LogBrokenError
 from yoi_runtime.segment_log import record, recovery, segment, watermark
@@ -74,6 +75,17 @@ def _the_last_record_is_dropped(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(recovery, "next_whole_record", lambda *_: None)
 
 
+def _who_comes_back_begins_at_the_end(patch: pytest.MonkeyPatch) -> None:
+    # In the processes that follow.
+    program = """
+import runpy
+from yoi_runtime.segment_log.reader import LogReader
+LogReader.resolve = lambda reader, cursor: reader.end
+runpy.run_module("tests.torture.actors", run_name="__main__", alter_sys=True)
+"""
+    patch.setattr(processes, "_PROGRAM", ("-c", program))
+
+
 def _a_short_write_will_do(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LogWriter, "_write", lambda log, record, seq: log._files.pwrite(log._fd, record, log._offset))
 
@@ -102,10 +114,15 @@ MUTANTS: dict[str, tuple[Suite, Break]] = {
     "nonces come again": (aliasing.run, _one_nonce_for_all),
     "the boundary of a record is not looked at": (fuzz.run, _put(LogReader, "_is_boundary", lambda *_: True)),
     "numbers in files are believed": (fuzz.run, _numbers_are_believed),
+    "who comes back with a cursor begins at the end": (processes.run, _who_comes_back_begins_at_the_end),
     "a cursor below the floor is not looked at": (model.run, _put(LogReader, "_resolve_below", _the_floor_will_do)),
     "worker_seq begins anew at each opening": (model.run, _put(Catalog, "last_worker_seq", lambda *_: 0)),
     "age is told by the wall clock": (model.run, _put(SteadyClock, "now_us", lambda clock: clock._clock.now_us())),
 }
+
+
+def test_every_suite_has_something_to_find():
+    assert {suite for suite, _ in MUTANTS.values()} == set(SUITES.values())
 
 
 @pytest.mark.timeout(300)

@@ -33,8 +33,20 @@ def test_a_run_in_time_goes_on_until_time_is_up_and_does_one_round_at_least():
     for number in range(10):
         assert next(rounds) == number
         report.count("rounds")
-    assert report.floors == {"rounds": 500}
     assert rounds_of(Report("power", 1, Budget(seconds=0))) == [0]
+
+
+def test_what_is_due_in_a_run_in_time_follows_the_processors_time_it_got():
+    report = Report("power", 1, Budget(seconds=1000))
+    next(report.until("rounds", GOAL))
+    assert report.floors == {"rounds": 25}, "and that it got none is no excuse"
+    report.processor_seconds = 500.0
+    assert report.floors == {"rounds": 250}
+    report.processor_seconds = 5000.0
+    assert report.floors == {"rounds": 500}
+    report = Report("power", 1, Budget("small"))
+    next(report.until("rounds", GOAL))
+    assert report.floors == {"rounds": 10}
 
 
 def test_parts_have_rounds_of_their_own_and_are_due_what_is_due_by_all_together():
@@ -42,8 +54,10 @@ def test_parts_have_rounds_of_their_own_and_are_due_what_is_due_by_all_together(
     numbers = [rounds_of(part) for part in parts]
     assert numbers == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
     whole = Report("power", 1, Budget("small", parts=3))
+    parts[0].processor_seconds = parts[1].processor_seconds = 2.0
     whole.take_in(parts[0])
     whole.take_in(parts[1])
+    assert whole.processor_seconds == 4.0
     with pytest.raises(VacuousError):
         whole.finish()
     whole.take_in(parts[2])
