@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import Phase
 
+from tests.faults.failing_files import FailingFiles
 from tests.faults.memory_files import MemoryFiles
 from tests.torture import aliasing, corruption, errors, fuzz, kill, model, power, processes, rig
 from tests.torture.report import Budget, Suite, VacuousError
@@ -87,7 +88,14 @@ runpy.run_module("tests.torture.actors", run_name="__main__", alter_sys=True)
 
 
 def _a_short_write_will_do(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(LogWriter, "_write", lambda log, record, seq: log._files.pwrite(log._fd, record, log._offset))
+    pwrite = FailingFiles.pwrite
+
+    def whole(files: FailingFiles, fd: int, data: bytes, offset: int) -> int:
+        pwrite(files, fd, data, offset)
+        return len(data)
+
+    # Whoever writes is told that all of it was written, which is to not look.
+    patch.setattr(FailingFiles, "pwrite", whole)
 
 
 def _a_failed_sync_is_tried_again(patch: pytest.MonkeyPatch) -> None:
