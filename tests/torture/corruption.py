@@ -325,13 +325,22 @@ def run(seed: int, budget: Budget) -> Report:
 
     for case in report.each("files moved, deleted and put in", of_files, rng, short=len(of_files), per_second=1):
         judge(case)
-    for case in report.each("bits flipped and bytes cut off", at_places, rng, short=600, per_second=100):
-        judge(case)
-    for _ in report.until("damages in several places", Goal(short=100, small=5000, large=200_000, per_second=10)):
+
+    def judge_several() -> None:
         base = corruption.rng.choice(bases)
         runs = _runs(base, corruption.rng)
         judge(_Case(base, next(runs), True), *itertools.islice(runs, corruption.rng.randrange(3)))
         report.count("damages in several places")
+
+    for number, case in enumerate(
+        report.each("bits flipped and bytes cut off", at_places, rng, short=600, per_second=100)
+    ):
+        judge(case)
+        # Now and then, so that a run in time comes to these too.
+        if number % 25 == 0:
+            judge_several()
+    for _ in report.until("damages in several places", Goal(short=100, small=4000, large=200_000, per_second=2)):
+        judge_several()
     report.require("openings for writing", report.floors["bits flipped and bytes cut off"] // 20)
     report.require("records announced as lost", report.floors["bits flipped and bytes cut off"] // 10)
     if budget.seconds is None:
