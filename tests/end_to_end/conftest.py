@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.accounted_backend import Truth
-from yoi_runtime.segment_log.writer import Appended, LogWriter
+from yoi_runtime.segment_log.writer import LogWriter
 from yoi_runtime.server.dialect_v1 import DialectV1
 
 
@@ -16,18 +16,22 @@ from yoi_runtime.server.dialect_v1 import DialectV1
 def truth(monkeypatch: pytest.MonkeyPatch) -> Truth:
     """The list of all appends to one log, written down by its writer, before anybody can see them."""
     truth = Truth()
-    append = LogWriter.append
+    append = LogWriter.append_held
 
-    def append_and_write_down(writer: LogWriter, body: bytes, *arguments: Any) -> Appended:
-        said = json.loads(b"{" + body + b"}")
-        truth.write_down(writer.end.seq + 1, said["worker_id"], said["worker_seq"], said["payload"])
+    def append_and_write_down(writer: LogWriter, head: str, tail: bytes, *arguments: Any) -> bytes:
+        said = json.loads(b"{" + head.encode() + tail + b"}")
+        truth.write_down(writer.last_seq + 1, said["worker_id"], said["worker_seq"], said["payload"])
         try:
-            return append(writer, body, *arguments)
+            return append(writer, head, tail, *arguments)
         except BaseException:
             truth.events.pop()
             raise
 
-    monkeypatch.setattr(LogWriter, "append", append_and_write_down)
+    def not_written_down(*_: object) -> None:
+        raise AssertionError("events that are appended in runs are not written down here")
+
+    monkeypatch.setattr(LogWriter, "append_held", append_and_write_down)
+    monkeypatch.setattr(LogWriter, "append_run_held", not_written_down)
     return truth
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from yoi_runtime.catalog.durable_file import replace_file
+from yoi_runtime.catalog.durable_file import remove_leftover, replace_file
 from yoi_runtime.catalog.fold import fold_chunk
 from yoi_runtime.catalog.ledger import Ledger
 from yoi_runtime.catalog.place_file import place_path
@@ -118,6 +118,7 @@ class Catalog:
         self._platform = platform
         self._steady_now_us = steady_now_us
         self._retention = retention or RetentionPolicy()
+        remove_leftover(data_dir / CATALOG, platform)
         reader = LogReader(log_directory, platform)
         try:
             self._log_id = reader.log_id

@@ -31,7 +31,7 @@ from yoi_runtime.event_log.refused import RefusedEvents
 from yoi_runtime.event_log.turn import Turn
 from yoi_runtime.events import Alert, Event, encode_payload
 from yoi_runtime.segment_log.cursor import NO_WORKER, CursorToken, decode_token, worker_tag
-from yoi_runtime.segment_log.platform import Platform
+from yoi_runtime.segment_log.platform import Platform, abandon_after_fork
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.retention import RetentionPolicy, count_to_rotate_out
 from yoi_runtime.segment_log.timestamp import TimestampFormat
@@ -79,6 +79,12 @@ class EventLog:
         self._max_payload_bytes = writer.options.max_record_bytes - _AROUND_PAYLOAD_BYTES
         self._stop = threading.Event()
         self._maintenance: threading.Thread | None = None
+        abandon_after_fork(self)
+
+    def abandon_in_child(self) -> None:
+        """Let a forked child be told that the log is closed there: the turn may be that of a thread it does not have."""
+        self._turn = Turn(self._writer)
+        self._maintenance = None
 
     @property
     def log_id(self) -> str:

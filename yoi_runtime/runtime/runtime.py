@@ -25,7 +25,7 @@ from yoi_runtime.events import (
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.worker import Outcome, Worker
 from yoi_runtime.segment_log.cursor import CursorToken
-from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
+from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform, abandon_after_fork
 from yoi_runtime.segment_log.writer import LogWriter
 from yoi_runtime.version import VERSION
 from yoi_runtime.workers.worker_id import check_worker_id
@@ -68,6 +68,13 @@ class Runtime:
             raise
         self._log.start_maintenance(options.maintenance_interval_seconds)
         self._place_indexer = PlaceIndexer(writer.directory, self._log.sealed_segments, platform)
+        abandon_after_fork(self)
+
+    def abandon_in_child(self) -> None:
+        """Leave the log to the parent in a forked child: what is called there raises ``LogClosedError``, and nothing waits."""
+        self._lock = threading.RLock()
+        self._closing = threading.RLock()
+        self._closed = True
 
     def _begin(self, writer: LogWriter, platform: Platform) -> None:
         self._log.append(RuntimeStarted(version=VERSION, pid=platform.pid()))

@@ -236,6 +236,16 @@ class Commit:
             self.ceiling_bytes = -1
             self._wake()
 
+    def abandon_in_child(self) -> None:
+        """Be out of service in a forked child, with locks that none of the parent's threads holds."""
+        self._failure = LogClosedError(self._directory)
+        self._sync_mutex = threading.Lock()
+        self._turn = threading.RLock()
+        self._waiters = []
+        self._thread = None
+        # Nothing is taken from here on.
+        self.ceiling_bytes = -1
+
     def commit_once(self) -> bool:
         """Commit what was appended until now; False when there was nothing, or the log is out of service."""
         with self._sync_mutex:

@@ -19,14 +19,16 @@ from yoi_runtime.errors import (
 )
 from yoi_runtime.segment_log.cursor import Cursor, CursorToken, encode_token
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.record import parse_event_id, seq_of_line
+from yoi_runtime.segment_log.record import MAX_RECORD_BYTES, RecordFormat, parse_event_id, scan_records, seq_of_line
 from yoi_runtime.segment_log.record_reader import UNKNOWN_SEQ, Chunk, RecordReader
+from yoi_runtime.segment_log.segment import SegmentHeader
 
 __all__ = ["Chunk", "LogReader"]
 
 # Long enough for the members of a record up to its seq.
 _HEAD_BYTES = 256
 _FIND_BYTES = 1 << 20
+_FIRST_LOOK_BACK_BYTES = 4 << 10
 
 
 class LogReader(RecordReader):
@@ -92,7 +94,7 @@ class LogReader(RecordReader):
                 raise LogUnavailableError(self.directory, "the cursor's event is not committed, or not known to be")
             raise CursorAheadError(token, f"segment {number} ends before offset {cursor.offset}")
         position = Position(number, header.nonce, cursor.offset, cursor.seq)
-        if not self._is_boundary(position, limit, header.length):
+        if not self._is_boundary(position, limit, header):
             raise CursorUnknownError(token, f"offset {cursor.offset} is not just after event {cursor.seq}")
         return position
 
@@ -157,9 +159,9 @@ class LogReader(RecordReader):
         except (LogFormatError, SegmentGoneError):
             return False
 
-    def _is_boundary(self, position: Position, limit: Position, header_length: int) -> bool:
+    def _is_boundary(self, position: Position, limit: Position, header: SegmentHeader) -> bool:
         """Say whether a record ends at ``position`` and the next one, if readable, has the next seq."""
-        if position.offset < header_length:
+        if position.offset < header.length:
             return False
         if position.offset == limit.offset and limit.seq != UNKNOWN_SEQ:
             return position.seq == limit.seq
@@ -167,4 +169,23 @@ class LogReader(RecordReader):
         if around[:1] != b"\n":
             return False
         following = seq_of_line(around[1:])
+        if following is None and limit.seq == UNKNOWN_SEQ:
+            return self._ends_whole_record(position, header)
         return following is None or following == position.seq + 1
+
+    def _ends_whole_record(self, position: Position, header: SegmentHeader) -> bool:
+        """Say whether the record just before ``position`` is whole and bears its seq.
+
+        Where no header says how a segment ends, bytes may stand there that a recovery has given up, and others bear
+        their numbers since.
+        """
+        if position.offset == header.length:
+            return position.seq == header.first_seq - 1
+        size = _FIRST_LOOK_BACK_BYTES
+        while True:
+            start = max(header.length, position.offset - size)
+            data = self._pread(position.segment, position.offset - start, start)
+            begin = data.rfind(b"\n", 0, -1) + 1
+            if begin or start == header.length or size >= MAX_RECORD_BYTES:
+                return scan_records(data[begin:], RecordFormat(header.nonce), position.seq - 1).records == 1
+            size *= 8

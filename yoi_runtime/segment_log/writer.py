@@ -93,6 +93,7 @@ class LogWriter:
     def abandon_in_child(self) -> None:
         """Let go of everything in a forked child: the log stays the parent's."""
         self.lock = threading.RLock()
+        self._commit.abandon_in_child()
         if not self._closed:
             self._closed = True
             self._slots.close()
