@@ -58,6 +58,7 @@ EXAMPLES: list[tuple[YoiError, list[str]]] = [
     (errors.WorkerEndedError("coder"), ["coder"]),
     (errors.WorkerStartError("coder", "/bin/x", "no such file"), ["coder", "/bin/x", "no such file"]),
     (errors.StreamError(URL, "said"), ["said"]),
+    (errors.CursorStoreError("a.cursor", "no room"), ["a.cursor", "no room"]),
     (errors.StreamConnectError(URL, "refused"), [URL, "refused"]),
     (
         StreamRefusedError(URL, {"code": "runtime.cursor_ahead", "recovery": "resnapshot", "message": "no"}),

@@ -14,6 +14,7 @@ from yoi_runtime.client.resume import (
     RestartBehindGap,
     ResumePolicy,
     Retry,
+    Silence,
     answered,
     decide,
 )
@@ -22,6 +23,7 @@ from yoi_runtime.protocol.diagnostics import CODE_SPECS, DiagnosticCode, Lost, R
 
 PLAIN = ResumePolicy()
 WAITING = ResumePolicy(wait_for_worker=True)
+UNAVAILABLE = "runtime.unavailable"
 FROM_OLDEST = ResumePolicy(on_expired="oldest")
 
 
@@ -205,11 +207,13 @@ def test_restarting_is_for_expiry_alone(code: str):
 
 def test_the_wait_the_runtime_asks_for_is_passed_on():
     diagnosed = received("runtime.unavailable", retry_after_ms=1500)
-    assert decide(Answered(503, diagnosed, 9000), PLAIN, was_live=False) == Retry("runtime.unavailable", 1500)
-    assert decide(Answered(503, received("runtime.unavailable"), 9000), PLAIN, was_live=False) == Retry(
-        "runtime.unavailable", 9000
+    assert decide(Answered(503, diagnosed, 9000), PLAIN, was_live=False) == Retry(
+        "runtime.unavailable", 1500, UNAVAILABLE
     )
-    assert decide(Closed(None, diagnosed), PLAIN, was_live=False) == Retry("runtime.unavailable", 1500)
+    assert decide(Answered(503, received("runtime.unavailable"), 9000), PLAIN, was_live=False) == Retry(
+        "runtime.unavailable", 9000, UNAVAILABLE
+    )
+    assert decide(Closed(None, diagnosed), PLAIN, was_live=False) == Retry("runtime.unavailable", 1500, UNAVAILABLE)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +223,7 @@ def test_the_wait_the_runtime_asks_for_is_passed_on():
         (Answered(502), "HTTP 502"),
         (Closed(None), "the connection broke"),
         (Closed(1001), "closed with 1001"),
-        (Closed(None, unanswered=True), "no answer to a ping"),
+        (Closed(None, silence=Silence.NO_PONG), "no answer to a ping"),
         (Closed(1001, received("runtime.shutting_down")), "runtime.shutting_down"),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.client.scripted_runtime import event
-from yoi_runtime.client.stream_event import StreamEvent, StreamGap
+from yoi_runtime.client.stream_event import StreamEvent, StreamGap, event_of_frame, event_of_line, unwrapped
 from yoi_runtime.errors import EventInvalidError
 from yoi_runtime.events.conversation_events import SystemItem
 from yoi_runtime.events.output_events import TextDelta
@@ -19,7 +19,7 @@ from yoi_runtime.protocol.frames import EventFrame, decode_frame
 def came(message: bytes) -> StreamEvent:
     frame = decode_frame(message)
     assert isinstance(frame, EventFrame)
-    return StreamEvent(frame)
+    return unwrapped(event_of_line(message) or event_of_frame(frame))
 
 
 def with_payload(payload: Any) -> StreamEvent:

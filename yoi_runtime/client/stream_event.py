@@ -1,70 +1,128 @@
-"""What a stream hands over: events, and announced gaps between them."""
+"""What a stream hands over: events, announced gaps between them, and (to nobody but the stream) mere places.
+
+An event is kept as the bytes that came. Taking it apart waits until somebody asks; the envelope is found by the fixed
+order of its members, and by parsing it all where that order is not kept.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Final, TypeAlias
+from zlib import crc32
 
-from yoi_runtime.events.codec import decode_payload_object
+from pydantic_core import from_json, to_json
+
+from yoi_runtime.errors import FrameInvalidError
+from yoi_runtime.events.codec import decode_payload, decode_payload_object
+from yoi_runtime.events.envelope import HEAD_PATTERN, payload_end
 from yoi_runtime.events.event import Event
 from yoi_runtime.protocol.diagnostics import ReceivedLost
 from yoi_runtime.protocol.frames import EventFrame
 
-__all__ = ["StreamEvent", "StreamGap"]
+__all__ = [
+    "EVENT_ID",
+    "SEQ",
+    "WORKER_SEQ",
+    "Place",
+    "StreamEvent",
+    "StreamGap",
+    "StreamItem",
+    "crc_matches",
+    "event_of_frame",
+    "event_of_line",
+    "unwrapped",
+]
+
+# The groups of HEAD_PATTERN.
+_CURSOR, EVENT_ID, SEQ, _WORKER_ID, WORKER_SEQ, _TIME, _NAME = range(7)
+_CRC_TAIL: Final = len(b',"crc":"00000000"}')
+_CRC_MARK: Final = b',"crc":"'
+_PAYLOAD_MARK: Final = b',"payload":'
+
+_Head: TypeAlias = "tuple[bytes | None, ...]"
 
 
 class StreamEvent:
     """An event as it came.
 
-    ``cursor`` is the point after it, ``event_id`` its identity. Numbers and times that the Runtime did not send are
-    None, and so is ``worker_id`` for an event of the Runtime itself.
+    ``raw`` is the frame, UTF-8 JSON: for v1 the log's own record. ``cursor`` is the point after the event,
+    ``event_id`` its identity. Numbers and times that the Runtime did not send are None, and so is ``worker_id`` for an
+    event of the Runtime itself. Equal when the bytes are.
     """
 
-    def __init__(self, frame: EventFrame) -> None:
-        self._frame = frame
+    __slots__ = ("_payload", "head", "raw")
+
+    def __init__(self, raw: bytes, head: _Head, payload: Mapping[str, object] | None = None) -> None:
+        """Take the frame and the bytes of its envelope (``head``: of this module); ``payload`` when it is known."""
+        self.raw = raw
+        self.head = head
+        self._payload = payload
 
     def __repr__(self) -> str:
         return f"StreamEvent({self.event_name!r}, worker_id={self.worker_id!r}, event_id={self.event_id!r})"
 
-    @property
-    def raw(self) -> bytes:
-        """The whole message, UTF-8 JSON."""
-        return self._frame.raw
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StreamEvent) and self.raw == other.raw
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
 
     @property
     def cursor(self) -> str:
-        return self._frame.cursor
+        return _text(self.head[_CURSOR])
 
     @property
     def event_id(self) -> str:
-        return self._frame.event_id
+        return _text(self.head[EVENT_ID])
 
     @property
     def seq(self) -> int | None:
-        return self._frame.seq
+        return _number(self.head[SEQ])
 
     @property
     def worker_id(self) -> str | None:
-        return self._frame.worker_id
+        return _text_or_none(self.head[_WORKER_ID])
 
     @property
     def worker_seq(self) -> int | None:
-        return self._frame.worker_seq
+        return _number(self.head[WORKER_SEQ])
 
     @property
     def time(self) -> str | None:
         """RFC 3339, UTC."""
-        return self._frame.time
+        return _text_or_none(self.head[_TIME])
 
     @property
     def event_name(self) -> str:
-        return str(self.payload["event"])
+        name = _text(self.head[_NAME])
+        return name if "\\" not in name else str(self.payload["event"])
 
-    @cached_property
+    @property
     def payload(self) -> Mapping[str, object]:
-        """``{"event": name, "data": {…}}`` as the Worker emitted it: v0's wrapping is taken off."""
-        return _unwrapped(self._frame.payload)
+        """``{"event": name, "data": {…}}`` as the Worker emitted it: v0's wrapping is taken off.
+
+        Raises:
+            FrameInvalidError: it is not JSON.
+        """
+        if self._payload is None:
+            try:
+                self._payload = from_json(self.payload_json, allow_inf_nan=False)
+            except ValueError as error:
+                raise FrameInvalidError(f"payload: not JSON: {error}") from None
+        return self._payload
+
+    @property
+    def payload_json(self) -> bytes:
+        """The payload as JSON, as its bytes came wherever that is possible.
+
+        Raises:
+            EventInvalidError: the frame does not end as a record does.
+        """
+        raw = self.raw
+        # The members before the payload hold no quotes, so this is not somebody's text.
+        start = raw.index(_PAYLOAD_MARK) + len(_PAYLOAD_MARK)
+        return raw[start : payload_end(raw)]
 
     def decode(self) -> Event:
         """Return the typed event; a name we do not know gives an ``UnknownEvent``.
@@ -72,15 +130,29 @@ class StreamEvent:
         Raises:
             EventInvalidError: a known event whose data breaks the vocabulary's rules.
         """
+        return decode_payload(self.payload_json)
+
+
+class _ParsedEvent(StreamEvent):
+    """An event whose payload had to be parsed: its members stand in another order, or v0 had it wrapped."""
+
+    __slots__ = ()
+
+    @property
+    def payload_json(self) -> bytes:
+        return to_json(self.payload)
+
+    def decode(self) -> Event:
         return decode_payload_object(self.payload)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamGap:
-    """Events that can no longer be read stood here; the stream goes on behind them.
+    """Events that cannot be read any more stood here; the stream goes on behind them.
 
     ``lost`` says how many, when the Runtime told. ``requested_cursor`` is the point before them, when there was one,
-    ``cursor`` the point after. ``diagnostic`` is what the Runtime said, field by field.
+    ``cursor`` the point after. ``diagnostic`` is what the Runtime said, field by field; its ``code`` says why:
+    ``runtime.cursor_expired`` or ``runtime.record_corrupt``.
     """
 
     requested_cursor: str | None
@@ -88,15 +160,70 @@ class StreamGap:
     lost: ReceivedLost | None
     diagnostic: Mapping[str, object]
 
+    @property
+    def code(self) -> str:
+        return str(self.diagnostic.get("code", ""))
 
-def _unwrapped(payload: dict[str, object]) -> Mapping[str, object]:
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A cursor that came without an event: safe as soon as all before it has been dealt with."""
+
+    cursor: str
+
+
+StreamItem: TypeAlias = StreamEvent | StreamGap | Place
+
+
+def event_of_line(line: bytes) -> StreamEvent | None:
+    """Return the event in a frame whose members stand in the log's order; None for any other frame.
+
+    Of what comes after the event's name only the last byte is looked at.
+    """
+    found = HEAD_PATTERN.match(line)
+    return StreamEvent(line, found.groups()) if found is not None and line.endswith(b"}") else None
+
+
+def event_of_frame(frame: EventFrame) -> StreamEvent:
+    """Return the event in a frame that has been parsed."""
+    name = frame.event_name
+    numbers = [None if number is None else b"%d" % number for number in (frame.seq, frame.worker_seq)]
+    texts = [None if text is None else text.encode() for text in (frame.worker_id, frame.time)]
+    head = (frame.cursor.encode(), frame.event_id.encode(), numbers[0], texts[0], numbers[1], texts[1])
+    return _ParsedEvent(frame.raw, (*head, name.encode()), frame.payload)
+
+
+def unwrapped(event: StreamEvent) -> StreamEvent:
     """Take an event outside upstream's vocabulary out of the ``system_item`` that carries it in v0."""
-    data = payload.get("data")
-    item = data.get("item") if payload["event"] == "system_item" and isinstance(data, dict) else None
+    if event.head[_NAME] != b"system_item":
+        return event
+    data = event.payload.get("data")
+    item = data.get("item") if isinstance(data, dict) else None
     if not isinstance(item, dict) or item.get("kind") != "yoi.event":
-        return payload
+        return event
     name, inner = item.get("event"), item.get("data")
     if not isinstance(name, str) or not name:
-        return payload
+        return event
     # An event without data is wrapped with a null.
-    return {"event": name} if inner is None else {"event": name, "data": inner}
+    payload = {"event": name} if inner is None else {"event": name, "data": inner}
+    return _ParsedEvent(event.raw, (*event.head[:_NAME], name.encode()), payload)
+
+
+def crc_matches(raw: bytes) -> bool:
+    """Say whether the checksum at the end of a frame is that of what stands before; True when it has none."""
+    if raw[-_CRC_TAIL : -_CRC_TAIL + len(_CRC_MARK)] != _CRC_MARK:
+        return True
+    return raw[-_CRC_TAIL:] == b',"crc":"%08x"}' % crc32(raw[:-_CRC_TAIL])
+
+
+def _text(value: bytes | None) -> str:
+    assert value is not None
+    return value.decode()
+
+
+def _text_or_none(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
+def _number(value: bytes | None) -> int | None:
+    return None if value is None else int(value)
