@@ -59,17 +59,21 @@ class EventStream(Stream, Generic[_ItemT_co]):
             StreamConnectError: ``max_tries`` are used up, or the certificate is not good.
             CursorStoreError: the cursor cannot be saved.
         """
-        if self._held is not None:
-            self.ack()
+        # Written out: a backlog of a million events comes this way.
+        held = self._held
+        if held is not None:
+            self._held = None
+            # A gap of unknown end gives no place to go on from.
+            if not isinstance(held, StreamGap) or held.cursor is not None:
+                self._dealt = held
         ready = self._ready
         while True:
             while ready:
                 item = ready.pop()
-                if isinstance(item, Place):
-                    self._dealt = item
-                else:
+                if not isinstance(item, Place):
                     self._held = item
                     return cast("_ItemT_co", item)
+                self._dealt = item
             if not self._entered:
                 raise RuntimeError("a stream is followed inside of its 'async with' block")
             ready = self._ready = [*reversed(await self._handover.take())]
@@ -80,11 +84,9 @@ class EventStream(Stream, Generic[_ItemT_co]):
 
     def ack(self) -> None:
         """Say that the event at hand has been dealt with, without asking for the next: moves ``cursor`` behind it."""
-        if self._held is not None:
-            # A gap of unknown end gives no place to go on from.
-            if isinstance(self._held, StreamEvent) or self._held.cursor is not None:
-                self._dealt = self._held
-            self._held = None
+        held, self._held = self._held, None
+        if held is not None and (not isinstance(held, StreamGap) or held.cursor is not None):
+            self._dealt = held
 
     @property
     def cursor(self) -> str | None:
