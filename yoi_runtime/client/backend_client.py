@@ -1,4 +1,4 @@
-"""Tornado adapter: one WebSocket to a Runtime. The one module of the client that knows Tornado.
+"""Tornado adapter: one WebSocket to a Runtime.
 
 Tornado's client holds at most two messages and one chunk of 64 KiB; while nobody receives, it reads nothing
 more and the peer has to wait. Its own pings are not used: they take a reader that is busy elsewhere for a
