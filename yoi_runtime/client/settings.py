@@ -26,6 +26,8 @@ class ClientSettings:
     # From the look-up of the name to the upgrade.
     connect_timeout_seconds: float = 10.0
     close_timeout_seconds: float = 2.0
+    # Of a plain HTTP request: a page of a transcript.
+    request_timeout_seconds: float = 30.0
     # Finds a half-open connection within half a minute. v1's heartbeat, which the Runtime sets, does so too.
     ping_interval_seconds: float = 20.0
     ping_timeout_seconds: float = 10.0
