@@ -201,6 +201,24 @@ async def test_the_end_of_the_worker_ends_the_stream():
         assert len(runtime.asked) == 1
 
 
+async def test_a_worker_that_runs_again_is_followed_on_when_chosen():
+    time = FakeTime()
+    scripts: list[Script] = [
+        [hello("c0"), event(1), end("c1", "lost")],
+        [hello("c1"), end("c1")],
+        [hello("c1"), event(2)],
+    ]
+    async with of_v1(*scripts) as runtime:
+        async with follow(runtime, after_end="wait", settings=time.settings()) as stream:
+            changes = stream.changes()
+            assert [(await anext(stream)).cursor for _ in range(2)] == ["c1", "c2"]
+            assert stream.outcome is None
+        codes = [change.detail.code async for change in changes if change.state == "waiting"]
+        assert codes == ["worker.ended"] * 2
+        assert runtime.queries == [{}, {"cursor": "c1"}, {"cursor": "c1"}]
+    assert time.waits_seconds == [1, 1]
+
+
 async def test_lag_is_what_the_runtime_said_and_what_waits_here():
     script = [hello("c0"), event(1), bookmark("c1", behind={"events": 5, "bytes": 99}), event(2)]
     async with of_v1(script) as runtime, follow(runtime) as stream:

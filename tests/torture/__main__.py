@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 from random import SystemRandom
 
-from tests.torture import aliasing, corruption, errors, fuzz, kill, model, power, processes
+from tests.torture import aliasing, client, corruption, errors, fuzz, kill, model, power, processes
 from tests.torture.report import Budget, Suite
 
 __all__ = ["SUITES", "main"]
@@ -23,6 +23,7 @@ SUITES: dict[str, Suite] = {
     "aliasing": aliasing.run,
     "fuzz": fuzz.run,
     "processes": processes.run,
+    "client": client.run,
 }
 
 

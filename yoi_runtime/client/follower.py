@@ -12,7 +12,8 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeAlias, assert_never
+from dataclasses import replace
+from typing import Final, Protocol, TypeAlias, assert_never
 
 from yoi_runtime.client.backoff import Backoff
 from yoi_runtime.client.event_sequence import EventSequence
@@ -46,6 +47,10 @@ from yoi_runtime.protocol.versions import ProtocolVersion
 __all__ = ["Connect", "Connection", "Follower"]
 
 _log = logging.getLogger("yoi_runtime.client")
+
+# A Worker that has ended runs again soon, when its Runtime was restarted, or late. Asking is cheap, and is answered
+# at once: this is no trouble that would have to be given time.
+_SECONDS_AFTER_END: Final = 0.5
 
 
 class Connection(Protocol):
@@ -134,10 +139,14 @@ class Follower:
                 self._change(StreamState.CONNECTING, StateDetail(self._backoff.tries))
                 ending = await self._one_connection()
                 if isinstance(ending, Ended):
-                    self.outcome = ending.outcome
                     detail = StateDetail(reason=f"the Worker has ended: {ending.outcome}", code="worker.ended")
-                    return
-                await self._wait_after(ending)
+                    if self._policy.after_end == "stop":
+                        self.outcome = ending.outcome
+                        return
+                    delay_seconds = _SECONDS_AFTER_END * (1 + self._settings.random())
+                    await self._wait(replace(detail, delay_seconds=delay_seconds))
+                else:
+                    await self._wait_after(ending)
         except Exception as error:
             detail = StateDetail(self._backoff.tries, reason=str(error), code=str(getattr(error, "code", "")))
             raise
@@ -257,8 +266,11 @@ class Follower:
             reason = f"{decision.reason} (try {tries} of {max_tries})"
             raise StreamConnectError(self.view.url, reason, decision.code)
         _log.info("%s: %s; next try in %.1f s", self.view.url, decision.reason, delay_seconds)
-        self._change(StreamState.WAITING, StateDetail(tries, delay_seconds, decision.reason, decision.code))
-        await self._settings.sleep(delay_seconds)
+        await self._wait(StateDetail(tries, delay_seconds, decision.reason, decision.code))
+
+    async def _wait(self, detail: StateDetail) -> None:
+        self._change(StreamState.WAITING, detail)
+        await self._settings.sleep(detail.delay_seconds or 0)
 
     async def _ask(self, gap: StreamGap) -> Refuse | RestartBehindGap:
         assert callable(self._policy.on_expired)

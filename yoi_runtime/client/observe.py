@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack, cast
 
 from yoi_runtime.client.cursor_store import CursorStore
 from yoi_runtime.client.follower import Connect
-from yoi_runtime.client.resume import OnCorrupt, OnExpired, ResumePolicy
+from yoi_runtime.client.resume import AfterEnd, OnCorrupt, OnExpired, ResumePolicy
 from yoi_runtime.client.session import StreamView
 from yoi_runtime.client.settings import ClientSettings
 from yoi_runtime.client.stream import Stream
@@ -45,6 +45,7 @@ class EventStream(Stream, Generic[_ItemT_co]):
         self._ready: list[StreamItem] = []
         self._held: StreamEvent | StreamGap | None = None
         self._dealt: StreamItem | None = None
+        self._is_taking = False
 
     def __aiter__(self) -> Self:
         return self
@@ -76,7 +77,12 @@ class EventStream(Stream, Generic[_ItemT_co]):
                 self._dealt = item
             if not self._entered:
                 raise RuntimeError("a stream is followed inside of its 'async with' block")
-            ready = self._ready = [*reversed(await self._handover.take())]
+            self._is_taking = True
+            try:
+                block = await self._handover.take()
+            finally:
+                self._is_taking = False
+            ready = self._ready = [*reversed(block)]
 
     async def aclose(self) -> None:
         await super().aclose()
@@ -94,7 +100,8 @@ class EventStream(Stream, Generic[_ItemT_co]):
         while self._held is None:
             while self._ready and isinstance(self._ready[-1], Place):
                 self._dealt = self._ready.pop()
-            if self._ready or (block := self._handover.take_ready()) is None:
+            # What comes while the consumer waits is the consumer's.
+            if self._ready or self._is_taking or (block := self._handover.take_ready()) is None:
                 break
             self._ready = [*reversed(block)]
         if self._dealt is not None:
@@ -126,6 +133,7 @@ class ObserveOptions(TypedDict, total=False):
     on_expired: OnExpired
     on_corrupt: OnCorrupt
     wait_for_worker: bool
+    after_end: AfterEnd
     on_state: OnState | None
     settings: ClientSettings | None
 
@@ -143,6 +151,7 @@ def observe(
     on_expired: Literal["raise"] = "raise",
     on_corrupt: Literal["raise"] = "raise",
     wait_for_worker: bool = False,
+    after_end: AfterEnd = "stop",
     on_state: OnState | None = None,
     settings: ClientSettings | None = None,
 ) -> EventStream[StreamEvent]: ...
@@ -159,6 +168,7 @@ def observe(
     on_expired: OnExpired = "raise",
     on_corrupt: OnCorrupt = "raise",
     wait_for_worker: bool = False,
+    after_end: AfterEnd = "stop",
     on_state: OnState | None = None,
     settings: ClientSettings | None = None,
 ) -> EventStream[StreamEvent | StreamGap]: ...
@@ -166,7 +176,7 @@ def observe(url: str, worker_id: str | None = None, **options: Unpack[ObserveOpt
     """Prepare to follow the events of one Worker or, without ``worker_id``, of everything.
 
     Connections that break are made again, after growing waits, and go on behind the last event: each is handed over
-    once. Use the stream in ``async with``. With a Runtime that speaks v1 the stream of a Worker ends with the Worker.
+    once. Use the stream in ``async with``.
 
     Args:
         url: where the Runtime is: http(s) or ws(s), without a query.
@@ -182,6 +192,8 @@ def observe(url: str, worker_id: str | None = None, **options: Unpack[ObserveOpt
         on_corrupt: what to do about damaged records: raise ``StreamRefusedError``, or hand over a ``StreamGap`` and go
             on behind them.
         wait_for_worker: take a Worker that does not exist for one that does not exist yet.
+        after_end: what to do when the Worker has ended and all of it has come: end the stream, or go on when it runs
+            again. With a Runtime that speaks v0 alone a stream never ends by itself.
         on_state: called with every change of state.
     Raises:
         MissingExtraError: Tornado is not installed.
@@ -203,6 +215,7 @@ def stream_parts(
     on_expired: OnExpired = "raise",
     on_corrupt: OnCorrupt = "raise",
     wait_for_worker: bool = False,
+    after_end: AfterEnd = "stop",
     on_state: OnState | None = None,
     settings: ClientSettings | None = None,
 ) -> StreamParts:
@@ -216,7 +229,7 @@ def stream_parts(
         view=view,
         start=_start(cursor, start),
         connect=_connect_with(token, settings),
-        policy=ResumePolicy(on_expired, wait_for_worker, on_corrupt),
+        policy=ResumePolicy(on_expired, wait_for_worker, on_corrupt, after_end),
         settings=settings,
         cursor_store=cursor_store,
         on_state=on_state,

@@ -19,6 +19,7 @@ from yoi_runtime.protocol.diagnostics import CODE_SPECS, DiagnosticCode, Receive
 from yoi_runtime.protocol.frames import DiagnosticFrame, decode_frame
 
 __all__ = [
+    "AfterEnd",
     "Answered",
     "AskCaller",
     "Closed",
@@ -42,6 +43,9 @@ __all__ = [
     "gap_of",
     "may_offer_less",
 ]
+
+AfterEnd: TypeAlias = Literal["stop", "wait"]
+"""What to do when a Worker has ended: end the stream, or come back until it runs again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,7 @@ class ResumePolicy:
     on_expired: OnExpired = "raise"
     wait_for_worker: bool = False
     on_corrupt: OnCorrupt = "raise"
+    after_end: AfterEnd = "stop"
 
 
 @dataclass(frozen=True, slots=True)
