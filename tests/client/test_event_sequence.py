@@ -119,7 +119,8 @@ def test_the_runtimes_word_on_the_newest_event_is_held_against_what_came():
 def test_memory_is_bounded():
     sequence = of_everything()
     count = 3 * REMEMBERED_EVENT_IDS
-    sequence.admit(came(n) for n in range(1, count + 1))
+    for n in range(1, count + 1):
+        sequence.admit([came(n)])
     assert REMEMBERED_EVENT_IDS <= len(sequence._recent) + len(sequence._older) <= 2 * REMEMBERED_EVENT_IDS
     assert numbers(sequence, came(count - REMEMBERED_EVENT_IDS + 1)) == []
     assert fault_in(sequence, came(1)).got == 1

@@ -89,11 +89,11 @@ def test_a_batch_in_another_hand_brings_the_same_events():
         json.dumps({"kind": "batch", "frames": frames}),
         json.dumps({"frames": frames, "kind": "batch"}, indent=1),
     ):
-        talk = Talk(verify_crc=False)
+        talk = Talk()
         talk.hear(message)
         assert talk.said == ["c1", "c2"]
     pretty = b'{"kind":"batch","frames":[' + json.dumps(frames[0], indent=1).replace(",\n", " ,\n").encode() + b"]}"
-    talk = Talk(verify_crc=False)
+    talk = Talk()
     talk.hear(pretty.replace(b" ,\n", b",\n"))
     assert talk.said == ["c1"]
 
@@ -126,18 +126,18 @@ def test_a_cut_off_event_is_no_event():
 
 def test_a_flipped_byte_is_found_and_what_stands_before_it_is_handed_over():
     damaged = event(2).replace(b"text 2", b"text 3")
-    talk = Talk()
+    talk = Talk(verify_crc=True)
     talk.hear(batch(event(1), damaged, event(3)))
     assert talk.said == ["c1"]
     assert isinstance(talk.verdict, StreamFrameError)
     assert "event e2" in str(talk.verdict)
-    careless = Talk(verify_crc=False)
+    careless = Talk()
     careless.hear(batch(event(1), damaged, event(3)))
     assert careless.said == ["c1", "c2", "c3"]
 
 
 def test_an_event_without_a_checksum_cannot_be_judged_by_it():
-    talk = Talk()
+    talk = Talk(verify_crc=True)
     talk.hear(event(1)[: -len(',"crc":"00000000"}')] + b"}")
     assert talk.said == ["c1"]
 

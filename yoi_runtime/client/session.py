@@ -32,6 +32,7 @@ from yoi_runtime.client.stream_event import (
     crc_matches,
     event_of_frame,
     event_of_line,
+    events_of_lines,
     unwrapped,
 )
 from yoi_runtime.client.stream_position import StreamPosition
@@ -73,7 +74,7 @@ class StreamView:
     url: str
     worker_id: str | None = None
     events: frozenset[str] | None = None
-    verify_crc: bool = True
+    verify_crc: bool = False
     on_corrupt: OnCorrupt = "raise"
 
 
@@ -108,8 +109,14 @@ class Session:
         return heard
 
     def _read(self, raw: bytes, heard: Heard) -> None:
+        frames = frames_in(raw)
+        events = events_of_lines(frames)
+        if events is not None:
+            # As is usual: nothing but events, as the log has them.
+            self._events(events, heard)
+            return
         run: list[StreamEvent] = []
-        for frame in _parsed(raw):
+        for frame in _parsed(raw, frames):
             if isinstance(frame, StreamEvent):
                 run.append(frame)
                 continue
@@ -254,13 +261,12 @@ class Session:
         heard.items.append(Place(cursor))
 
 
-def _parsed(raw: bytes) -> Sequence[_Parsed]:
+def _parsed(raw: bytes, frames: Sequence[bytes]) -> Sequence[_Parsed]:
     """Return the frames of a message, events apart from others.
 
     Raises:
         FrameInvalidError: there is something that cannot be read; it may have been an event.
     """
-    frames = frames_in(raw)
     try:
         parsed = [event_of_line(frame) or _frame(frame) for frame in frames]
     except FrameInvalidError:

@@ -6,17 +6,22 @@ order of its members, and by parsing it all where that order is not kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from functools import cached_property, partial
+from operator import methodcaller
+from typing import Final, TypeAlias, cast
 from zlib import crc32
 
+from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from yoi_runtime.errors import FrameInvalidError
 from yoi_runtime.events.codec import decode_payload, decode_payload_object
 from yoi_runtime.events.envelope import HEAD_PATTERN, payload_end
 from yoi_runtime.events.event import Event
+from yoi_runtime.events.output_events import TextDelta, TextDone, ThinkingDelta, ToolCallArgsDelta
 from yoi_runtime.protocol.diagnostics import ReceivedLost
 from yoi_runtime.protocol.frames import EventFrame
 
@@ -31,19 +36,26 @@ __all__ = [
     "crc_matches",
     "event_of_frame",
     "event_of_line",
+    "events_of_lines",
     "unwrapped",
 ]
 
 # The groups of HEAD_PATTERN.
-_CURSOR, EVENT_ID, SEQ, _WORKER_ID, WORKER_SEQ, _TIME, _NAME = range(7)
+_CURSOR, EVENT_ID, SEQ, _WORKER_ID, WORKER_SEQ, _TIME, _NAME = range(1, 8)
 _CRC_TAIL: Final = len(b',"crc":"00000000"}')
 _CRC_MARK: Final = b',"crc":"'
 _PAYLOAD_MARK: Final = b',"payload":'
+_DATA_MARK: Final = b'","data":'
+# Nearly all events of a busy Worker; of nothing but text, so a parser of JSON alone leaves nothing to check.
+_FLAT: Final[Mapping[bytes | None, Callable[[bytes], Event]]] = {
+    cls.event_name.encode(): cls.__pydantic_validator__.validate_json
+    for cls in (TextDelta, TextDone, ThinkingDelta, ToolCallArgsDelta)
+}
 
-_Head: TypeAlias = "tuple[bytes | None, ...]"
+_Head: TypeAlias = "re.Match[bytes] | tuple[bytes | None, ...]"
 
 
-class StreamEvent:
+class StreamEvent(tuple[bytes, _Head]):  # noqa: SLOT001  a tuple with slots has no room for the parsed payload
     """An event as it came.
 
     ``raw`` is the frame, UTF-8 JSON: for v1 the log's own record. ``cursor`` is the point after the event,
@@ -51,19 +63,26 @@ class StreamEvent:
     event of the Runtime itself. Equal when the bytes are.
     """
 
-    __slots__ = ("_payload", "head", "raw")
+    # A pair of frame and envelope, because those are made a thousand at a time without a line of Python for each
+    # (0.1 µs instead of 0.4). That it is one is nobody's business.
 
-    def __init__(self, raw: bytes, head: _Head, payload: Mapping[str, object] | None = None) -> None:
-        """Take the frame and the bytes of its envelope (``head``: of this module); ``payload`` when it is known."""
-        self.raw = raw
-        self.head = head
-        self._payload = payload
+    @property
+    def raw(self) -> bytes:
+        return self[0]
+
+    @property
+    def head(self) -> _Head:
+        """The bytes of the envelope's members, by the names of this module; None for null."""
+        return self[1]
 
     def __repr__(self) -> str:
         return f"StreamEvent({self.event_name!r}, worker_id={self.worker_id!r}, event_id={self.event_id!r})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, StreamEvent) and self.raw == other.raw
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
     def __hash__(self) -> int:
         return hash(self.raw)
@@ -98,19 +117,18 @@ class StreamEvent:
         name = _text(self.head[_NAME])
         return name if "\\" not in name else str(self.payload["event"])
 
-    @property
+    @cached_property
     def payload(self) -> Mapping[str, object]:
         """``{"event": name, "data": {…}}`` as the Worker emitted it: v0's wrapping is taken off.
 
         Raises:
             FrameInvalidError: it is not JSON.
         """
-        if self._payload is None:
-            try:
-                self._payload = from_json(self.payload_json, allow_inf_nan=False)
-            except ValueError as error:
-                raise FrameInvalidError(f"payload: not JSON: {error}") from None
-        return self._payload
+        try:
+            found: Mapping[str, object] = from_json(self.payload_json, allow_inf_nan=False)
+        except ValueError as error:
+            raise FrameInvalidError(f"payload: not JSON: {error}") from None
+        return found
 
     @property
     def payload_json(self) -> bytes:
@@ -130,13 +148,26 @@ class StreamEvent:
         Raises:
             EventInvalidError: a known event whose data breaks the vocabulary's rules.
         """
-        return decode_payload(self.payload_json)
+        found = self._flat()
+        return found if found is not None else decode_payload(self.payload_json)
+
+    def _flat(self) -> Event | None:
+        """Decode the data of the frequent events in place, 1 µs instead of 3; None for whatever is not just so."""
+        raw, head = self
+        decode_json = _FLAT.get(head[_NAME])
+        if decode_json is None or not isinstance(head, re.Match):
+            return None
+        start = head.end(_NAME)
+        if raw[start : start + len(_DATA_MARK)] != _DATA_MARK or raw[-_CRC_TAIL - 3 : -_CRC_TAIL] != b"}}}":
+            return None
+        try:
+            return decode_json(raw[start + len(_DATA_MARK) : -_CRC_TAIL - 2])
+        except ValidationError:
+            return None  # told by the thorough way
 
 
 class _ParsedEvent(StreamEvent):
     """An event whose payload had to be parsed: its members stand in another order, or v0 had it wrapped."""
-
-    __slots__ = ()
 
     @property
     def payload_json(self) -> bytes:
@@ -172,16 +203,28 @@ class Place:
     cursor: str
 
 
+# C all the way: what a backlog of a million events goes through.
+_PAIR = cast("Callable[[tuple[bytes, re.Match[bytes] | None]], StreamEvent]", partial(tuple.__new__, StreamEvent))
+_ENDS_AN_OBJECT = methodcaller("endswith", b"}")
+
 StreamItem: TypeAlias = StreamEvent | StreamGap | Place
 
 
-def event_of_line(line: bytes) -> StreamEvent | None:
-    """Return the event in a frame whose members stand in the log's order; None for any other frame.
+def events_of_lines(lines: Sequence[bytes]) -> list[StreamEvent] | None:
+    """Return the events in frames whose members stand in the log's order; None if one of them is another frame.
 
     Of what comes after the event's name only the last byte is looked at.
     """
-    found = HEAD_PATTERN.match(line)
-    return StreamEvent(line, found.groups()) if found is not None and line.endswith(b"}") else None
+    heads = [*map(HEAD_PATTERN.match, lines)]
+    if None in heads or not all(map(_ENDS_AN_OBJECT, lines)):
+        return None
+    return [*map(_PAIR, zip(lines, heads, strict=True))]
+
+
+def event_of_line(line: bytes) -> StreamEvent | None:
+    """Return the event in such a frame; None for any other frame."""
+    events = events_of_lines((line,))
+    return None if events is None else events[0]
 
 
 def event_of_frame(frame: EventFrame) -> StreamEvent:
@@ -189,8 +232,8 @@ def event_of_frame(frame: EventFrame) -> StreamEvent:
     name = frame.event_name
     numbers = [None if number is None else b"%d" % number for number in (frame.seq, frame.worker_seq)]
     texts = [None if text is None else text.encode() for text in (frame.worker_id, frame.time)]
-    head = (frame.cursor.encode(), frame.event_id.encode(), numbers[0], texts[0], numbers[1], texts[1])
-    return _ParsedEvent(frame.raw, (*head, name.encode()), frame.payload)
+    head = (None, frame.cursor.encode(), frame.event_id.encode(), numbers[0], texts[0], numbers[1], texts[1])
+    return _parsed_event(frame.raw, (*head, name.encode()), frame.payload)
 
 
 def unwrapped(event: StreamEvent) -> StreamEvent:
@@ -206,7 +249,14 @@ def unwrapped(event: StreamEvent) -> StreamEvent:
         return event
     # An event without data is wrapped with a null.
     payload = {"event": name} if inner is None else {"event": name, "data": inner}
-    return _ParsedEvent(event.raw, (*event.head[:_NAME], name.encode()), payload)
+    head = (None, *(event.head[group] for group in range(_CURSOR, _NAME)), name.encode())
+    return _parsed_event(event.raw, head, payload)
+
+
+def _parsed_event(raw: bytes, head: _Head, payload: Mapping[str, object]) -> StreamEvent:
+    event = tuple.__new__(_ParsedEvent, (raw, head))
+    event.__dict__["payload"] = payload
+    return event
 
 
 def crc_matches(raw: bytes) -> bool:
