@@ -21,9 +21,12 @@ from yoi_runtime.protocol.frames import EventFrame, decode_frame
 
 
 def came(message: bytes) -> StreamEvent:
-    frame = decode_frame(message)
-    assert isinstance(frame, EventFrame)
-    return unwrapped(event_of_line(message) or event_of_frame(frame))
+    found = event_of_line(message)
+    if found is None:
+        frame = decode_frame(message)
+        assert isinstance(frame, EventFrame)
+        found = event_of_frame(frame)
+    return unwrapped(found)
 
 
 def with_payload(payload: Any) -> StreamEvent:

@@ -62,6 +62,7 @@ class _Client:
         self.sightings = {worker_id: Sighting(name, worker_id)}
         self.connected_at = 0.0
         self.wait_ends_at = 0.0
+        self.last_state = "not begun"
         self.address = address
         self.rng = rng
         self.report = report
@@ -83,6 +84,7 @@ class _Client:
 
     def _on_state(self, state: StreamState, detail: StateDetail) -> None:
         now = asyncio.get_running_loop().time()
+        self.last_state = f"{state} {detail}"
         if state.is_connected:
             self.connected_at = now
         if state is StreamState.WAITING:
@@ -342,7 +344,11 @@ class _Nemesis:
             def is_back(client: _Client = client) -> bool:
                 return client.connected_at >= began_at or client.is_done
 
-            await wait_until_async(is_back, _DEADLINE_SECONDS, f"{client.name} is back")
+            try:
+                await wait_until_async(is_back, _DEADLINE_SECONDS, f"{client.name} is back")
+            except AssertionError as error:
+                error.add_note(f"it is {client.last_state}")
+                raise
             took = client.connected_at - max(ready_at, min(client.wait_ends_at, client.connected_at))
             self.slowest_seconds = max(self.slowest_seconds, took)
             limit = _PROGRESS_SECONDS + allowance

@@ -35,7 +35,7 @@ from yoi_runtime.client.resume import (
 )
 from yoi_runtime.client.session import Ended, Session, StreamView
 from yoi_runtime.client.settings import ClientSettings
-from yoi_runtime.client.stream_event import StreamGap, StreamItem
+from yoi_runtime.client.stream_event import StreamEvent, StreamGap, StreamItem
 from yoi_runtime.client.stream_position import StreamPosition
 from yoi_runtime.client.stream_state import StateDetail, StreamState
 from yoi_runtime.errors import StreamConnectError, StreamRefusedError
@@ -121,6 +121,8 @@ class Follower:
         self._settings = settings
         self._on_state = on_state
         self._backoff = Backoff(settings.random)
+        # Of its own: a restart is another request, and the floor it goes to moves on while it waits.
+        self._restarts = Backoff(settings.random)
         self._sequence = EventSequence(
             view.url, of_one_worker=view.worker_id is not None, filtered=view.events is not None
         )
@@ -227,6 +229,8 @@ class Follower:
                 self._change(heard.state, StateDetail(self._backoff.tries))
             elif self.state is StreamState.STALLED:
                 self._change(state_before_stall, StateDetail(self._backoff.tries))
+            if self._restarts.tries and any(isinstance(item, StreamEvent) for item in heard.items):
+                self._restarts.reset()
             if heard.items:
                 await self._handover.put(heard.items, len(message))
             match heard.verdict:
@@ -244,7 +248,7 @@ class Follower:
 
     async def _wait_after(self, ending: ConnectFailed | Answered | Closed) -> None:
         decision = decide(ending, self._policy, was_live=self._was_live)
-        retry_after_ms = None
+        backoff, retry_after_ms = self._backoff, None
         if isinstance(decision, AskCaller):
             decision = await self._ask(decision.gap)
         match decision:
@@ -256,12 +260,13 @@ class Follower:
                 self.position.restarts(gap.cursor)
                 self._sequence.expect_gap()
                 await self._handover.put([gap], 0)
+                backoff = self._restarts
             case Retry():
                 retry_after_ms = decision.retry_after_ms
             case _:
                 assert_never(decision)
-        delay_seconds = self._backoff.next_delay_seconds(retry_after_ms)
-        tries, max_tries = self._backoff.tries, self._settings.max_tries
+        delay_seconds = backoff.next_delay_seconds(retry_after_ms)
+        tries, max_tries = backoff.tries, self._settings.max_tries
         if max_tries is not None and tries >= max_tries:
             reason = f"{decision.reason} (try {tries} of {max_tries})"
             raise StreamConnectError(self.view.url, reason, decision.code)
