@@ -43,7 +43,7 @@ _SHRUNK_BYTES = 4 * SEGMENT_BYTES
 _PROGRESS_SECONDS = 2.0
 _DEADLINE_SECONDS = 60.0
 _KILLS = 30
-_SMALL_ROUNDS = 32
+_SMALL_ROUNDS = 26
 # What a client may be told when the log under it was exchanged: each of them says to begin anew.
 _REFUSALS = {"runtime.cursor_ahead", "runtime.cursor_unknown", "runtime.cursor_expired", "runtime.cursor_foreign"}
 
@@ -63,6 +63,9 @@ class _Client:
         self.connected_at = 0.0
         self.wait_ends_at = 0.0
         self.last_state = "not begun"
+        self.may_go = asyncio.Event()
+        self.may_go.set()
+        self.stays_away = False
         self.address = address
         self.rng = rng
         self.report = report
@@ -140,6 +143,9 @@ def _steadily(pause_seconds: float = 0.0, every: int = 1, **settings: Any) -> Co
 async def _coming_and_going(client: _Client, store: CursorStore) -> None:
     """Open and close the stream all the time, and go on where the cursor that was stored says."""
     while not client.is_done:
+        client.stays_away = not client.may_go.is_set()
+        await client.may_go.wait()
+        client.stays_away = False
         with suppress(TimeoutError):
             async with asyncio.timeout(client.rng.uniform(0.1, 2.0)):
                 async with observe(client.address(), client.worker_id, **client.options(store)) as stream:
@@ -382,10 +388,19 @@ class _Nemesis:
         self._report.count("sockets reset", self.relay.reset())
 
     async def shrink_retention(self) -> None:
+        """Keep a little only; somebody who comes and goes stays away until all that is there now has gone."""
+        client = next(client for client in self.clients if client.name.startswith("reconnecting"))
+        client.may_go.clear()
+        await wait_until_async(lambda: client.stays_away, _DEADLINE_SECONDS, f"{client.name} stays away")
         await self._kill(self.writer, "writer")
+        newest = max(self._segments())
         await self._open_writer(_SHRUNK_BYTES)
+        await wait_until_async(lambda: min(self._segments()) > newest, _DEADLINE_SECONDS, "what was there has gone")
+        client.may_go.set()
         self._report.count("times retention shrank")
-        await asyncio.sleep(0.3)
+
+    def _segments(self) -> list[str]:
+        return [path.name for path in (self.data_dir / "log").glob("*.jsonl")]
 
     async def fill_disk(self) -> None:
         _, hard = resource.prlimit(self.writer.pid, resource.RLIMIT_FSIZE)
