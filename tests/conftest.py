@@ -4,6 +4,7 @@
   (pytest-tornasync runs it; async fixtures are not supported: use a plain one and ``io_loop.run_sync``).
 - A warning fails the test (pyproject.toml), and so does a log record at WARNING or above that the
   test did not announce with ``expect_log``.
+- Where Tornado is not installed, the tests of the core run all the same, on a plain event loop.
 - Hypothesis draws the same examples every time; ``--hypothesis-profile=explore`` draws new ones.
 
 Waiting for something: ``tests.support.deadline``.
@@ -18,9 +19,9 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Generator, Iterator
+from typing import Protocol, cast
 
 import pytest
-import tornado.ioloop
 from hypothesis import HealthCheck, settings
 
 # No deadline and no complaint about slow examples: the machine may be busy, and pytest-timeout bounds the test.
@@ -31,6 +32,43 @@ settings.register_profile(
 settings.load_profile("same")
 
 ExpectLog = Callable[[str, str], None]
+
+
+class Loop(Protocol):
+    """What the tests here ask of an event loop: Tornado's, or where there is no Tornado, ours."""
+
+    def run_sync(self, function: Callable[[], object]) -> object:
+        """Run a coroutine function to its end and return its result."""
+        ...
+
+    def close(self, all_fds: bool = False) -> None:
+        """Close the loop."""
+        ...
+
+
+class _PlainLoop:
+    """An asyncio loop in the form of Tornado's."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def run_sync(self, function: Callable[[], object]) -> object:
+        result = function()
+        assert inspect.iscoroutine(result)
+        return self._loop.run_until_complete(result)
+
+    def close(self, all_fds: bool = False) -> None:
+        del all_fds
+        self._loop.close()
+
+
+def _wrap(loop: asyncio.AbstractEventLoop) -> Loop:
+    """Return ``loop``, which is the current one, as Tornado sees it."""
+    try:
+        from tornado.ioloop import IOLoop
+    except ModuleNotFoundError:
+        return _PlainLoop(loop)
+    return IOLoop.current()
 
 
 class _LogWatch(logging.Handler):
@@ -79,14 +117,14 @@ def expect_log() -> Iterator[ExpectLog]:
 
 
 @pytest.fixture
-def io_loop(expect_log: ExpectLog) -> Iterator[tornado.ioloop.IOLoop]:
+def io_loop(expect_log: ExpectLog) -> Iterator[Loop]:
     """Give the test an event loop of its own, as Tornado sees it; cancel what the test left running.
 
     Takes the place of the plug-in's fixture, which calls what Tornado has deprecated.
     """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    io_loop = tornado.ioloop.IOLoop.current()  # wraps the loop just set
+    io_loop = _wrap(loop)
     yield io_loop
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
@@ -115,23 +153,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Let ``@given`` stand on a coroutine: each example runs to its end on the loop."""
+    """Let ``@given`` stand on a coroutine: each example runs to its end on the loop.
+
+    Where pytest-tornasync is not installed, run the other coroutine tests too.
+    """
     inner = _inner_coroutine(pyfuncitem.obj)
     if inner is None:
+        if inspect.iscoroutinefunction(pyfuncitem.obj) and not pyfuncitem.config.pluginmanager.hasplugin("tornado"):
+            pyfuncitem.obj = _on_the_loop(pyfuncitem.obj, cast("Loop", pyfuncitem.funcargs["io_loop"]))
         return (yield)
-    io_loop = pyfuncitem.funcargs["io_loop"]
-    assert isinstance(io_loop, tornado.ioloop.IOLoop)
-
-    @functools.wraps(inner)  # Hypothesis reports its name and draws by its source
-    def run_to_its_end(*args: object, **kwargs: object) -> object:
-        return io_loop.run_sync(lambda: inner(*args, **kwargs))
+    io_loop = cast("Loop", pyfuncitem.funcargs["io_loop"])
 
     handle = pyfuncitem.obj.hypothesis
-    handle.inner_test = run_to_its_end
+    handle.inner_test = _on_the_loop(inner, io_loop)
     try:
         return (yield)
     finally:
         handle.inner_test = inner
+
+
+def _on_the_loop(coroutine: Callable[..., object], io_loop: Loop) -> Callable[..., object]:
+    """Return a plain function that runs ``coroutine`` to its end."""
+
+    @functools.wraps(coroutine)  # Hypothesis reports its name and draws by its source; pytest reads its arguments
+    def run_to_its_end(*args: object, **kwargs: object) -> object:
+        return io_loop.run_sync(lambda: coroutine(*args, **kwargs))
+
+    return run_to_its_end
 
 
 def _inner_coroutine(test: object) -> Callable[..., object] | None:

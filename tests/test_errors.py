@@ -51,6 +51,7 @@ EXAMPLES: list[tuple[YoiError, list[str]]] = [
     (errors.EventInvalidError("text_delta", "data.text", "no text"), ["text_delta", "data.text", "no text"]),
     (errors.RequestInvalidError("cursor", "stands twice"), ["cursor", "stands twice"]),
     (errors.FrameInvalidError("no kind"), ["no kind"]),
+    (errors.CaseInvalidError("own.toml", "no such step"), ["own.toml", "no such step"]),
     (errors.WorkerError("coder", "said"), ["said"]),
     (WorkerIdInvalidError("no id"), ["'no id'"]),
     (errors.WorkerRunningError("coder"), ["coder"]),

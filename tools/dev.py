@@ -5,10 +5,14 @@
     demo          show a Runtime and a Backend at work
     serve         run a Runtime with its WebSocket server
     test          run the tests; arguments are pytest's, paths from the top of the tree
+    lowest        run the tests with the lowest version of everything that pyproject.toml admits
     lint          run ruff, mypy and import-linter; --fix lets ruff mend what it can
     torture       try to break the storage engine, for as long as you like (`torture --help`)
+    nix           build and check the flake without a network (`nix --help`)
+    dist          build what is published, and use it in clean environments (`dist --help`)
     bench         measure yoi_runtime and its peers (`bench --help`)
-    lock          write tools/requirements.lock from pyproject.toml, and tools/bench/requirements.lock;
+    lock          write tools/requirements.lock and tools/lowest.lock from pyproject.toml, and
+                  tools/bench/requirements.lock;
                   arguments are those of `uv pip compile` (--upgrade, --upgrade-package NAME)
     any other     a command of yoi-runtime (`python3 tools/dev.py --help` is this text,
                   `python3 tools/dev.py help` or `COMMAND --help` is that of yoi-runtime)
@@ -44,8 +48,10 @@ UV = "uv==0.13.9"
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = ROOT / "pyproject.toml"
 LOCK = ROOT / "tools" / "requirements.lock"
+LOWEST_LOCK = ROOT / "tools" / "lowest.lock"
 BENCH_LOCK = ROOT / "tools" / "bench" / "requirements.lock"
 ENVIRONMENT = ROOT / ".venv"
+LOWEST_ENVIRONMENT = ROOT / ".venv-lowest"
 SET_UP_LOCK = ROOT / ".venv.lock"
 
 
@@ -63,13 +69,21 @@ def main(arguments: list[str]) -> int:
         check_python()
         if command == "lock":
             return lock(rest)
-        environment = ready_environment()
+        lowest = command == "lowest"
+        environment = ready_environment(LOWEST_ENVIRONMENT, LOWEST_LOCK) if lowest else ready_environment()
     except (OSError, SetUpError) as error:
         say(str(error))
         return 1
     if command == "lint":
         return lint(environment, rest)
-    modules = {"test": "pytest", "torture": "tests.torture", "bench": "tools.bench"}
+    modules = {
+        "test": "pytest",
+        "lowest": "pytest",
+        "torture": "tests.torture",
+        "nix": "tools.nix_offline",
+        "dist": "tools.dist",
+        "bench": "tools.bench",
+    }
     if command in modules:
         os.chdir(ROOT)
         return replace_process(environment / "bin" / "python", "-m", modules[command], *rest)
@@ -105,24 +119,27 @@ def check_python() -> None:
         )
 
 
-def ready_environment() -> Path:
-    """Return the directory of an environment that is true to the lock; make it first when there is none.
+def ready_environment(first: Path | None = None, lock: Path | None = None) -> Path:
+    """Return the directory of an environment that is true to ``lock``; make it first when there is none.
+
+    It is ``first``, or where that is another Python's, one beside it.
 
     Raises:
         SetUpError: it cannot be made. What is half made is made anew next time.
     """
-    wanted = Stamp.wanted()
-    second = ENVIRONMENT.with_name(f"{ENVIRONMENT.name}-{wanted.python}")
-    for environment in (ENVIRONMENT, second):
+    first, lock = first or ENVIRONMENT, lock or LOCK
+    wanted = Stamp.wanted(first, lock)
+    second = first.with_name(f"{first.name}-{wanted.python}")
+    for environment in (first, second):
         if Stamp.of(environment) == wanted:
             return environment
     with set_up_lock():
         # Of another Python, and whole: leave it to that one.
-        held = Stamp.of(ENVIRONMENT)
-        environment = second if held is not None and held.python != wanted.python else ENVIRONMENT
+        held = Stamp.of(first)
+        environment = second if held is not None and held.python != wanted.python else first
         found = Stamp.of(environment)
         if found != wanted:
-            make_environment(environment, found, wanted)
+            make_environment(environment, lock, found, wanted)
     return environment
 
 
@@ -134,8 +151,8 @@ class Stamp(NamedTuple):
     project: str
 
     @classmethod
-    def wanted(cls) -> Stamp:
-        """Return the stamp of an environment true to the tree as it is now."""
+    def wanted(cls, place: Path, lock: Path) -> Stamp:
+        """Return the stamp of an environment at ``place`` true to ``lock`` and to the tree as it is now."""
         import tomllib  # not at the top: an old Python has none, and is to be told so
 
         # Only what the installed metadata is made from: an edited lint rule needs no new environment.
@@ -144,7 +161,7 @@ class Stamp(NamedTuple):
         return cls(
             f"{sys.version_info[0]}.{sys.version_info[1]}",
             # With its place: an environment that was copied or moved runs the code of the old one.
-            hashlib.sha256(LOCK.read_bytes() + bytes(ENVIRONMENT)).hexdigest(),
+            hashlib.sha256(lock.read_bytes() + bytes(place)).hexdigest(),
             hashlib.sha256(json.dumps(project, sort_keys=True).encode()).hexdigest(),
         )
 
@@ -178,20 +195,20 @@ def set_up_lock() -> Iterator[None]:
         yield
 
 
-def make_environment(environment: Path, found: Stamp | None, wanted: Stamp) -> None:
+def make_environment(environment: Path, lock: Path, found: Stamp | None, wanted: Stamp) -> None:
     """Make the environment, or bring it up to date, and stamp it."""
     keep = found is not None and (found.python, found.packages) == (wanted.python, wanted.packages)
     if keep:
         say(f"pyproject.toml changed: installing yoi-runtime into {environment.name} again")
     elif environment.exists():
-        say(f"making {environment.name} anew, for it does not match tools/requirements.lock (about 20 s)")
+        say(f"making {environment.name} anew, for it does not match tools/{lock.name} (about 20 s)")
     else:
         say(f"first run: making {environment.name} (about 20 s)")
     with contextlib.suppress(FileNotFoundError):
         (environment / ".ready").unlink()
     if not keep:
         make_venv(environment)
-        pip_install(environment, "--require-hashes", "--only-binary=:all:", "--requirement", str(LOCK))
+        pip_install(environment, "--require-hashes", "--only-binary=:all:", "--requirement", str(lock))
     # The build back end is in the lock too; without isolation pip takes that one and fetches nothing.
     pip_install(environment, "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
     (environment / ".ready").write_text("\n".join(wanted), "utf-8")
@@ -242,7 +259,9 @@ def lint(environment: Path, arguments: list[str]) -> int:
 
 
 def lock(arguments: list[str]) -> int:
-    """Write both locks: everything to run, test, lint and build, and the peers of the benches, on every system and Python.
+    """Write the locks: everything to run, test, lint and build, the lowest of what runs and tests, and the peers of the benches.
+
+    Each is for every system and Python.
 
     Keeps the versions that are locked and still fit, unless ``--upgrade`` is among the arguments.
     """
@@ -258,6 +277,7 @@ def lock(arguments: list[str]) -> int:
         build.write_text("".join(f"{line}\n" for line in settings["build-system"]["requires"]), "utf-8")
         wanted: dict[Path, list[str | Path]] = {
             LOCK: [PYPROJECT.name, build, "--all-extras", *groups],
+            LOWEST_LOCK: [PYPROJECT.name, build, "--all-extras", "--group=test", "--resolution=lowest-direct"],
             BENCH_LOCK: [BENCH_LOCK.with_suffix(".in")],
         }
         return max([compile_lock(scratch, lock, sources, arguments) for lock, sources in wanted.items()])

@@ -25,6 +25,7 @@
     ├── EventInvalidError            an event that breaks the vocabulary's rules
     ├── RequestInvalidError          a request for a stream that breaks the protocol's rules
     ├── FrameInvalidError            a text message that is no frame
+    ├── CaseInvalidError             a conformance case that breaks the grammar of cases
     ├── WorkerError                  carries ``worker_id``
     │   ├── WorkerIdInvalidError     the id breaks the grammar
     │   ├── WorkerRunningError       a Worker of this id runs already
@@ -49,6 +50,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "CaseInvalidError",
     "CursorAheadError",
     "CursorError",
     "CursorExpiredError",
@@ -341,6 +343,15 @@ class FrameInvalidError(YoiError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"not a frame: {reason}")
+
+
+class CaseInvalidError(YoiError):
+    """A conformance case that cannot be played. ``where``: its file or its name."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        self.where = where
+        self.reason = reason
+        super().__init__(f"{where}: {reason}")
 
 
 class WorkerError(YoiError):

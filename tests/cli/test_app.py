@@ -14,7 +14,7 @@ from tests.cli.real_program import run_program
 from yoi_runtime.cli.app import app
 from yoi_runtime.version import VERSION
 
-COMMANDS = ["serve", "run", "tail", "demo"]
+COMMANDS = ["serve", "run", "tail", "conformance", "demo"]
 
 
 def help_of(*arguments: str) -> str:
@@ -49,8 +49,9 @@ def test_every_option_says_what_it_does_and_its_default(command: str):
     for option in typer.main.get_command(app).commands[command].params:  # type: ignore[attr-defined]
         if option.param_type_name == "argument" or option.name == "help":
             continue
-        shown = " ".join(help_of(command).split())
-        behind = shown.partition(f" {option.opts[0]} ")[2]
+        # Behind the examples, which have options too.
+        shown = " ".join(help_of(command).split()).partition(" Options: ")[2]
+        behind = f" {shown}".partition(f" {option.opts[0]} ")[2]
         assert behind, option.name
         takes_value = not option.is_flag and option.name not in ("worker", "cursor")
         assert not takes_value or "default: " in behind[:300], option.name

@@ -72,8 +72,10 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
     monkeypatch.setattr(dev, "ROOT", tmp_path)
     monkeypatch.setattr(dev, "PYPROJECT", tmp_path / "pyproject.toml")
     monkeypatch.setattr(dev, "LOCK", tmp_path / "tools" / "requirements.lock")
+    monkeypatch.setattr(dev, "LOWEST_LOCK", tmp_path / "tools" / "lowest.lock")
     monkeypatch.setattr(dev, "BENCH_LOCK", tmp_path / "tools" / "bench" / "requirements.lock")
     monkeypatch.setattr(dev, "ENVIRONMENT", tmp_path / ".venv")
+    monkeypatch.setattr(dev, "LOWEST_ENVIRONMENT", tmp_path / ".venv-lowest")
     monkeypatch.setattr(dev, "SET_UP_LOCK", tmp_path / ".venv.lock")
     monkeypatch.setattr(dev, "make_venv", tree.make_venv)
     monkeypatch.setattr(dev, "pip_install", tree.pip_install)
@@ -99,6 +101,17 @@ def test_a_changed_lock_makes_it_anew(tree: Tree):
     tree.take_diary()
     dev.ready_environment()
     assert tree.take_diary() == MADE
+
+
+def test_the_lowest_versions_have_an_environment_of_their_own(tree: Tree, capsys: pytest.CaptureFixture[str]):
+    dev.ready_environment()
+    dev.LOWEST_LOCK.write_text("pytest==0 --hash=sha256:00\n")
+    tree.take_diary()
+    capsys.readouterr()
+    assert dev.ready_environment(dev.LOWEST_ENVIRONMENT, dev.LOWEST_LOCK) == tree.root / ".venv-lowest"
+    assert tree.take_diary() == [step.replace(".venv", ".venv-lowest") for step in MADE]
+    assert dev.ready_environment() == tree.root / ".venv"
+    assert tree.take_diary() == []
 
 
 def test_changed_metadata_installs_the_project_again_and_nothing_else(tree: Tree):
@@ -177,7 +190,7 @@ def test_a_second_process_waits_for_the_first_and_uses_its_work(tree: Tree, caps
     with dev.set_up_lock():
         second.start()
         wait_until(lambda: "waiting for it" in capsys.readouterr().err)
-        dev.make_environment(tree.root / ".venv", None, dev.Stamp.wanted())
+        dev.make_environment(dev.ENVIRONMENT, dev.LOCK, None, dev.Stamp.wanted(dev.ENVIRONMENT, dev.LOCK))
         assert not answers
     second.join(timeout=10)
     assert answers == [tree.root / ".venv"]
@@ -340,10 +353,11 @@ def test_lock_starts_from_the_lock_there_is_and_passes_arguments_on(
     uv("ruff==1 --hash=sha256:00")
     assert dev.main(["lock", "--upgrade"]) == 0
     assert dev.LOCK.read_text() == "pytest==1 --hash=sha256:00\nruff==1 --hash=sha256:00\n"
-    assert dev.BENCH_LOCK.read_text() == "ruff==1 --hash=sha256:00\n"
-    called, called_for_the_benches = (tree.root / "uv").read_text().splitlines()
+    assert dev.LOWEST_LOCK.read_text() == dev.BENCH_LOCK.read_text() == "ruff==1 --hash=sha256:00\n"
+    called, called_for_the_lowest, called_for_the_benches = (tree.root / "uv").read_text().splitlines()
     assert "pyproject.toml" in called
     assert "--all-extras --group=lint --group=test --universal --generate-hashes" in called
+    assert "--all-extras --group=test --resolution=lowest-direct" in called_for_the_lowest
     assert "bench/requirements.in --universal --generate-hashes" in called_for_the_benches
     assert called.endswith(" --upgrade find-links=")
     assert called_for_the_benches.endswith(" --upgrade find-links=")
@@ -355,6 +369,7 @@ def test_a_lock_with_an_address_is_refused(uv: Callable[[str], None], capsys: py
     assert dev.main(["lock"]) == 1
     assert "would name an address" in capsys.readouterr().err
     assert dev.LOCK.read_text() == before
+    assert not dev.LOWEST_LOCK.exists()
     assert not dev.BENCH_LOCK.exists()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.codebase.tree import PACKAGE, ROOT, modules, pyproject
+from tests.codebase.tree import LOG_TOOLS, PACKAGE, ROOT, modules, pyproject
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path):
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         names = [name for name in wheel.namelist() if ".dist-info/" not in name]
     expected = {path.relative_to(ROOT).as_posix() for path in modules()} | {"yoi_runtime/py.typed"}
+    expected |= {path.relative_to(ROOT / "tools").as_posix() for path in modules(LOG_TOOLS)}
     assert {name for name in names if name.endswith((".py", "py.typed"))} == expected
-    assert [name for name in names if not name.startswith("yoi_runtime/")] == []
+    assert [name for name in names if not name.startswith(("yoi_runtime/", "yoi_log/"))] == []
     assert [name for name in names if name.endswith(".pyc")] == []
 
 
@@ -48,6 +49,7 @@ def test_the_wheel_says_what_pyproject_says(built: Path):
     assert set(metadata.get_all("Provides-Extra", [])) == {"ws-server", "ws-client", "cli", "all"}
     assert b"MIT License" in files["licenses/LICENSE"]
     assert b"yoi-runtime = yoi_runtime.__main__:main" in files["entry_points.txt"]
+    assert b"yoi-log = yoi_log.__main__:main" in files["entry_points.txt"]
 
 
 def test_the_wheel_shows_the_readme_on_its_page(built: Path):
@@ -69,8 +71,18 @@ def test_without_extras_pydantic_is_all_that_is_needed(built: Path):
 def test_the_source_archive_holds_what_belongs_in_it_and_nothing_else(built: Path):
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    allowed = {"yoi_runtime", "tests", "tools", "docs"}
-    files = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
+    allowed = {"yoi_runtime", "tests", "tools", "docs", "nix"}
+    files = {
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "LICENSE",
+        "pyproject.toml",
+        "flake.nix",
+        "flake.lock",
+        "PKG-INFO",
+        ".gitignore",
+    }
     assert {name.partition("/")[0] for name in names} - allowed - files == set()
     assert {"pyproject.toml", "LICENSE", "tests/conftest.py", "tools/dev.py", "tools/requirements.lock"} <= names
     assert {path.relative_to(ROOT).as_posix() for path in modules(PACKAGE)} <= names

@@ -1,11 +1,14 @@
-"""``yoi_runtime/x/y.py`` has ``tests/x/test_y.py`` with a test in it, so a reader knows where to look."""
+"""``yoi_runtime/x/y.py`` has ``tests/x/test_y.py`` with a test in it, so a reader knows where to look.
+
+``tools/yoi_log/y.py`` has ``tests/yoi_log/test_y.py``.
+"""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
 
-from tests.codebase.tree import PACKAGE, ROOT, modules
+from tests.codebase.tree import LOG_TOOLS, PACKAGE, ROOT, modules
 
 # File name, or path below yoi_runtime, and why no test file bears its name.
 EXCEPTIONS = {
@@ -35,7 +38,7 @@ def _holds_a_test(path: Path) -> bool:
 
 
 def test_every_module_has_its_tests():
-    lacks = missing(PACKAGE, ROOT / "tests")
+    lacks = missing(PACKAGE, ROOT / "tests") + missing(LOG_TOOLS, ROOT / "tests" / "yoi_log")
     assert not lacks, "\n".join(lacks)
 
 

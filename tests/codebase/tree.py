@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PACKAGE", "ROOT", "modules", "pyproject"]
+__all__ = ["LOG_TOOLS", "PACKAGE", "ROOT", "modules", "pyproject"]
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "yoi_runtime"
+LOG_TOOLS = ROOT / "tools" / "yoi_log"
 
 
 def modules(directory: Path = PACKAGE) -> Iterator[Path]:

@@ -26,7 +26,10 @@ def run_and_kill(directory: Path, seed: int, lines: int) -> list[str]:
     assert process.stdout is not None
     said = [process.stdout.readline() for _ in range(lines)]
     process.kill()
-    rest, _ = process.communicate(timeout=30)
+    # From the same buffer that readline filled: communicate() reads the pipe behind its back, and lines would be lost.
+    rest = process.stdout.read()
+    process.stdout.close()
+    process.wait(timeout=30)
     return b"".join([*said, rest]).decode().splitlines()
 
 

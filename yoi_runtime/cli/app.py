@@ -16,6 +16,7 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 
 from yoi_runtime.cli import help_texts
+from yoi_runtime.cli.conformance import ConformanceRequest, conformance
 from yoi_runtime.cli.data_dir import choose_data_dir
 from yoi_runtime.cli.demo import demo
 from yoi_runtime.cli.exit_codes import ExitCode, exit_code_of, say, sentence_of, signal_exit_code
@@ -30,6 +31,7 @@ from yoi_runtime.cli.options import (
     parse_durability,
     parse_duration,
     parse_linger,
+    parse_mode,
     parse_segment_size,
     parse_server_url,
     parse_size,
@@ -189,6 +191,63 @@ def _tail(
         as_json=as_json,
     )
     _finish(tail(request))
+
+
+@app.command(
+    "conformance",
+    help=help_texts.CONFORMANCE,
+    epilog=help_texts.CONFORMANCE_END,
+    options_metavar="[OPTIONS] [--]",
+    context_settings={"allow_interspersed_args": False},
+)
+def _conformance(
+    context: typer.Context,
+    command: Annotated[list[str] | None, typer.Argument(metavar="COMMAND", hidden=True)] = None,
+    bind: Annotated[
+        str, typer.Option("--bind", metavar="HOST:PORT", help=help_texts.CONFORMANCE_BIND)
+    ] = f"{DEFAULT_HOST}:0",
+    mode: Annotated[str, typer.Option("--mode", metavar="v0|v1", help=help_texts.CONFORMANCE_MODE)] = "v1",
+    case: Annotated[
+        list[str] | None,
+        typer.Option("--case", metavar="NAME", help=help_texts.CONFORMANCE_CASE, show_default=False),
+    ] = None,
+    cases: Annotated[
+        list[Path] | None,
+        typer.Option("--cases", metavar="FILE", help=help_texts.CONFORMANCE_CASES, show_default="none"),
+    ] = None,
+    deliveries: Annotated[
+        str | None, typer.Option("--deliveries", metavar="FILE", help=help_texts.CONFORMANCE_DELIVERIES)
+    ] = None,
+    no_deliveries: Annotated[bool, typer.Option("--no-deliveries", help=help_texts.CONFORMANCE_NO_DELIVERIES)] = False,
+    token: Annotated[str | None, typer.Option("--token", metavar="TOKEN", help=help_texts.CONFORMANCE_TOKEN)] = None,
+    patience: Annotated[
+        str, typer.Option("--patience", metavar="DURATION", help=help_texts.CONFORMANCE_PATIENCE)
+    ] = "60s",
+    jobs: Annotated[int, typer.Option("--jobs", metavar="N", min=1, help=help_texts.CONFORMANCE_JOBS)] = 4,
+    fast: Annotated[bool, typer.Option("--fast", help=help_texts.CONFORMANCE_FAST)] = False,
+    strict: Annotated[bool, typer.Option("--strict", help=help_texts.CONFORMANCE_STRICT)] = False,
+    as_json: Annotated[bool, typer.Option("--json", help=help_texts.CONFORMANCE_JSON)] = False,
+    list_only: Annotated[bool, typer.Option("--list", help=help_texts.CONFORMANCE_LIST)] = False,
+) -> None:
+    if command and deliveries is not None:
+        raise typer.BadParameter("a COMMAND reports on its stdout", context, param_hint="--deliveries")
+    request = ConformanceRequest(
+        command=tuple(command or ()),
+        address=_read(context, "--bind", parse_bind, bind),
+        mode=_read(context, "--mode", parse_mode, mode),
+        names=tuple(case or ()),
+        case_files=tuple(cases or ()),
+        deliveries_file=deliveries,
+        reports=not no_deliveries,
+        token=token,
+        patience_seconds=_read(context, "--patience", parse_duration, patience),
+        jobs=jobs,
+        fast=fast,
+        strict=strict,
+        as_json=as_json,
+        list_only=list_only,
+    )
+    _finish(conformance(request))
 
 
 @app.command("demo", help=help_texts.DEMO, epilog=help_texts.END)

@@ -16,7 +16,7 @@ _CURSOR_CODE_PREFIX = "runtime.cursor_"
 
 EXIT_CODES_HELP = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 another process holds the log,"
-    " 4 the cursor was refused, 128+N ended by signal N (Ctrl-C 130, SIGTERM 143)."
+    " 4 the cursor was refused, 5 the client under test failed, 128+N ended by signal N (Ctrl-C 130, SIGTERM 143)."
 )
 
 
@@ -28,6 +28,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     LOG_HELD = 3
     CURSOR_REFUSED = 4
+    NOT_CONFORMANT = 5
 
 
 def signal_exit_code(number: int) -> int:

@@ -12,6 +12,21 @@ from yoi_runtime.cli.options import DEFAULT_HOST, DEFAULT_PORT, NO_LIMIT
 __all__ = [
     "ADAPTER",
     "BIND",
+    "CONFORMANCE",
+    "CONFORMANCE_BIND",
+    "CONFORMANCE_CASE",
+    "CONFORMANCE_CASES",
+    "CONFORMANCE_DELIVERIES",
+    "CONFORMANCE_END",
+    "CONFORMANCE_FAST",
+    "CONFORMANCE_JOBS",
+    "CONFORMANCE_JSON",
+    "CONFORMANCE_LIST",
+    "CONFORMANCE_MODE",
+    "CONFORMANCE_NO_DELIVERIES",
+    "CONFORMANCE_PATIENCE",
+    "CONFORMANCE_STRICT",
+    "CONFORMANCE_TOKEN",
     "CURSOR",
     "DATA_DIR",
     "DEMO",
@@ -122,6 +137,44 @@ Takes about 12 seconds, in this terminal. A scripted agent and an ordinary progr
 server is stopped while the Workers go on, and started again: the client resumes, and nothing is missing. Uses a
 temporary directory, which is removed at the end.
 """
+
+CONFORMANCE = """\
+Test whether a client keeps to the protocol.
+
+Plays scripted Runtimes to a Backend's client, in any language: drops, torn frames, refusals, shutdowns, unknown frames.
+With a COMMAND, the client is started anew for every case; in the command {url}, {worker}, {mode}, {token}, {state} are
+replaced. It prints the event_id of each event it hands over, one a line, and ! and a word when it tells its consumer
+that the stream stopped or that events are missing. Without a COMMAND, each case waits at a URL of its own for a client
+that somebody else starts. The manual is docs/conformance.md.
+
+\b
+Examples:
+  yoi-runtime conformance --mode v0 -- ./my-client --url {url} --worker {worker}
+  yoi-runtime conformance --fast --json -- node client.js {url} {state} > report.json
+  yoi-runtime conformance --bind 127.0.0.1:39000 --case resume_after_drop --case batch
+  yoi-runtime conformance --list
+"""
+
+CONFORMANCE_END = (
+    "A case that fails says what was expected, what was seen, and which section of docs/protocol.md demands it."
+    " SHOULDs that are not done are warnings. " + END
+)
+CONFORMANCE_BIND = "Address to play at; port 0 picks free ones. A fixed port plays one case at a time to a COMMAND."
+CONFORMANCE_CASE = "Play this case; may be repeated. [default: all of the mode]"
+CONFORMANCE_CASES = "A TOML file with more cases; may be repeated."
+CONFORMANCE_DELIVERIES = (
+    "Without a COMMAND: the file the client writes what it hands over to; {case} in it is the case's name."
+    " [default: none, the wire alone is judged]"
+)
+CONFORMANCE_FAST = "Tell the client shorter delays, and watch for what must not come for a quarter of the time."
+CONFORMANCE_JOBS = "Play so many cases at a time, with a COMMAND."
+CONFORMANCE_JSON = "Print the report as JSON, with the story of every case."
+CONFORMANCE_LIST = "List the cases and exit."
+CONFORMANCE_MODE = "The version that the client speaks; v1 offers the subprotocol yoi.events.v1, v0 none."
+CONFORMANCE_NO_DELIVERIES = "The COMMAND does not report what it hands over: the wire alone is judged."
+CONFORMANCE_PATIENCE = "Wait so long for whatever the client has to do: its backoff is its own affair."
+CONFORMANCE_STRICT = "Fail also when a SHOULD is not done."
+CONFORMANCE_TOKEN = "The token that the client has to send as Authorization: Bearer. [default: none]"  # noqa: S105
 
 DATA_DIR = (
     "Directory of the log; made when missing."

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 from yoi_runtime.errors import RequestInvalidError, WorkerIdInvalidError
 from yoi_runtime.protocol.paths import events_url
+from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.segment_log.commit import Durability
 from yoi_runtime.segment_log.writer import LogOptions
 from yoi_runtime.workers.adapters import ADAPTER_NAMES, AdapterName
@@ -32,6 +33,7 @@ __all__ = [
     "parse_durability",
     "parse_duration",
     "parse_linger",
+    "parse_mode",
     "parse_segment_size",
     "parse_server_url",
     "parse_size",
@@ -95,6 +97,14 @@ def parse_duration(text: str) -> float:
     if seconds <= 0:
         raise ValueError(f"{text!r} is no time at all")
     return seconds
+
+
+def parse_mode(text: str) -> ProtocolVersion:
+    """Read the name of a version of the protocol."""
+    try:
+        return ProtocolVersion(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither {ProtocolVersion.V0} nor {ProtocolVersion.V1}") from None
 
 
 def parse_linger(text: str) -> float:

@@ -1,0 +1,143 @@
+# NixOS: services.yoi runs a Runtime and serves its events.
+self:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+
+let
+  cfg = config.services.yoi;
+  inherit (lib) mkOption types;
+
+  arguments = [
+    "serve"
+    "--data-dir"
+    cfg.dataDir
+    "--bind"
+    cfg.bind
+    "--retain-bytes"
+    cfg.retainBytes
+    "--retain-age"
+    cfg.retainAge
+    "--segment-bytes"
+    cfg.segmentBytes
+    "--durability"
+    cfg.durability
+  ]
+  ++ lib.concatLists (
+    lib.mapAttrsToList (id: command: [
+      "--worker"
+      "${id}=${command}"
+    ]) cfg.workers
+  )
+  ++ cfg.extraArguments;
+in
+{
+  options.services.yoi = {
+    enable = lib.mkEnableOption "the Yoi runtime, which runs agent Workers and serves their events";
+    package = mkOption {
+      type = types.package;
+      default = self.packages.${pkgs.stdenv.hostPlatform.system}.yoi;
+      defaultText = lib.literalExpression "yoi.packages.\${system}.yoi";
+      description = "The package that has yoi-runtime.";
+    };
+    bind = mkOption {
+      type = types.str;
+      default = "127.0.0.1:38800";
+      description = "Address to listen on.";
+    };
+    dataDir = mkOption {
+      type = types.path;
+      default = "/var/lib/yoi";
+      description = ''
+        Directory of the log. The default is the unit's state directory, which systemd makes. Another one must exist
+        and belong to the unit's user.
+      '';
+    };
+    retainBytes = mkOption {
+      type = types.str;
+      default = "1GiB";
+      example = "off";
+      description = "Keep at most about this many bytes of events, the oldest go first.";
+    };
+    retainAge = mkOption {
+      type = types.str;
+      default = "7d";
+      example = "off";
+      description = "Keep events this long.";
+    };
+    segmentBytes = mkOption {
+      type = types.str;
+      default = "16MiB";
+      description = "Size of one file of the log.";
+    };
+    durability = mkOption {
+      type = types.enum [
+        "synced"
+        "written"
+      ];
+      default = "synced";
+      description = "When an event is shown: once it survives a power cut, or at once.";
+    };
+    workers = mkOption {
+      type = types.attrsOf types.str;
+      default = { };
+      example = {
+        coder = "/run/current-system/sw/bin/my-agent --json";
+      };
+      description = "Commands to run as Workers, by Worker id. Split into words as a shell would; no shell runs.";
+    };
+    extraArguments = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      description = "More arguments of `yoi-runtime serve`.";
+    };
+  };
+
+  config = lib.mkIf cfg.enable {
+    systemd.services.yoi = {
+      description = "Yoi runtime";
+      wantedBy = [ "multi-user.target" ];
+      after = [ "network.target" ];
+      serviceConfig = {
+        ExecStart = lib.escapeShellArgs ([ (lib.getExe cfg.package) ] ++ arguments);
+        Restart = "on-failure";
+        RestartSec = 1;
+        # One process is asked first, so that it can stop its Workers itself and write down how they ended.
+        KillMode = "mixed";
+        TimeoutStopSec = 30;
+        DynamicUser = true;
+        StateDirectory = "yoi";
+        ReadWritePaths = [ cfg.dataDir ];
+        LimitNOFILE = 65536;
+        # What a server of files and sockets needs, and no more. Workers live in here too: whoever runs an agent that
+        # needs more of the system says so with systemd.services.yoi.serviceConfig.
+        CapabilityBoundingSet = "";
+        LockPersonality = true;
+        NoNewPrivileges = true;
+        PrivateDevices = true;
+        PrivateTmp = true;
+        ProtectClock = true;
+        ProtectControlGroups = true;
+        ProtectHome = true;
+        ProtectHostname = true;
+        ProtectKernelLogs = true;
+        ProtectKernelModules = true;
+        ProtectKernelTunables = true;
+        ProtectSystem = "strict";
+        RestrictAddressFamilies = [
+          "AF_INET"
+          "AF_INET6"
+          "AF_UNIX"
+        ];
+        RestrictNamespaces = true;
+        RestrictRealtime = true;
+        RestrictSUIDSGID = true;
+        SystemCallArchitectures = "native";
+        UMask = "0077";
+      };
+    };
+  };
+}

@@ -1,0 +1,53 @@
+# The functions of nixpkgs's lib that are used here. The options and the module system are names only: enough to read
+# one configuration of nix/module.nix, not to merge several.
+let
+  hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
+in
+rec {
+  inherit hasPrefix;
+  removePrefix =
+    prefix: text:
+    if hasPrefix prefix text then
+      builtins.substring (builtins.stringLength prefix) (builtins.stringLength text) text
+    else
+      text;
+  removeSuffix =
+    suffix: text:
+    let
+      kept = builtins.stringLength text - builtins.stringLength suffix;
+    in
+    if kept >= 0 && builtins.substring kept (builtins.stringLength suffix) text == suffix then
+      builtins.substring 0 kept text
+    else
+      text;
+
+  concatLists = builtins.concatLists;
+  mapAttrsToList = function: set: map (name: function name set.${name}) (builtins.attrNames set);
+  escapeShellArg = text: "'" + builtins.replaceStrings [ "'" ] [ "'\\''" ] (toString text) + "'";
+  escapeShellArgs = texts: builtins.concatStringsSep " " (map escapeShellArg texts);
+  getExe = package: "${package}/bin/${package.meta.mainProgram}";
+
+  licenses.mit.spdxId = "MIT";
+  platforms.unix = [
+    "x86_64-linux"
+    "aarch64-linux"
+    "x86_64-darwin"
+    "aarch64-darwin"
+  ];
+
+  mkOption = option: option;
+  mkEnableOption = what: {
+    default = false;
+    description = "Whether to enable ${what}.";
+  };
+  mkIf = condition: content: if condition then content else { };
+  literalExpression = text: text;
+  types = {
+    package = "package";
+    path = "path";
+    str = "str";
+    enum = values: { enum = values; };
+    attrsOf = type: { attrsOf = type; };
+    listOf = type: { listOf = type; };
+  };
+}

@@ -1,0 +1,60 @@
+"""The Nix package says what pyproject.toml says, and forgets no room of tests."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from packaging.requirements import Requirement
+
+from tests.codebase.tree import ROOT, pyproject
+
+PACKAGE_NIX = (ROOT / "nix" / "package.nix").read_text("utf-8")
+# Not run in a build: they look at the whole tree, at peers, or take minutes.
+ELSEWHERE = {"bench", "codebase", "conformance", "end_to_end", "golden", "support", "torture"}
+
+
+def test_each_extra_holds_the_packages_that_pyproject_names():
+    found = {
+        name: set(re.findall(r"python3Packages\.([\w-]+)", packages))
+        for name, packages in re.findall(r"^    ([\w-]+) = \[([^\]]*)\];", PACKAGE_NIX, re.MULTILINE)
+    }
+    stated = pyproject()["project"]["optional-dependencies"]
+    assert found == {
+        name: {Requirement(line).name for line in lines} for name, lines in stated.items() if name != "all"
+    }
+
+
+def test_each_room_of_tests_is_run_in_a_build_or_said_to_run_elsewhere():
+    named = re.findall(r'"tests/(\w+)"', PACKAGE_NIX)
+    rooms = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    assert len(named) == len(set(named))
+    assert set(named) == rooms - ELSEWHERE
+
+
+def test_the_lock_pins_nixpkgs_and_nothing_else():
+    lock = json.loads((ROOT / "flake.lock").read_text("utf-8"))
+    assert sorted(lock["nodes"]) == ["nixpkgs", "root"]
+    assert lock["nodes"]["nixpkgs"]["original"] == {
+        "owner": "NixOS",
+        "ref": "nixos-unstable",
+        "repo": "nixpkgs",
+        "type": "github",
+    }
+
+
+def test_the_unit_for_other_systems_is_that_of_the_module():
+    module = (ROOT / "nix" / "module.nix").read_text("utf-8").partition("serviceConfig = {")[2]
+    unit = (
+        (ROOT / "docs" / "yoi-runtime.service").read_text("utf-8").partition("[Service]")[2].partition("[Install]")[0]
+    )
+    settings = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
+    lists = {name: re.findall(r'"(\w+)"', text) for name, text in re.findall(r"(\w+) = \[([^\]]*)\];", module)}
+    words = {"true": "yes", '""': ""}
+    there = {
+        name: words.get(value, value.strip('"'))
+        for name, value in re.findall(r"^        (\w+) = ([^\[\n]*);$", module, re.MULTILINE)
+    }
+    there["RestrictAddressFamilies"] = " ".join(lists["RestrictAddressFamilies"])
+    del settings["ExecStart"]  # there it is made of the options
+    assert settings == there

@@ -1,0 +1,118 @@
+"""What the texts tell people to type works: commands and their options exist, code compiles and finds its names."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from tests.codebase.test_docs import TEXTS
+from tests.codebase.tree import ROOT
+from tools import dev
+from yoi_runtime.cli.app import app
+
+PROGRAM = typer.main.get_command(app)
+OWN_COMMANDS = set(re.findall(r"^    (\w+)  +\S", dev.__doc__ or "", re.MULTILINE))
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """Return every code block of a language, with the place where it stands."""
+    found = []
+    for path in TEXTS:
+        text = path.read_text("utf-8")
+        for match in re.finditer(rf"^ *```{language}\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL):
+            line = text.count("\n", 0, match.start()) + 1
+            found.append((f"{path.relative_to(ROOT)}:{line}", match[1]))
+    return found
+
+
+def commands() -> list[tuple[str, str]]:
+    """Return every line of a shell block, and every command in running text, that calls a program of ours."""
+    found = []
+    for place, block in blocks("sh") + blocks("console"):
+        lines = re.sub(r"\\\n\s*", " ", block).splitlines()
+        found += [(place, line.strip().removeprefix("$ ")) for line in lines]
+    for path in TEXTS:
+        text = re.sub(r"^ *```.*?^ *```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+        found += [
+            (path.name, command) for command in re.findall(r"`((?:python3 tools/dev\.py|yoi-runtime) [^`]+)`", text)
+        ]
+    ours = re.compile(r"(?:^|[|;&] *|&& *)((?:python3 tools/dev\.py|yoi-runtime)(?= ).*)")
+    return [(place, match[1]) for place, line in found if (match := ours.search(line))]
+
+
+def unknown(line: str) -> str | None:
+    """Return what of a command of ours does not exist, None when all of it does."""
+    words = shlex.split(line, comments=True)
+    words = words[2:] if words[0] == "python3" else words[1:]
+    words = [word for word in words if word not in ("...", "…")]
+    if not words or not re.fullmatch(r"[a-z-]+", words[0]):
+        return None  # a placeholder such as COMMAND
+    if words[0] in OWN_COMMANDS and words[0] not in ("serve", "demo", "run", "tail"):
+        return None if line.startswith("python3") else f"{words[0]} is a command of tools/dev.py"
+    command: Any = PROGRAM
+    while (below := getattr(command, "commands", None)) and words and not words[0].startswith("-"):
+        name = words.pop(0)
+        if name not in below:
+            return f"there is no command {name}"
+        command = below[name]
+    options = {"--help", "-h", "--version"} | {
+        name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)
+    }
+    own = words[: words.index("--")] if "--" in words else words
+    strange = [word for word in own if word.startswith("-") and word.partition("=")[0] not in options]
+    return f"there is no {strange[0]}" if strange else None
+
+
+def test_every_command_in_the_texts_exists_with_its_options():
+    assert len(commands()) >= 8
+    assert [f"{place}: {line}: {problem}" for place, line in commands() if (problem := unknown(line))] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("yoi-runtime sreve", "there is no command sreve"),
+        ("yoi-runtime tail --form oldest", "there is no --form"),
+        ("yoi-runtime lint", "lint is a command of tools/dev.py"),
+        ("yoi-runtime run -- anything --at-all", None),
+        ("python3 tools/dev.py serve --worker a='b c' # and so on", None),
+    ],
+)
+def test_a_command_that_does_not_exist_is_found(line: str, problem: str | None):
+    assert unknown(line) == problem
+
+
+@pytest.mark.parametrize(("place", "block"), blocks("json"))
+def test_json_in_the_texts_is_json(place: str, block: str):
+    for line in block.strip().splitlines() if not block.startswith(("{\n", "[\n")) else [block]:
+        json.loads(line)
+
+
+@pytest.mark.parametrize(("place", "block"), blocks("python"))
+def test_python_in_the_texts_compiles_and_finds_what_it_imports_of_ours(place: str, block: str):
+    for node in ast.walk(ast.parse(block, place)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "yoi_runtime":
+            module = importlib.import_module(node.module or "")
+            missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
+            assert missing == [], f"{place}: {node.module} has no {', '.join(missing)}"
+
+
+def test_the_readme_s_embedding_example_runs(tmp_path: Path):
+    (block,) = [
+        block for place, block in blocks("python") if place.startswith("README.md:") and "Runtime.open" in block
+    ]
+    result = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = b"".join(path.read_bytes() for path in tmp_path.glob("data/log/*.jsonl"))
+    assert lines.count(b'"text_delta"') == 2
+    assert lines.count(b'"text_done"') == 1

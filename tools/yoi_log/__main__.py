@@ -1,0 +1,29 @@
+"""``yoi-log`` and ``python -m yoi_log``: hands over to the command line, or says what it needs."""
+
+from __future__ import annotations
+
+import sys
+
+from yoi_runtime.errors import MissingExtraError
+
+__all__ = ["main"]
+
+_CLI_LIBRARIES = ("typer", "rich")
+
+
+def main() -> int:
+    """Run the command line with ``sys.argv`` and return its exit code."""
+    try:
+        from yoi_log.app import run_app
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _CLI_LIBRARIES:
+            raise
+        print(f"yoi-log: {MissingExtraError('cli', 'the log tools')}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130  # Ctrl-C while everything is being imported: 128 + SIGINT
+    return run_app()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

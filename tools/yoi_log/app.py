@@ -1,0 +1,154 @@
+"""The program ``yoi-log``: its commands and options, read and handed on. What they do stands in their own modules."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+
+from yoi_log import help_texts
+from yoi_log.cursor_answer import answer_cursor
+from yoi_log.cursor_text import show_cursor
+from yoi_log.inspection import inspect_log
+from yoi_log.inspection_text import show_inspection
+from yoi_log.log_place import LogPlace, find_log
+from yoi_log.progress import progress_bar
+from yoi_runtime.errors import CursorMalformedError, YoiError
+from yoi_runtime.version import VERSION
+
+__all__ = ["ExitCode", "app", "run_app"]
+
+_T = TypeVar("_T")
+_PROGRAM = "yoi-log"
+
+
+class ExitCode(IntEnum):
+    """What a shell sees."""
+
+    OK = 0
+    FOUND = 1
+    USAGE = 2
+    FAILED = 3
+
+
+# Plain help, not Rich's: it can be piped and pasted, and square brackets in it are square brackets.
+app = typer.Typer(
+    help=help_texts.MAIN,
+    epilog=help_texts.END,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help=help_texts.DIRECTORY, show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help=help_texts.JSON)]
+
+
+def run_app() -> int:
+    """Run the program with ``sys.argv`` and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app(prog_name=_PROGRAM)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else ExitCode.OK if ended.code is None else ExitCode.FAILED
+    except BrokenPipeError:
+        # Whoever read has enough. What is still buffered has nowhere to go.
+        sys.stdout = open(0, "w", closefd=False)  # noqa: SIM115
+        return ExitCode.OK
+    return ExitCode.OK
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"{_PROGRAM} {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Every command begins here; the text of its help is given to ``app``."""
+
+
+@app.command("inspect", help=help_texts.INSPECT, epilog=help_texts.INSPECT_END)
+def _inspect(
+    directory: Directory,
+    quick: Annotated[bool, typer.Option("--quick", help=help_texts.QUICK)] = False,
+    as_json: AsJson = False,
+) -> None:
+    place = _place(directory)
+    with progress_bar("reading", 0 if quick else _bytes_in(place)) as progress:
+        inspection = _or_exit(lambda: inspect_log(place, read_records=not quick, progress=progress))
+    if as_json:
+        _print_json(asdict(inspection))
+    else:
+        show_inspection(inspection, _console())
+    if inspection.damaged or any(segment.problem for segment in inspection.segments):
+        raise typer.Exit(ExitCode.FOUND)
+
+
+@app.command("cursor", help=help_texts.CURSOR, epilog=help_texts.CURSOR_END)
+def _cursor(
+    context: typer.Context,
+    token: Annotated[str, typer.Argument(metavar="TOKEN", help=help_texts.WHICH_CURSOR, show_default=False)],
+    directory: Annotated[Path | None, typer.Option("--dir", metavar="DIR", help=help_texts.DIRECTORY)] = None,
+    as_json: AsJson = False,
+) -> None:
+    place = _place(directory) if directory is not None else None
+    try:
+        answer = _or_exit(lambda: answer_cursor(token, place))
+    except CursorMalformedError as error:
+        raise typer.BadParameter(str(error), context, param_hint="TOKEN") from error
+    if as_json:
+        _print_json(asdict(answer))
+    else:
+        show_cursor(answer, _console())
+    if answer.answer not in (None, "resumes"):
+        raise typer.Exit(ExitCode.FOUND)
+
+
+def _place(directory: Path) -> LogPlace:
+    return _or_exit(lambda: find_log(directory))
+
+
+def _bytes_in(place: LogPlace) -> int:
+    return sum(path.stat().st_size for path in place.log_directory.glob("*.jsonl"))
+
+
+def _or_exit(call: Callable[[], _T]) -> _T:
+    """Return what ``call`` does; an error that it raises on purpose ends the program with one sentence."""
+    try:
+        return call()
+    except CursorMalformedError:
+        raise
+    except BrokenPipeError:
+        raise
+    except (YoiError, OSError) as error:
+        print(f"{_PROGRAM}: {error}", file=sys.stderr)
+        raise typer.Exit(ExitCode.FAILED) from error
+
+
+def _console() -> Console:
+    # In a pipe a table is as wide as it needs to be; nothing is cut that a program may look for.
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 250)
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2))

@@ -1,0 +1,48 @@
+"""The words of ``yoi-log --help``."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CURSOR",
+    "CURSOR_END",
+    "DIRECTORY",
+    "END",
+    "INSPECT",
+    "INSPECT_END",
+    "JSON",
+    "MAIN",
+    "QUICK",
+    "WHICH_CURSOR",
+]
+
+MAIN = """Looks into the log of a Runtime.
+
+Reads a log that a Runtime writes at the moment as well as one that was copied from another machine, and changes nothing in it.
+"""
+
+END = """Exit codes: 0 done, nothing wrong; 1 something is wrong with the log, or the cursor would not resume; 2 wrong usage; 3 the log could not be read."""
+
+DIRECTORY = "Data directory of a Runtime, or the directory log in it."
+JSON = "Print one JSON object for programs."
+
+INSPECT = """Show what a log is and holds.
+
+Its identity, from where to where it goes, every segment, every Worker with its events and bytes, what was rotated out, and what is damaged. Reads the whole log, unless --quick.
+
+\b
+Examples:
+  yoi-log inspect ~/.local/share/yoi-runtime
+  yoi-log inspect --quick --json ./data
+"""
+INSPECT_END = "Exits with 1 when something is damaged."
+QUICK = "Look at headers, watermark and catalog only: at once, without counts of events by Worker, and blind to damage in records."
+
+CURSOR = """Show what a cursor names and whether it would resume.
+
+\b
+Examples:
+  yoi-log cursor wo1X3r...
+  yoi-log cursor wo1X3r... --dir ./data
+"""
+CURSOR_END = "Exits with 1 when a Runtime on this log would not resume there."
+WHICH_CURSOR = "The cursor, as it came in an event or a frame."
