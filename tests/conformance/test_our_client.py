@@ -12,12 +12,12 @@ from yoi_runtime.conformance.kit import KitOptions, run_with_command
 from yoi_runtime.conformance.timing import Timing
 from yoi_runtime.protocol.versions import ProtocolVersion
 
-CLIENT = Path(__file__).with_name("conformance_client.py")
+CLIENT = Path(__file__).with_name("our_client.py")
 
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("mode", list(ProtocolVersion))
-async def test_our_client_passes_every_case(mode: ProtocolVersion, record_property):
+async def test_our_client_passes_every_case(mode: ProtocolVersion, played):
     results: list[CaseResult] = []
     kit = KitOptions(mode=mode, timing=Timing(patience_seconds=60.0, scale=0.25), jobs=6)
     command = [sys.executable, str(CLIENT), "{url}", "{worker}", "{mode}", "{state}"]
@@ -26,4 +26,4 @@ async def test_our_client_passes_every_case(mode: ProtocolVersion, record_proper
     assert report.conforms(strict=True), said
     assert report.counts["skipped"] == 0
     assert report.counts["passed"] >= 35
-    record_property(f"played: our client, {mode.value}", ", ".join(f"{n} {what}" for what, n in report.counts.items()))
+    played(f"our client, {mode.value}", report.counts)

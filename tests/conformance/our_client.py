@@ -1,4 +1,4 @@
-"""Our client for the conformance kit: ``conformance_client.py URL WORKER MODE STATE``.
+"""Our client for the conformance kit: ``our_client.py URL WORKER MODE STATE``.
 
 Hands each event over by printing its id; says with ``!`` that the stream is over, or that events are missing.
 """
