@@ -67,6 +67,7 @@ EXAMPLES: list[tuple[YoiError, list[str]]] = [
     (errors.TranscriptUnavailableError(DIRECTORY, "not there yet"), [str(DIRECTORY), "not there yet"]),
     (errors.TranscriptExpiredError(DIRECTORY, 3, 8), [str(DIRECTORY), "3 to 7"]),
     (errors.StreamError(URL, "said"), ["said"]),
+    (errors.CursorStoreError("a.cursor", "no room"), ["a.cursor", "no room"]),
     (errors.StreamConnectError(URL, "refused"), [URL, "refused"]),
     (
         StreamRefusedError(URL, {"code": "runtime.cursor_ahead", "recovery": "resnapshot", "message": "no"}),

@@ -37,6 +37,7 @@
     │   ├── TranscriptDamagedError   their file is not what it should be; it is set aside and made anew
     │   ├── TranscriptUnavailableError  nothing can be answered at present
     │   └── TranscriptExpiredError   items that were asked for are gone
+    ├── CursorStoreError             the Backend client cannot load or save a cursor
     └── StreamError                  the Backend client's side of a stream
         ├── StreamConnectError       no connection: refused, timed out, not resolved, TLS
         ├── StreamRefusedError       the Runtime refused; carries the diagnostic
@@ -60,6 +61,7 @@ __all__ = [
     "CursorExpiredError",
     "CursorForeignError",
     "CursorMalformedError",
+    "CursorStoreError",
     "CursorUnknownError",
     "EventInvalidError",
     "FrameInvalidError",
@@ -454,6 +456,15 @@ class TranscriptExpiredError(TranscriptError):
         super().__init__(directory, f"{directory}: items {start} to {oldest_start - 1} are no longer kept")
 
 
+class CursorStoreError(YoiError):
+    """A cursor could not be loaded or saved. ``store`` says where; what it held before, it still holds."""
+
+    def __init__(self, store: str, reason: str) -> None:
+        self.store = store
+        self.reason = reason
+        super().__init__(f"cursor store {store}: {reason}")
+
+
 class StreamError(YoiError):
     """Something about the stream from ``url`` (never with credentials in it)."""
 
@@ -463,10 +474,15 @@ class StreamError(YoiError):
 
 
 class StreamConnectError(StreamError):
-    """No connection could be made; trying again may help."""
+    """No connection could be made; trying again may help.
 
-    def __init__(self, url: str, reason: str) -> None:
+    ``code`` tells the kind: ``connect.dns``, ``connect.refused``, ``connect.tls``, ``connect.timeout`` and so on
+    (docs/client.md, "Why a connection ended"). ``reason`` is for people.
+    """
+
+    def __init__(self, url: str, reason: str, code: str = "connect.failed") -> None:
         self.reason = reason
+        self.code = code
         super().__init__(url, f"cannot connect to {url}: {reason}")
 
 
@@ -487,7 +503,8 @@ class StreamRefusedError(StreamError):
 class StreamGapError(StreamError):
     """Two events that came do not follow each other: the number ``expected`` should have come, ``got`` did.
 
-    ``numbering`` is ``seq`` or ``worker_seq``. ``cursor`` is the point before the hole, of the last event handed
+    ``numbering`` is ``seq`` or ``worker_seq``; ``replayed`` when a filtered stream came to its end with ``got`` events
+    where the Runtime had sent ``expected - 1``. ``cursor`` is the point before the hole, of the last event handed
     over; ``cursor_after`` the point after the event ``got``, which was not.
     """
 

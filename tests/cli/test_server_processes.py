@@ -25,7 +25,9 @@ _START_SECONDS = 30
 async def two_processes(data_dir: Path) -> AsyncIterator[tuple[ServerProcesses, int]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        processes = ServerProcesses(2, data_dir, Address("127.0.0.1", port), [listener], cache_bytes=1 << 20, transcripts=False)
+        processes = ServerProcesses(
+            2, data_dir, Address("127.0.0.1", port), [listener], cache_bytes=1 << 20, transcripts=False
+        )
         try:
             await wait_until_async(lambda: len(processes.pids) == 2, _START_SECONDS)
             yield processes, port

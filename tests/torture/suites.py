@@ -6,12 +6,12 @@ import logging
 import traceback
 from functools import partial
 
-from tests.torture import aliasing, corruption, errors, fuzz, kill, model, power, processes
+from tests.torture import aliasing, client, corruption, errors, fuzz, kill, model, power, processes
 from tests.torture.report import Budget, Report, Suite
 
-__all__ = ["SUITES", "run_part"]
+__all__ = ["ENGINE_SUITES", "SUITES", "run_part"]
 
-SUITES: dict[str, Suite] = {
+ENGINE_SUITES: dict[str, Suite] = {
     "model": model.run,
     "kill": kill.run,
     "power": power.run,
@@ -21,6 +21,7 @@ SUITES: dict[str, Suite] = {
     "fuzz": fuzz.run,
     "processes": processes.run,
 }
+SUITES: dict[str, Suite] = {**ENGINE_SUITES, "client": client.run}
 
 
 def run_part(name: str, seed: int, budget: partial[Budget], part: int) -> Report | str:

@@ -18,7 +18,7 @@ from tests.faults.failing_files import FailingFiles
 from tests.faults.memory_files import MemoryFiles
 from tests.torture import aliasing, corruption, errors, fuzz, kill, model, power, processes, rig
 from tests.torture.report import Budget, Suite, VacuousError
-from tests.torture.suites import SUITES
+from tests.torture.suites import ENGINE_SUITES
 from yoi_runtime.catalog.catalog import Catalog
 from yoi_runtime.errors import CursorExpiredError, LogBrokenError
 from yoi_runtime.segment_log import record, recovery, segment, watermark
@@ -130,7 +130,7 @@ MUTANTS: dict[str, tuple[Suite, Break]] = {
 
 
 def test_every_suite_has_something_to_find():
-    assert {suite for suite, _ in MUTANTS.values()} == set(SUITES.values())
+    assert {suite for suite, _ in MUTANTS.values()} == set(ENGINE_SUITES.values())
 
 
 @pytest.mark.timeout(300)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tools.bench import (
     append,
+    client,
     group_commit,
     memory,
     open_log,
@@ -45,5 +46,6 @@ BENCHES = {
         Bench("serve-idle", "handshakes, idle and stalled subscribers", 3, serve_idle.run),
         Bench("serve-processes", "two server processes on one socket beside one", 3, serve_processes.run),
         Bench("memory", "memory of an open log of 10 MB and of 10 GB", 5, memory.run),
+        Bench("client", "our client on a backlog, beside the websockets client", 3, client.run),
     )
 }

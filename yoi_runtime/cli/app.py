@@ -195,6 +195,9 @@ def _tail(
     url: Annotated[str | None, typer.Argument(metavar="URL", hidden=True)] = None,
     worker: Annotated[str | None, typer.Option("--worker", metavar="ID", help=help_texts.TAIL_WORKER)] = None,
     cursor: Annotated[str | None, typer.Option("--cursor", metavar="TOKEN", help=help_texts.CURSOR)] = None,
+    cursor_file: Annotated[
+        Path | None, typer.Option("--cursor-file", metavar="FILE", help=help_texts.CURSOR_FILE)
+    ] = None,
     start: Annotated[str | None, typer.Option("--from", metavar="oldest|now", help=help_texts.FROM)] = None,
     as_json: Annotated[bool, typer.Option("--json", help=help_texts.JSON)] = False,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help=help_texts.TAIL_DATA_DIR)] = None,
@@ -207,6 +210,7 @@ def _tail(
         given_data_dir=data_dir,
         worker_id=_read(context, "--worker", check_id, worker) if worker is not None else None,
         cursor=cursor,
+        cursor_file=cursor_file,
         start=_read(context, "--from", parse_start, start or "now"),
         as_json=as_json,
     )

@@ -220,5 +220,9 @@ WORKER_ID = "The Worker's id, 1 to 64 of A-Z a-z 0-9 _ -. [default: made of the 
 LINGER = "Serve on for so long after the command has ended; Ctrl-C ends that early."
 TAIL_WORKER = "Follow this Worker's events only; waits for it when there is none yet. [default: all events]"
 CURSOR = "Go on after this place, as an earlier tail printed it or an event's envelope has it."
+CURSOR_FILE = (
+    "Remember the place in FILE, and go on there the next time; --from is for the first time. An event that was printed"
+    " in the last second before a kill may come again, none is left out."
+)
 FROM = "Where to begin: the oldest event that is kept, or only what comes now. [default: now]"
 JSON = "Print each event as the JSON line that came over the wire; for programs."
