@@ -18,7 +18,7 @@ URL = "ws://127.0.0.1:1/v1/events/ws"
 CLASSES = {
     name: cls
     for name, cls in vars(errors).items()
-    if inspect.isclass(cls) and issubclass(cls, Exception) and cls.__module__ == errors.__name__
+    if inspect.isclass(cls) and issubclass(cls, Exception) and cls.__module__.startswith(f"{errors.__name__}.")
 }
 
 # One of each class, and what its message has to say.
