@@ -32,6 +32,7 @@
     │   ├── WorkerNotFoundError      no Worker of this id
     │   ├── WorkerEndedError         the Worker has ended; it takes no more events
     │   └── WorkerStartError         its command could not be started
+    ├── AdapterError                 no adapter of this name, or one that cannot be used
     └── StreamError                  the Backend client's side of a stream
         ├── StreamConnectError       no connection: refused, timed out, not resolved, TLS
         ├── StreamRefusedError       the Runtime refused; carries the diagnostic
@@ -49,6 +50,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "AdapterError",
     "CaseInvalidError",
     "CursorAheadError",
     "CursorError",
@@ -396,6 +398,17 @@ class WorkerStartError(WorkerError):
         self.command = command
         self.reason = reason
         super().__init__(worker_id, f"Worker {worker_id}: cannot start {command!r}: {reason}")
+
+
+class AdapterError(YoiError):
+    """There is no adapter ``name``, or the installed ``distribution`` that brings it is broken."""
+
+    def __init__(self, name: str, distribution: str | None, reason: str) -> None:
+        self.name = name
+        self.distribution = distribution
+        self.reason = reason
+        source = f" of the distribution {distribution!r}" if distribution is not None else ""
+        super().__init__(f"adapter {name!r}{source} {reason}")
 
 
 class StreamError(YoiError):
