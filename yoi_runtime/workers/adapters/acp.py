@@ -26,7 +26,7 @@ _RUN_RESULTS: Final[dict[str, RunResult]] = {
     "cancelled": "paused",
 }
 _MAX_HELD_CHARACTERS: Final = 262_144
-_MAX_PROMPTS: Final = 100
+_MAX_REQUESTS: Final = 100
 _MAX_CALLS: Final = 200
 
 
@@ -47,7 +47,9 @@ class AcpAdapter(AgentAdapter):
 
     def __init__(self, now_ms: NowMs) -> None:
         super().__init__(now_ms)
-        self._prompts: list[object] = []
+        # Requests without an answer yet, oldest first: (id, method). Both sides number their own.
+        self._requests: list[tuple[object, str]] = []
+        self._has_seen_prompts = False
         self._calls: dict[str, _ToolCall] = {}
         # Pieces of a user's message, which has no event for a piece.
         self._user_text: list[str] = []
@@ -69,22 +71,32 @@ class AcpAdapter(AgentAdapter):
         params = object_in(message, "params")
         if method == "session/update":
             return self._update(object_in(params, "update"), message)
-        held = self._user_message()
-        if method == "session/prompt":
-            return [*held, *self._prompt(message.get("id"), params)]
-        if "error" in message and "id" in message:
-            return [*held, *self._failure(message)]
+        events = self._user_message()
+        if method:
+            if "id" in message:
+                self._requests = [*self._requests[-_MAX_REQUESTS:], (message["id"], method)]
+            return events + (self._prompt(params) if method == "session/prompt" else [self.keep(method, message)])
+        answered = self._answered(message.get("id"))
+        if "error" in message:
+            return events + self._failure(answered, message)
         if "stopReason" in object_in(message, "result"):
-            return [*held, *self._response(message)]
-        return [*held, self.keep(method or ("response" if "result" in message else "unknown"), message)]
+            return events + self._response(object_in(message, "result"))
+        return [*events, self.keep("response" if "result" in message else "unknown", message)]
+
+    def _answered(self, request_id: object) -> str:
+        """Return the method of the request that a response answers: the latest of this id."""
+        for index in range(len(self._requests) - 1, -1, -1):
+            if self._requests[index][0] == request_id:
+                return self._requests.pop(index)[1]
+        return ""
 
     def stdout_end(self) -> list[Event]:
         return [*self._user_message(), *super().stdout_end()]
 
     # Prompts and what they come to.
 
-    def _prompt(self, prompt_id: object, params: Message) -> list[Event]:
-        self._prompts = [*self._prompts[-_MAX_PROMPTS:], prompt_id]
+    def _prompt(self, params: Message) -> list[Event]:
+        self._has_seen_prompts = True
         blocks = objects(params, "prompt")
         segments: list[InputSegment] = []
         others: list[Event] = []
@@ -102,8 +114,7 @@ class AcpAdapter(AgentAdapter):
             *others,
         ]
 
-    def _response(self, message: Message) -> list[Event]:
-        result = object_in(message, "result")
+    def _response(self, result: Message) -> list[Event]:
         reason = string(result, "stopReason")
         events = self.conversation.close()
         usage = object_in(result, "usage")
@@ -117,21 +128,21 @@ class AcpAdapter(AgentAdapter):
             events.append(Usage(input_tokens=tokens_in, output_tokens=tokens_out, cache_read_input_tokens=parts[1]))
         if reason == "refusal":
             events.append(self.alert("warn", "the agent refused to go on"))
-        return [*events, *self._prompt_ended(message.get("id"), _RUN_RESULTS.get(reason, "finished"))]
+        return [*events, *self._ended(_RUN_RESULTS.get(reason, "finished"))]
 
-    def _failure(self, message: Message) -> list[Event]:
+    def _failure(self, method: str, message: Message) -> list[Event]:
+        if method.startswith(("fs/", "terminal/")):
+            # What the agent asked of its client; the tool call tells what came of it.
+            return [self.keep("error", message)]
         error = object_in(message, "error")
         events = self.error("provider_error", string(error, "message"))
         if "data" in error:
-            events.append(self.keep("error", error))
-        # Of an agent alone nobody heard which requests were prompts.
-        if self._prompts and message.get("id") not in self._prompts:
-            return events
-        return [*events, *self._prompt_ended(message.get("id"), "finished")]
+            events.append(self.keep("error", message))
+        # Of an agent alone the requests are not heard.
+        is_prompt = method == "session/prompt" or not (method or self._has_seen_prompts)
+        return events + self._ended("finished") if is_prompt else events
 
-    def _prompt_ended(self, prompt_id: object, result: RunResult) -> list[Event]:
-        if prompt_id in self._prompts:
-            self._prompts.remove(prompt_id)
+    def _ended(self, result: RunResult) -> list[Event]:
         return [*self.conversation.end(result), Status(status="idle")]
 
     # Updates.
