@@ -60,11 +60,11 @@ class AcpAdapter(AgentAdapter):
     def recognises(cls, message: Message) -> bool:
         if message.get("jsonrpc") != "2.0":
             return False
-        result = object_in(message, "result")
-        method = string(message, "method")
-        return method.startswith("session/") or any(
-            name in result for name in ("protocolVersion", "sessionId", "stopReason")
-        )
+        if string(message, "method").startswith("session/"):
+            return True
+        # MCP, which is JSON-RPC as well, has texts for versions.
+        both = (object_in(message, "params"), object_in(message, "result"))
+        return any(count(said, "protocolVersion") is not None for said in both) or "stopReason" in both[1]
 
     def translate(self, message: Message) -> list[Event]:
         method = string(message, "method")

@@ -66,7 +66,10 @@ class _Call:
 
 
 class Conversation:
-    """Every method returns the events that come of it, in order. Members in ``extra`` are added to them."""
+    """Every method returns the events that come of it, in order.
+
+    ``extra`` are further members of a call's events, and say that somebody else calls: that interrupts nothing.
+    """
 
     def __init__(self) -> None:
         self._turn = 0
@@ -160,7 +163,7 @@ class Conversation:
         while len(self._calls) >= MAX_KNOWN_CALLS:
             del self._calls[next(iter(self._calls))]
         self._calls[call_id] = _Call(name)
-        return [*self.close(), ToolCallStart.model_validate({"id": call_id, "name": name, **extra})]
+        return [*self._interrupted(extra), ToolCallStart.model_validate({"id": call_id, "name": name, **extra})]
 
     def grow_call(self, call_id: str, piece: str) -> list[Event]:
         """Go on with a call's arguments."""
@@ -211,7 +214,10 @@ class Conversation:
             "output": output or None,
             "is_error": is_error,
         }
-        return [*self.close(), ToolResult.model_validate({**result, **extra})]
+        return [*self._interrupted(extra), ToolResult.model_validate({**result, **extra})]
+
+    def _interrupted(self, extra: Mapping[str, object]) -> list[Event]:
+        return [] if extra else self.close()
 
     def whole_call(
         self, call_id: str, name: str, arguments: object, output: str, *, is_error: bool, summary: str = ""

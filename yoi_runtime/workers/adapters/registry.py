@@ -7,13 +7,14 @@ one. It is loaded when its name is asked for, not before. Example: docs/examples
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, TypeAlias
 
 from yoi_runtime.errors import AdapterError
 from yoi_runtime.events.event import Event
 from yoi_runtime.events.output_events import TextDone
+from yoi_runtime.events.vocabulary import RESERVED_EVENT_NAMES
 from yoi_runtime.workers.adapters.adapter import Adapter, NowMs, quote, wall_clock_ms, worker_alert
 from yoi_runtime.workers.adapters.auto_adapter import AGENT_ADAPTERS, AutoAdapter
 from yoi_runtime.workers.adapters.line_adapters import JsonlAdapter, LinesAdapter
@@ -75,6 +76,23 @@ def _distribution(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist is not None else "an unnamed distribution"
 
 
+def _checked(events: Iterable[object]) -> list[Event]:
+    """Return what somebody else's adapter returned.
+
+    Raises:
+        TypeError: it is no events.
+        ValueError: one of them only the Runtime may emit.
+    """
+    checked = []
+    for event in events:
+        if not isinstance(event, Event):
+            raise TypeError(f"{type(event).__name__} is no event")
+        if event.event_name in RESERVED_EVENT_NAMES:
+            raise ValueError(f"{event.event_name} is said by the Runtime only")
+        checked.append(event)
+    return checked
+
+
 class _GuardedAdapter:
     """Somebody else's adapter: what it raises costs the line its meaning, not the Worker its life."""
 
@@ -82,10 +100,11 @@ class _GuardedAdapter:
         self._name = name
         self._adapter = adapter
         self._now_ms = now_ms
+        self._has_warned = False
 
     def stdout_line(self, line: Line) -> list[Event]:
         try:
-            return list(self._adapter.stdout_line(line))
+            return _checked(self._adapter.stdout_line(line))
         except Exception as error:  # noqa: BLE001  # see the class
             return [
                 TextDone(text=line.data.decode("utf-8", "replace")),
@@ -94,19 +113,21 @@ class _GuardedAdapter:
 
     def stderr_line(self, line: Line) -> list[Event]:
         try:
-            return list(self._adapter.stderr_line(line))
+            return _checked(self._adapter.stderr_line(line))
         except Exception as error:  # noqa: BLE001  # see the class
             text = worker_alert("warn", line.data.decode("utf-8", "replace"), self._now_ms)
             return [text, self._failed(f"stderr line {line.number}", error)]
 
     def stdout_end(self) -> list[Event]:
         try:
-            return list(self._adapter.stdout_end())
+            return _checked(self._adapter.stdout_end())
         except Exception as error:  # noqa: BLE001  # see the class
             return [self._failed("the end of stdout", error)]
 
     def _failed(self, where: str, error: Exception) -> Event:
-        # The text of the error may hold paths of ours: it goes to our own log.
-        _log.warning("adapter %s failed at %s", self._name, where, exc_info=error)
+        if not self._has_warned:
+            # Once. The text of the error may hold paths of ours: it goes to our own log alone.
+            self._has_warned = True
+            _log.warning("the adapter %s failed at %s", self._name, where, exc_info=error)
         message = f"{where}: the adapter {self._name} failed: {quote(type(error).__name__)}"
         return worker_alert("error", message, self._now_ms)
