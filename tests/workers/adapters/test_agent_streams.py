@@ -57,11 +57,19 @@ def test_one_run_begins_and_ends_and_every_call_is_answered(path: Path):
 
 def test_claude_tells_the_same_story_whole_and_in_pieces():
     whole, pieces = (told_lines(adapter("auto"), stream(name)) for name in ("claude-code", "claude-code-partial"))
-    assert story_of(pieces) == story_of(whole)
-    assert len(story_of(whole).texts) == 3
-    # Nothing is said twice: the pieces of the texts are the texts.
+    story, same = story_of(whole), story_of(pieces)
+    assert same._replace(calls=[]) == story._replace(calls=[])
+    assert [(*call, json.loads(arguments)) for *call, arguments in same.calls] == [
+        (*call, json.loads(arguments)) for *call, arguments in story.calls
+    ]
+    assert len(story.texts) == 3
+    # Nothing is said twice: the pieces of the texts are the texts, and so it is with arguments.
     said = "".join(payload["data"]["text"] for payload in pieces if payload["event"] == "text_delta")
-    assert said == "".join(story_of(whole).texts)
+    assert said == "".join(story.texts)
+    for call_id, name, arguments in same.calls:
+        grown = [item["data"] for item in pieces if item["event"] == "tool_call_args_delta"]
+        came = "".join(data["json"] for data in grown if data["id"] == call_id)
+        assert came == (arguments if name != "Grep" else ""), "the sub-agent's call comes whole"
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.5, 0.9])

@@ -20,7 +20,15 @@ from yoi_runtime.events.output_events import Usage
 from yoi_runtime.events.session_events import CompactDone, CompactStart
 from yoi_runtime.workers.adapters.adapter import NowMs
 from yoi_runtime.workers.adapters.agent_adapter import AgentAdapter
-from yoi_runtime.workers.adapters.json_message import Message, count, json_text, object_in, objects, string
+from yoi_runtime.workers.adapters.json_message import (
+    Message,
+    count,
+    json_text,
+    object_in,
+    objects,
+    parse_message,
+    string,
+)
 
 __all__ = ["ClaudeCodeAdapter"]
 
@@ -210,8 +218,11 @@ class ClaudeCodeAdapter(AgentAdapter):
         """Return the events of a call, or of an answer, to a tool, also one that runs at the provider; else None."""
         kind = string(block, "type")
         if kind.endswith("tool_use"):
-            arguments = json_text(block.get("input", {}))
-            return self.conversation.call(string(block, "id"), string(block, "name"), arguments, extra)
+            call_id, whole = string(block, "id"), block.get("input", {})
+            # Where the pieces say the same, they are the arguments to the letter.
+            grown = self.conversation.grown_arguments(call_id)
+            arguments = grown if grown and parse_message(grown) == whole else json_text(whole)
+            return self.conversation.call(call_id, string(block, "name"), arguments, extra)
         if not kind.endswith("tool_result"):
             return None
         call_id, is_error, content = string(block, "tool_use_id"), block.get("is_error") is True, block.get("content")
