@@ -58,6 +58,7 @@ EXAMPLES: list[tuple[YoiError, list[str]]] = [
     (errors.WorkerNotFoundError("coder"), ["coder"]),
     (errors.WorkerEndedError("coder"), ["coder"]),
     (errors.WorkerStartError("coder", "/bin/x", "no such file"), ["coder", "/bin/x", "no such file"]),
+    (errors.AdapterError("mine", "its-dist", "cannot be loaded"), ["mine", "its-dist", "cannot be loaded"]),
     (errors.StreamError(URL, "said"), ["said"]),
     (errors.StreamConnectError(URL, "refused"), [URL, "refused"]),
     (
