@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.workers.adapters.mapping import NOW, Payload, event, payloads
@@ -148,7 +148,6 @@ def mutated(draw: st.DrawFn, name: str) -> object:
 
 
 @pytest.mark.parametrize("name", AGENTS)
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_an_adapter_survives_whatever_comes_and_all_its_events_can_be_written(name: str, data: st.DataObject):
     forced, auto = adapter(name), adapter("auto")
@@ -164,7 +163,6 @@ def test_an_adapter_survives_whatever_comes_and_all_its_events_can_be_written(na
 
 
 @pytest.mark.parametrize("name", AGENTS)
-@settings(max_examples=40, deadline=None)
 @given(lines=st.lists(st.binary(max_size=60) | st.text(max_size=30).map(str.encode), max_size=6))
 def test_an_adapter_survives_bytes(name: str, lines: list[bytes]):
     exercised[f"{name}, bytes"] += len(told_lines(adapter(name), lines))

@@ -104,6 +104,7 @@ def test_each_prompt_of_a_session_is_a_run():
 def test_the_cost_is_told_once():
     cost = {"input_tokens": 5, "output_tokens": 40}
     streamed = [INIT, START, SAID, stream("message_delta", delta={}, usage=cost), stream("message_stop")]
-    for messages in ([INIT, SAID, result(usage=cost)], [*streamed, result(usage=cost)]):
+    whole = [INIT, SAID, result(usage=cost)]
+    for messages in (whole, [*streamed, result(usage=cost)], whole[:1] + whole[1:] * 2, whole * 2):
         usages = [item for item in told(adapter(), *messages) if item["event"] == "usage"]
-        assert usages == [event("usage", **cost)]
+        assert usages == [event("usage", **cost)] * messages.count(whole[-1])

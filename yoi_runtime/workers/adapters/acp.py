@@ -156,17 +156,21 @@ class AcpAdapter(AgentAdapter):
         match kind:
             case "agent_message_chunk" if content.get("type") == "text":
                 events += self._new_message(update)
-                events += self.conversation.begin()
+                events += self._begun_unheard()
                 return events + self.conversation.text(string(content, "text"))
             case "agent_thought_chunk" if content.get("type") == "text":
                 events += self._new_message(update)
-                events += self.conversation.begin()
+                events += self._begun_unheard()
                 return events + self.conversation.think(string(content, "text"))
             case "tool_call" | "tool_call_update":
-                events += self.conversation.begin()
+                events += self._begun_unheard()
                 return events + self._tool_call(update)
             case _:
                 return [*events, self.keep(kind, object_in(message, "params"))]
+
+    def _begun_unheard(self) -> list[Event]:
+        """Begin a run where the agent alone is heard; an update that comes after an answered prompt begins none."""
+        return [] if self._has_seen_prompts else self.conversation.begin()
 
     def _new_message(self, update: Message) -> list[Event]:
         """Finish what was growing when a piece says that it belongs to another message."""

@@ -55,9 +55,7 @@ class ClaudeCodeAdapter(AgentAdapter):
         self._block_begun: Message = {}
         self._start_usage: Message = {}
         # Of the run that is on.
-        self._has_spoken = False
-        self._has_told_usage = False
-        self._has_told_error = False
+        self._has_spoken = self._has_told_usage = self._has_told_error = False
 
     @classmethod
     def recognises(cls, message: Message) -> bool:
@@ -97,7 +95,7 @@ class ClaudeCodeAdapter(AgentAdapter):
         kept = self.keep(f"system.{string(message, 'subtype')}", message)
         match message.get("subtype"):
             case "init":
-                self._has_spoken = self._has_told_usage = self._has_told_error = False
+                self._forget_run()
                 return [kept, *self.conversation.begin()]
             case "api_retry":
                 retry = self._llm_retry(message)
@@ -146,7 +144,11 @@ class ClaudeCodeAdapter(AgentAdapter):
             events += self.error("provider_error", text or "\n".join(said) or subtype)
         # The text is the last one that was said.
         rest = {name: value for name, value in message.items() if name != "result"}
+        self._forget_run()
         return [*events, self.keep("result", rest), *self.conversation.end(result)]
+
+    def _forget_run(self) -> None:
+        self._has_spoken = self._has_told_usage = self._has_told_error = False
 
     def _usage(self, usage: Message) -> list[Event]:
         """Return the cost of one request, or of all of a run; the API does not count cache hits as input."""

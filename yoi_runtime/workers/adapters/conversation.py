@@ -186,7 +186,7 @@ class Conversation:
         if not known.done:
             known.done = True
             data = {"id": call_id, "name": known.name or name, "arguments": arguments, **extra}
-            events.append(ToolCallDone.model_validate(data))
+            events += [*self._interrupted(extra), ToolCallDone.model_validate(data)]
         return events
 
     def is_called(self, call_id: str) -> bool:
