@@ -2,7 +2,7 @@
 
 Agents tell their story in different words. What they have in common is held here: a run with its turn, one
 text or block of thinking that grows, tools that are called and answer. So every adapter's events come in the
-order that a transcript needs: what was begun is done before the next thing begins.
+order that a transcript needs: a text that was begun is done before the next thing begins.
 """
 
 from __future__ import annotations
