@@ -104,6 +104,10 @@ CASES = [
         ],
         (system("api_retry", attempt=1, max_retries=10, retry_delay_ms=500, error_status=None, error="unknown"),),
     ),
+    Case(
+        "system.thinking_tokens", system("thinking_tokens", estimated_tokens=50, estimated_tokens_delta=50), [], (INIT,)
+    ),
+    Case("system.status, requesting", system("status", status="requesting"), [], (INIT,)),
     Case("system.status, compacting", system("status", status="compacting"), [event("compact_start")]),
     Case(
         "system.compact_boundary",

@@ -100,6 +100,11 @@ class ClaudeCodeAdapter(AgentAdapter):
             case "api_retry":
                 retry = self._llm_retry(message)
                 return [kept] if retry is None else [retry]
+            case "thinking_tokens":
+                # An estimate for every few tokens of thinking, most lines of some streams; the cost comes as usage.
+                return []
+            case "status" if message.get("status") == "requesting":
+                return []
             case "status" if message.get("status") == "compacting":
                 return [*self.conversation.close(), CompactStart()]
             case "compact_boundary":
