@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.workers.adapters.mapping import NOW, alert, event, kept, line, payloads, told
+from tests.workers.adapters.mapping import NOW, alert, event, kept, line, payloads, told, usage
 from yoi_runtime.events.event import Event
 from yoi_runtime.workers.adapters.agent_adapter import AgentAdapter
 from yoi_runtime.workers.adapters.json_message import Message, string
@@ -80,6 +80,12 @@ def test_what_is_kept_bears_its_origin():
         kept("echo.unknown", {"a": 1}),
         kept("echo." + "x" * 100, long),
     ]
+
+
+def test_a_cost_of_which_nothing_is_known_is_not_told():
+    assert payloads(echo().usage(None, None, 7)) == []
+    assert payloads(echo().usage(None, 3, None)) == [usage(None, 3)]
+    assert payloads(echo().usage(5, 3, 4)) == [usage(5, 3, 4)]
 
 
 def test_an_error_ends_what_was_said():

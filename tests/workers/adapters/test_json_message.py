@@ -16,6 +16,7 @@ from yoi_runtime.workers.adapters.json_message import (
     objects,
     parse_message,
     string,
+    sum_of,
     summary_of,
 )
 
@@ -91,6 +92,14 @@ def test_members_of_another_type_are_as_good_as_none(value: object):
 def test_the_objects_of_an_array_are_found_among_others():
     assert objects({"m": [1, {"a": 1}, [], {}]}, "m") == [{"a": 1}, {}]
     assert count({"m": 2**64 - 1}, "m") == 2**64 - 1
+
+
+def test_a_sum_is_of_what_is_known():
+    assert sum_of(1, None, 2) == 3
+    assert sum_of(0) == 0
+    assert sum_of(None, None) is None
+    assert sum_of(2**64 - 1, 0) == 2**64 - 1
+    assert sum_of(2**64 - 1, 1) is None
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ from typing import ClassVar, Final
 from yoi_runtime.events.conversation_events import RunResult, Status, UserMessage
 from yoi_runtime.events.event import Event
 from yoi_runtime.events.input_segments import FileRefSegment, InputSegment, TextSegment
-from yoi_runtime.events.output_events import Usage
 from yoi_runtime.workers.adapters.adapter import NowMs
 from yoi_runtime.workers.adapters.agent_adapter import AgentAdapter
-from yoi_runtime.workers.adapters.json_message import Message, count, json_text, object_in, objects, string
+from yoi_runtime.workers.adapters.json_message import Message, count, json_text, object_in, objects, string, sum_of
 
 __all__ = ["AcpAdapter"]
 
@@ -119,13 +118,9 @@ class AcpAdapter(AgentAdapter):
         events = self.conversation.close()
         usage = object_in(result, "usage")
         # Cache hits are counted beside the input.
-        parts = [count(usage, name) for name in ("inputTokens", "cachedReadTokens", "cachedWriteTokens")]
-        known = [tokens for tokens in parts if tokens is not None]
-        tokens_out = count(usage, "outputTokens")
-        if known or tokens_out is not None:
-            total = sum(known)
-            tokens_in = total if known and total < 2**64 else None
-            events.append(Usage(input_tokens=tokens_in, output_tokens=tokens_out, cache_read_input_tokens=parts[1]))
+        read = count(usage, "cachedReadTokens")
+        tokens_in = sum_of(count(usage, "inputTokens"), read, count(usage, "cachedWriteTokens"))
+        events += self.usage(tokens_in, count(usage, "outputTokens"), read)
         if reason == "refusal":
             events.append(self.alert("warn", "the agent refused to go on"))
         return [*events, *self._ended(_RUN_RESULTS.get(reason, "finished"))]

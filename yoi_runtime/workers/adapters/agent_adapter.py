@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 
 from yoi_runtime.events.conversation_events import ErrorCode, ErrorEvent, SystemItem
 from yoi_runtime.events.event import Event
+from yoi_runtime.events.output_events import Usage
 from yoi_runtime.workers.adapters.adapter import NowMs
 from yoi_runtime.workers.adapters.conversation import Conversation
 from yoi_runtime.workers.adapters.json_message import Message, parse_message
@@ -65,6 +66,12 @@ class AgentAdapter(LinesAdapter, ABC):
     def alert(self, level: Literal["warn", "error"], message: str) -> Event:
         """Return an alert; what the agent calls a warning, or an error that it survives."""
         return self._alert(level, message)
+
+    def usage(self, tokens_in: int | None, tokens_out: int | None, cache_read: int | None) -> list[Event]:
+        """Return what a request or a run has cost, as far as the agent says; ``tokens_in`` includes cache hits."""
+        if tokens_in is None and tokens_out is None:
+            return []
+        return [Usage(input_tokens=tokens_in, output_tokens=tokens_out, cache_read_input_tokens=cache_read)]
 
     def error(self, code: ErrorCode, message: str) -> list[Event]:
         """Return what says that the agent's work failed."""

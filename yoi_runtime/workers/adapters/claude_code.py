@@ -16,7 +16,6 @@ from uuid import UUID
 from yoi_runtime.events.conversation_events import LlmCallEnd, LlmCallStart, LlmRetry, RunResult, UserMessage
 from yoi_runtime.events.event import Event
 from yoi_runtime.events.input_segments import TextSegment
-from yoi_runtime.events.output_events import Usage
 from yoi_runtime.events.session_events import CompactDone, CompactStart
 from yoi_runtime.workers.adapters.adapter import NowMs
 from yoi_runtime.workers.adapters.agent_adapter import AgentAdapter
@@ -28,6 +27,7 @@ from yoi_runtime.workers.adapters.json_message import (
     objects,
     parse_message,
     string,
+    sum_of,
 )
 
 __all__ = ["ClaudeCodeAdapter"]
@@ -157,18 +157,11 @@ class ClaudeCodeAdapter(AgentAdapter):
 
     def _usage(self, usage: Message) -> list[Event]:
         """Return the cost of one request, or of all of a run; the API does not count cache hits as input."""
-        fresh = [
-            count(usage, name) for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-        ]
-        read, output = fresh[2], count(usage, "output_tokens")
-        known = [tokens for tokens in fresh if tokens is not None]
-        if not known and output is None:
-            return []
-        self._has_told_usage = True
-        total = sum(known) if known else None
-        if total is not None and total >= 2**64:
-            total = None
-        return [Usage(input_tokens=total, output_tokens=output, cache_read_input_tokens=read)]
+        read = count(usage, "cache_read_input_tokens")
+        tokens_in = sum_of(count(usage, "input_tokens"), count(usage, "cache_creation_input_tokens"), read)
+        events = self.usage(tokens_in, count(usage, "output_tokens"), read)
+        self._has_told_usage = self._has_told_usage or bool(events)
+        return events
 
     # Whole messages.
 

@@ -10,7 +10,6 @@ import re
 from typing import ClassVar, Final
 
 from yoi_runtime.events.event import Event
-from yoi_runtime.events.output_events import Usage
 from yoi_runtime.workers.adapters.adapter import NowMs
 from yoi_runtime.workers.adapters.agent_adapter import AgentAdapter
 from yoi_runtime.workers.adapters.json_message import Message, count, json_text, object_in, objects, string
@@ -51,7 +50,9 @@ class CodexAdapter(AgentAdapter):
                 self._last_error = ""
                 return self.conversation.begin()
             case "turn.completed":
-                return [*_usage(object_in(message, "usage")), *self.conversation.end()]
+                usage = object_in(message, "usage")
+                counts = (count(usage, name) for name in ("input_tokens", "output_tokens", "cached_input_tokens"))
+                return [*self.usage(*counts), *self.conversation.end()]
             case "turn.failed":
                 return [*self._error(string(object_in(message, "error"), "message")), *self.conversation.end()]
             case "error":
@@ -142,11 +143,3 @@ def _answer_of(kind: str, item: Message) -> tuple[str, str]:
             return json_text(states) if states else "", status
         case _:
             return "", status
-
-
-def _usage(usage: Message) -> list[Event]:
-    read = count(usage, "cached_input_tokens")
-    tokens_in, tokens_out = count(usage, "input_tokens"), count(usage, "output_tokens")
-    if tokens_in is None and tokens_out is None:
-        return []
-    return [Usage(input_tokens=tokens_in, output_tokens=tokens_out, cache_read_input_tokens=read)]

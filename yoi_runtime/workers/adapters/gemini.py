@@ -10,7 +10,6 @@ from typing import ClassVar, Final
 from yoi_runtime.events.conversation_events import UserMessage
 from yoi_runtime.events.event import Event
 from yoi_runtime.events.input_segments import TextSegment
-from yoi_runtime.events.output_events import Usage
 from yoi_runtime.workers.adapters.adapter import NowMs
 from yoi_runtime.workers.adapters.agent_adapter import AgentAdapter
 from yoi_runtime.workers.adapters.json_message import Message, count, json_text, object_in, string
@@ -95,10 +94,7 @@ class GeminiAdapter(AgentAdapter):
     def _result(self, message: Message) -> list[Event]:
         events = self.conversation.close()
         stats = object_in(message, "stats")
-        tokens_in, tokens_out = count(stats, "input_tokens"), count(stats, "output_tokens")
-        if tokens_in is not None or tokens_out is not None:
-            read = count(stats, "cached")
-            events.append(Usage(input_tokens=tokens_in, output_tokens=tokens_out, cache_read_input_tokens=read))
+        events += self.usage(*(count(stats, name) for name in ("input_tokens", "output_tokens", "cached")))
         error = object_in(message, "error")
         is_limited = self._is_limited or string(error, "type") == _LIMIT_ERROR_TYPE
         text = string(error, "message")

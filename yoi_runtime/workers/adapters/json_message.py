@@ -16,7 +16,7 @@ from pydantic_core import from_json, to_json
 
 from yoi_runtime.workers.adapters.line_adapters import JSON_SPACE
 
-__all__ = ["Message", "count", "json_text", "object_in", "objects", "parse_message", "string", "summary_of"]
+__all__ = ["Message", "count", "json_text", "object_in", "objects", "parse_message", "string", "sum_of", "summary_of"]
 
 Message: TypeAlias = Mapping[str, object]
 
@@ -86,6 +86,13 @@ def count(message: Message, name: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:
         return None
     return value
+
+
+def sum_of(*counts: int | None) -> int | None:
+    """Return the sum of the counts that are known, None when none is or the sum is none that can be written."""
+    known = [number for number in counts if number is not None]
+    total = sum(known)
+    return total if known and total <= _MAX_COUNT else None
 
 
 def json_text(value: object) -> str:

@@ -10,10 +10,9 @@ from typing import ClassVar
 
 from yoi_runtime.events.conversation_events import LlmCallEnd, LlmCallStart
 from yoi_runtime.events.event import Event
-from yoi_runtime.events.output_events import Usage
 from yoi_runtime.workers.adapters.adapter import NowMs
 from yoi_runtime.workers.adapters.agent_adapter import AgentAdapter
-from yoi_runtime.workers.adapters.json_message import Message, count, object_in, string
+from yoi_runtime.workers.adapters.json_message import Message, count, object_in, string, sum_of
 
 __all__ = ["OpencodeAdapter"]
 
@@ -82,22 +81,12 @@ class OpencodeAdapter(AgentAdapter):
         tokens = object_in(part, "tokens")
         cache = object_in(tokens, "cache")
         # opencode counts cache hits beside the input, and thinking beside the output.
-        tokens_in = _sum(count(tokens, "input"), count(cache, "read"), count(cache, "write"))
-        tokens_out = _sum(count(tokens, "output"), count(tokens, "reasoning"))
-        if tokens_in is not None or tokens_out is not None:
-            read = count(cache, "read")
-            events.append(Usage(input_tokens=tokens_in, output_tokens=tokens_out, cache_read_input_tokens=read))
+        read = count(cache, "read")
+        tokens_in = sum_of(count(tokens, "input"), read, count(cache, "write"))
+        events += self.usage(tokens_in, sum_of(count(tokens, "output"), count(tokens, "reasoning")), read)
         events.append(LlmCallEnd(llm_call=self._llm_call))
         reason = string(part, "reason")
         # After the tools were run comes another step.
         if reason in ("tool-calls", "tool_calls"):
             return events
         return [*events, *self.conversation.end("limit_reached" if reason == "length" else "finished")]
-
-
-def _sum(first: int | None, *more: int | None) -> int | None:
-    """Return the sum of what is known, None when the first is not, or the sum is no count."""
-    if first is None:
-        return None
-    total = first + sum(number for number in more if number is not None)
-    return total if total < 2**64 else None
