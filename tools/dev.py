@@ -10,6 +10,7 @@
     torture       try to break the storage engine, for as long as you like (`torture --help`)
     nix           build and check the flake without a network (`nix --help`)
     dist          build what is published, and use it in clean environments (`dist --help`)
+    recordings    make the sample recordings of tests/yoi_log again
     bench         measure yoi_runtime and its peers (`bench --help`)
     lock          write tools/requirements.lock and tools/lowest.lock from pyproject.toml, and
                   tools/bench/requirements.lock;
@@ -82,6 +83,7 @@ def main(arguments: list[str]) -> int:
         "torture": "tests.torture",
         "nix": "tools.nix_offline",
         "dist": "tools.dist",
+        "recordings": "tools.recordings",
         "bench": "tools.bench",
     }
     if command in modules:

@@ -22,6 +22,8 @@ from yoi_log.inspection import inspect_log
 from yoi_log.inspection_text import show_inspection
 from yoi_log.log_place import LogPlace, find_log
 from yoi_log.progress import progress_bar
+from yoi_log.stats import measure_log
+from yoi_log.stats_text import show_stats
 from yoi_runtime.errors import CursorMalformedError, YoiError
 from yoi_runtime.version import VERSION
 
@@ -121,6 +123,19 @@ def _cursor(
     else:
         show_cursor(answer, _console())
     if answer.answer not in (None, "resumes"):
+        raise typer.Exit(ExitCode.FOUND)
+
+
+@app.command("stats", help=help_texts.STATS, epilog=help_texts.STATS_END)
+def _stats(directory: Directory, as_json: AsJson = False) -> None:
+    place = _place(directory)
+    with progress_bar("reading", _bytes_in(place)) as progress:
+        stats = _or_exit(lambda: measure_log(place, progress=progress))
+    if as_json:
+        _print_json(asdict(stats))
+    else:
+        show_stats(stats, _console())
+    if stats.missing_events:
         raise typer.Exit(ExitCode.FOUND)
 
 

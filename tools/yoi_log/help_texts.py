@@ -12,6 +12,8 @@ __all__ = [
     "JSON",
     "MAIN",
     "QUICK",
+    "STATS",
+    "STATS_END",
     "WHICH_CURSOR",
 ]
 
@@ -46,3 +48,14 @@ Examples:
 """
 CURSOR_END = "Exits with 1 when a Runtime on this log would not resume there."
 WHICH_CURSOR = "The cursor, as it came in an event or a frame."
+
+STATS = """Show what happened in a log, in numbers.
+
+Events by name and Worker, how many a second, tokens used, tool calls with their durations and failures, the longest silences, and how each run ended. Reads the whole log once, in bounded memory.
+
+\b
+Examples:
+  yoi-log stats ~/.local/share/yoi-runtime
+  yoi-log stats --json ./data | jq .tokens
+"""
+STATS_END = "Exits with 1 when some of the log could not be read: the numbers are then without it."
