@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,8 @@ from yoi_log.log_place import find_log
 from yoi_log.stats import Stats, measure_log
 
 from tests.yoi_log.sample import GOLDEN, RECORDINGS, yoi_log
+from tests.yoi_log.story import Story
 from yoi_runtime.events import (
-    Event,
     LlmCallEnd,
     LlmCallStart,
     TextDelta,
@@ -21,52 +20,10 @@ from yoi_runtime.events import (
     UnknownEvent,
     Usage,
 )
-from yoi_runtime.runtime.runtime import Runtime
-from yoi_runtime.segment_log.platform import Platform
 
 
 def measured(data: Path) -> Stats:
     return measure_log(find_log(data), progress=lambda _: None)
-
-
-@dataclass
-class Clock:
-    """Stands still until it is moved."""
-
-    now: int = 1_800_000_000_000_000
-
-    def now_us(self) -> int:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now / 1e6
-
-    def move(self, seconds: float) -> None:
-        self.now += round(seconds * 1e6)
-
-
-@dataclass
-class Story:
-    """A log with times that are known."""
-
-    data: Path
-    clock: Clock = field(default_factory=Clock)
-
-    def __post_init__(self) -> None:
-        self.runtime = Runtime.open(self.data, platform=Platform(clock=self.clock))
-        self.worker = self.runtime.create_worker("a")
-
-    def say(self, *steps: Event | float) -> Story:
-        for step in steps:
-            if isinstance(step, Event):
-                self.worker.emit(step)
-            else:
-                self.clock.move(step)
-        return self
-
-    def measured(self) -> Stats:
-        self.runtime.close()
-        return measured(self.data)
 
 
 @pytest.mark.parametrize("name", ["agents", "build", "restarts"])
@@ -100,12 +57,12 @@ def test_what_the_agents_did_is_seen():
 
 
 def test_durations_silences_and_rates_are_exact(tmp_path: Path):
-    stats = (
+    stats = measured(
         Story(tmp_path)
         .say(LlmCallStart(llm_call=1), 2.0, LlmCallEnd(llm_call=1), Usage(input_tokens=10, output_tokens=None))
         .say(ToolCallStart(id="x", name="ls"), 1.0, ToolCallDone(id="x", name="ls", arguments="{}"), 3.0)
         .say(ToolResult(id="x", summary="no", is_error=True), 10.0)
-        .measured()
+        .close()
     )
     assert stats.llm_calls["longest_seconds"] == 2.0
     (tool,) = stats.tools
@@ -127,20 +84,20 @@ def test_a_call_of_a_run_that_ended_is_open_and_no_start_of_the_next_one_s(tmp_p
     story.worker.end("failed")
     story.clock.move(60)
     story.worker = story.runtime.create_worker("a")
-    stats = story.say(ToolCallStart(id="1", name="ls"), 1.0, ToolResult(id="1", summary="ok")).measured()
+    stats = measured(story.say(ToolCallStart(id="1", name="ls"), 1.0, ToolResult(id="1", summary="ok")).close())
     (tool,) = stats.tools
     assert (tool.calls, tool.open, tool.durations["longest_seconds"]) == (2, 1, 1.0)
     assert [one.seconds for one in stats.silences] == [1.0]
 
 
 def test_a_start_that_nobody_saw_makes_no_duration(tmp_path: Path):
-    stats = Story(tmp_path).say(ToolResult(id="1", summary="ok")).measured()
+    stats = measured(Story(tmp_path).say(ToolResult(id="1", summary="ok")).close())
     (tool,) = stats.tools
     assert (tool.name, tool.results, tool.durations["count"]) == ("(unknown)", 1, 0)
 
 
 def test_whatever_a_worker_writes_is_counted(tmp_path: Path):
-    stats = Story(tmp_path).say(UnknownEvent(name="own", data=7), TextDelta(text="\u2028")).measured()
+    stats = measured(Story(tmp_path).say(UnknownEvent(name="own", data=7), TextDelta(text="\u2028")).close())
     assert (stats.names["own"], stats.names["text_delta"]) == (1, 1)
 
 

@@ -24,6 +24,10 @@ from yoi_log.log_place import LogPlace, find_log
 from yoi_log.progress import progress_bar
 from yoi_log.stats import measure_log
 from yoi_log.stats_text import show_stats
+from yoi_log.timeline import MOST_EVENTS, read_timeline
+from yoi_log.timeline_page import render_page
+from yoi_log.timeline_svg import render_svg
+from yoi_log.wording import count, size
 from yoi_runtime.errors import CursorMalformedError, YoiError
 from yoi_runtime.version import VERSION
 
@@ -136,6 +140,33 @@ def _stats(directory: Directory, as_json: AsJson = False) -> None:
     else:
         show_stats(stats, _console())
     if stats.missing_events:
+        raise typer.Exit(ExitCode.FOUND)
+
+
+@app.command("timeline", help=help_texts.TIMELINE, epilog=help_texts.TIMELINE_END)
+def _timeline(
+    context: typer.Context,
+    directory: Directory,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=help_texts.OUTPUT)] = Path(
+        "timeline.html"
+    ),
+    newest: Annotated[int, typer.Option("--newest", min=1, help=help_texts.NEWEST)] = MOST_EVENTS,
+    as_json: AsJson = False,
+) -> None:
+    if output.suffix not in (".html", ".svg"):
+        raise typer.BadParameter("the name ends neither in .html nor in .svg", context, param_hint="--output")
+    place = _place(directory)
+    with progress_bar("reading", _bytes_in(place)) as progress:
+        timeline = _or_exit(lambda: read_timeline(place, most_events=newest, progress=progress))
+    text = render_page(timeline) if output.suffix == ".html" else render_svg(timeline)
+    _or_exit(lambda: output.write_text(text, "utf-8"))
+    if as_json:
+        facts = {name: getattr(timeline, name) for name in ("log_id", "events", "left_out", "missing")}
+        _print_json({"file": str(output), "size_bytes": len(text.encode()), **facts})
+    else:
+        left_out = f", {timeline.left_out:,} older ones left out" if timeline.left_out else ""
+        print(f"{output}: {count(timeline.events - timeline.left_out, 'event')}, {size(len(text.encode()))}{left_out}")
+    if timeline.missing:
         raise typer.Exit(ExitCode.FOUND)
 
 

@@ -11,9 +11,13 @@ __all__ = [
     "INSPECT_END",
     "JSON",
     "MAIN",
+    "NEWEST",
+    "OUTPUT",
     "QUICK",
     "STATS",
     "STATS_END",
+    "TIMELINE",
+    "TIMELINE_END",
     "WHICH_CURSOR",
 ]
 
@@ -59,3 +63,16 @@ Examples:
   yoi-log stats --json ./data | jq .tokens
 """
 STATS_END = "Exits with 1 when some of the log could not be read: the numbers are then without it."
+
+TIMELINE = """Draw a log: Workers as lanes over time.
+
+A page that shows turns, model and tool calls, retries, errors, token use and gaps; zoom, move, filter, search, click for the event. One file that loads nothing from anywhere. With a name that ends in .svg a figure for a report.
+
+\b
+Examples:
+  yoi-log timeline ~/.local/share/yoi-runtime -o timeline.html
+  yoi-log timeline ./data -o incident.svg
+"""
+TIMELINE_END = "Exits with 1 when some of the log could not be read: the picture shows where."
+OUTPUT = "File to write, .html or .svg; what is there is replaced."
+NEWEST = "Draw the newest so many events."
