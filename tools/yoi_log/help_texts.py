@@ -9,11 +9,17 @@ __all__ = [
     "END",
     "INSPECT",
     "INSPECT_END",
+    "INTO",
     "JSON",
+    "LOOP",
     "MAIN",
     "NEWEST",
     "OUTPUT",
     "QUICK",
+    "REPLAY",
+    "REPLAY_END",
+    "SERVE",
+    "SPEED",
     "STATS",
     "STATS_END",
     "TIMELINE",
@@ -76,3 +82,22 @@ Examples:
 TIMELINE_END = "Exits with 1 when some of the log could not be read: the picture shows where."
 OUTPUT = "File to write, .html or .svg; what is there is replaced."
 NEWEST = "Draw the newest so many events."
+
+REPLAY = """Play a log again: to stdout, into another log, or as a live Runtime.
+
+To stdout every record comes as it stands in the log, when it is due. With --into the same Workers do the same in a new Runtime: Worker ids, order and payloads are kept, everything else is new. With --serve a Backend can connect as to the Runtime that wrote it: same endpoints, timing, cursors and event ids; on a terminal space pauses, the arrow keys seek and change the speed. The log itself is only read.
+
+\b
+Examples:
+  yoi-log replay ./data
+  yoi-log replay ./data --speed 10x | jq .envelope.payload
+  yoi-log replay ./data --into ./again
+  yoi-log replay ./data --serve 127.0.0.1:38800 --speed 2x --loop
+"""
+REPLAY_END = (
+    "Exits with 1 when some of the log could not be read, with --serve as the signal says that ends it (Ctrl-C: 130)."
+)
+SPEED = "How many times as fast as it was: 10x, 0.5x, or max for no waiting. By default 1x, with --into max."
+INTO = "Make a new Runtime's data directory here, which must not exist, and repeat the events in it."
+SERVE = "Serve it as a live Runtime at HOST:PORT; port 0 chooses one."
+LOOP = "With --serve: begin anew when it has ended."

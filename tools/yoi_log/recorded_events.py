@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from yoi_log.log_place import LogPlace
 from yoi_log.walk import Damage, Gone, walk
 from yoi_runtime.events.envelope import HEAD_PATTERN
+from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.segment_log.timestamp import parse_timestamp
 
@@ -21,7 +22,10 @@ _AFTER_PAYLOAD = len(b'},"crc":"00000000"}')
 
 
 class RecordedEvent(NamedTuple):
-    """One event. ``worker_id`` "" is the Runtime; ``time_us`` is microseconds since 1970; ``payload`` is its JSON."""
+    """One event. ``worker_id`` "" is the Runtime; ``time_us`` is microseconds since 1970.
+
+    ``line`` is its record as it stands in the log, without the newline; ``end`` the place just after it.
+    """
 
     seq: int
     worker_id: str
@@ -29,8 +33,19 @@ class RecordedEvent(NamedTuple):
     time: str
     time_us: int
     name: str
-    payload: bytes
-    size_bytes: int
+    line: bytes
+    payload_start: int
+    end: Position
+
+    @property
+    def payload(self) -> bytes:
+        """Return the payload's JSON."""
+        return self.line[self.payload_start : -_AFTER_PAYLOAD]
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the record's bytes in the log, its newline included."""
+        return len(self.line) + 1
 
     def data(self) -> dict[str, Any]:
         """Return the payload's ``data``, empty for an event without: what is no object counts as none."""
@@ -76,6 +91,7 @@ def recorded_events(reader: LogReader, progress: Callable[[int], None]) -> Itera
             yield Missing(step.start.seq + 1, step.resume.seq, "rotated out while it was read")
             continue
         progress(len(step.data))
+        number, nonce, offset, _ = step.start
         for found in HEAD_PATTERN.finditer(step.data):
             _, _, seq, worker_id, worker_seq, raw_time, raw_name = found.groups()
             time = raw_time.decode("ascii")
@@ -86,8 +102,9 @@ def recorded_events(reader: LogReader, progress: Callable[[int], None]) -> Itera
                 time,
                 clock(time),
                 names.get(raw_name) or _name(raw_name, names),
-                step.data[found.start(7) - _PAYLOAD_START : found.end() - _AFTER_PAYLOAD],
-                found.end() - found.start() + 1,
+                found[0],
+                found.start(7) - found.start() - _PAYLOAD_START,
+                Position(number, nonce, offset + found.end() + 1, int(seq)),
             )
 
 
