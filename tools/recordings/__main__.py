@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from yoi_runtime.runtime.child_workers import ChildWorkers
@@ -77,7 +78,7 @@ def _build(data: Path) -> None:
         asyncio.run(_run(data, commands, Path(directory)))
 
 
-async def _run(data: Path, commands: dict[str, tuple[str, ...]], cwd: Path) -> None:
+async def _run(data: Path, commands: Mapping[str, Sequence[str]], cwd: Path) -> None:
     runtime = Runtime.open(data)
     try:
         children = ChildWorkers(runtime)

@@ -175,10 +175,10 @@ def reviewer(agent: Agent) -> None:
     """Look at something that is not there, and give up."""
     agent.begin("Review the change on the branch.")
     agent.turn()
-    agent.model("I need the list of changed files.", "I look at the branch.")
-    agent.run("git", "log", "--oneline", "-1")
+    agent.model("I need the list of changes.", "I look what has changed.")
+    agent.run("cat", "CHANGES.md")
     agent.model(
-        "There is no repository here; perhaps the files are elsewhere.", "This is no repository. I look for files."
+        "There is no list of changes; perhaps the sources say more.", "There is no list. I look for the sources."
     )
     agent.run("ls", "-1", "src")
     emit("error", code="tool_error", message="2 of 2 tool calls failed")

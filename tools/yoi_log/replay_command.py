@@ -8,6 +8,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from yoi_log.log_place import LogPlace
@@ -70,7 +71,7 @@ async def serve_replay(place: LogPlace, address: Address, speed: float, *, loop_
                 length = span((status.to_us - status.from_us) / 1e6)
                 print(f"yoi-log: serving {status.url} (log {status.log_id}, {length} recorded)", flush=True)
 
-        actions = {
+        actions: dict[str, Callable[[], None]] = {
             "space": replay.pause_or_go_on,
             "left": lambda: replay.seek(-5),
             "right": lambda: replay.seek(5),
