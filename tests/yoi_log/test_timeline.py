@@ -80,6 +80,11 @@ def test_gaps_say_what_is_missing_and_why(tmp_path: Path):
     kinds = {gap.kind: gap.label for gap in restarts.gaps}
     assert kinds["rotated_out"] == f"{restarts.points[0].seq - 1} events before were rotated out"
     assert kinds["down"] == "no Runtime"
+    # Of the first run only the end is left: it is drawn from where it is heard first to where it is heard last.
+    runs = [(bar.state, bar.from_us, bar.to_us) for bar in restarts.bars if bar.kind == "run"]
+    down = next(gap for gap in restarts.gaps if gap.kind == "down")
+    assert runs[0] == ("lost", restarts.from_us, down.from_us)
+    assert runs[1][0] == "completed"
 
 
 @pytest.mark.parametrize("at_work", [False, True])

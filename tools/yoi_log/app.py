@@ -198,7 +198,8 @@ def _replay(
         serving = serve_replay(place, address, pace, loop_forever=loop, as_json=as_json)
         raise typer.Exit(_or_exit(lambda: asyncio.run(serving)))
     if into is not None:
-        result = _or_exit(lambda: replay_into(place, into, pace, as_json=as_json))
+        with progress_bar("repeating", _bytes_in(place)) as progress:
+            result = _or_exit(lambda: replay_into(place, into, pace, as_json=as_json, progress=progress))
         if as_json:
             _print_json(asdict(result))
         missing = result.missing

@@ -75,15 +75,17 @@ def opened(place: LogPlace) -> Iterator[LogReader]:
         reader.close()
 
 
-def recorded_events(reader: LogReader, progress: Callable[[int], None]) -> Iterator[RecordedEvent | Missing]:
-    """Yield everything from the floor to the present end, one chunk in memory at a time.
+def recorded_events(
+    reader: LogReader, progress: Callable[[int], None], start: Position | None = None
+) -> Iterator[RecordedEvent | Missing]:
+    """Yield everything from ``start``, by default the floor, to the present end, one chunk in memory at a time.
 
     Raises:
         LogUnavailableError, OSError: as ``walk``.
     """
     clock = _TimeParser()
     names: dict[bytes, str] = {}
-    for step in walk(reader, reader.floor(), reader.end):
+    for step in walk(reader, start or reader.floor(), reader.end):
         if isinstance(step, Damage):
             yield Missing(step.error.seq, step.resume.seq, step.error.reason)
             continue

@@ -45,9 +45,11 @@ def replay_to(place: LogPlace, speed: float, output: LineOutput) -> int:
     )
 
 
-def replay_into(place: LogPlace, target: Path, speed: float, *, as_json: bool) -> ReplayedLog:
+def replay_into(
+    place: LogPlace, target: Path, speed: float, *, as_json: bool, progress: Callable[[int], None]
+) -> ReplayedLog:
     """Play into a new Runtime in ``target`` and say what came of it. Errors: ``play_into``."""
-    result = play_into(place, target, Pace(speed, time.monotonic), wait=threading.Event().wait, progress=lambda _: None)
+    result = play_into(place, target, Pace(speed, time.monotonic), wait=threading.Event().wait, progress=progress)
     if not as_json:
         print(f"{target}: {count(result.events, 'event')} of {count(result.workers, 'Worker')}, log {result.log_id}")
         print("kept: Worker ids, the order of events, payloads, how Workers ended; new: log id, cursors, ids, times")

@@ -22,8 +22,10 @@ from yoi_log.recorded_events import Missing, RecordedEvent, opened, recorded_eve
 from yoi_log.replay_stage import Stage
 from yoi_runtime.cli.extras import load_event_server
 from yoi_runtime.cli.options import Address
+from yoi_runtime.errors import LogFormatError, SegmentGoneError
 
 if TYPE_CHECKING:
+    from yoi_runtime.segment_log.position import Position
     from yoi_runtime.segment_log.reader import LogReader
     from yoi_runtime.server.event_server import EventServer
 
@@ -183,14 +185,22 @@ class Replay:
             self._changed.set()
 
 
-def _events(reader: LogReader) -> Iterator[RecordedEvent]:
-    return (step for step in recorded_events(reader, lambda _: None) if not isinstance(step, Missing))
+def _events(reader: LogReader, start: Position | None = None) -> Iterator[RecordedEvent]:
+    steps = recorded_events(reader, lambda _: None, start)
+    return (step for step in steps if not isinstance(step, Missing))
 
 
 def _first_and_last(reader: LogReader) -> tuple[int, int]:
-    """Return the times of the first and the last event, 0 and 0 when there is none."""
-    first = last = 0
-    for event in _events(reader):
-        first = first or event.time_us
-        last = max(last, event.time_us)
-    return first, last
+    """Return the times of the first and the last event, 0 and 0 when there is none; reads their segments alone."""
+    first = next(_events(reader), None)
+    if first is None:
+        return 0, 0
+    last_us = first.time_us
+    for number in reversed(reader.segment_numbers()):
+        try:
+            start = reader.start_of(number)
+        except (LogFormatError, SegmentGoneError):
+            continue
+        if start.seq < reader.end.seq:
+            return first.time_us, max([last_us, *(event.time_us for event in _events(reader, start))])
+    return first.time_us, last_us

@@ -148,6 +148,9 @@ class _Drawing:
         tokens = 0
         if event.worker_id:
             self._listen(lane, event.time_us)
+            if ("run", "") not in self._open.get(lane, ()):
+                # Its start was rotated out, or cannot be read.
+                self._begin(lane, "run", "", event, "run")
         take = _TAKERS.get(event.name)
         if take is not None:
             data = event.data()

@@ -292,8 +292,10 @@ class _Figure:
             f'<rect x="{x:.1f}" y="{_TOP}" width="{end - x:.1f}" height="{self._height - _TOP - 34:g}" '
             f'fill="url(#{"hurt" if hurt else "hatch"})" opacity="0.7"><title>{escape(gap.label)}</title></rect>'
         )
-        room = end - x if gap.kind == "down" else _WIDTH - x
-        if room > 7 * len(gap.label):
+        if gap.kind == "down":
+            if end - x > 7 * len(gap.label):
+                yield _text((x + end) / 2, _TOP + 15, gap.label, size=11, anchor="middle")
+        elif _WIDTH - x > 7 * len(gap.label):
             yield _text(x, self._height - 18, gap.label, size=11, color="failed" if hurt else "soft")
 
 
