@@ -29,7 +29,9 @@ def test_lines_go_to_stdout_and_what_is_missing_to_stderr():
 def test_into_says_what_is_kept_and_what_is_not(tmp_path: Path):
     result = yoi_log("replay", RECORDINGS / "agents", "--into", tmp_path / "again")
     assert (result.returncode, result.stderr) == (0, "")
-    lines = [line for path in (RECORDINGS / "agents" / "log").glob("*.jsonl") for line in path.open("rb")]
+    lines = [
+        line for path in (RECORDINGS / "agents" / "log").glob("*.jsonl") for line in path.read_bytes().split(b"\n")
+    ]
     events = sum(b'"worker_seq":' in line and b'"worker_seq":null' not in line for line in lines)
     assert f"{events} events of 3 Workers" in result.stdout
     assert "not repeated: 1 runtime_started, 1 runtime_stopping" in result.stdout

@@ -27,6 +27,8 @@ def test_event_by_event_the_stage_is_the_log_up_to_there(tmp_path: Path, data: P
             stage.show(event.end)
             staged.refresh()
             assert staged.end == event.end
+            # Not a byte more: a cursor of what is to come is ahead, not a place that a writer has yet to confirm.
+            assert staged.segment_size(event.end.segment) == event.end.offset
             cursor = decode_token(event.line[38:101].decode())
             assert staged.resolve(cursor).seq == event.seq
             if number + 1 < len(events):

@@ -90,6 +90,14 @@ def test_a_call_of_a_run_that_ended_is_open_and_no_start_of_the_next_one_s(tmp_p
     assert [one.seconds for one in stats.silences] == [1.0]
 
 
+def test_the_time_between_a_killed_runtime_and_the_next_is_no_silence():
+    stats = measured(RECORDINGS / "restarts")
+    lost = next(run for run in stats.runs if run.outcome == "lost")
+    assert lost.ended is not None
+    assert [one for one in stats.silences if one.from_time < lost.ended <= one.to_time] == []
+    assert stats.silences
+
+
 def test_a_start_that_nobody_saw_makes_no_duration(tmp_path: Path):
     stats = measured(Story(tmp_path).say(ToolResult(id="1", summary="ok")).close())
     (tool,) = stats.tools
