@@ -187,13 +187,14 @@ function drawAxis(pen) {
   if (left > 60) {
     pen.fillStyle = colors.paper; pen.fillRect(0, 0, left, AXIS);
     pen.fillStyle = colors.faint; pen.font = font(11.5);
-    pen.fillText(day(from), 16, AXIS / 2 + 1);
+    pen.fillText(day(Math.max(from, 0)), 16, AXIS / 2 + 1);
   }
   pen.strokeStyle = colors.line; pen.beginPath(); pen.moveTo(0, AXIS - 0.5); pen.lineTo(width, AXIS - 0.5); pen.stroke();
 }
 
-function drawEverywhere(pen) {
+function drawEverywhere(pen, kinds) {
   for (const gap of everywhere) {
+    if (!kinds.includes(gap.kind)) continue;
     let a = x(gap.from), b = x(gap.to);
     if (b < left - 20 || a > width) continue;
     const hurt = gap.kind === "damage";
@@ -206,7 +207,7 @@ function drawEverywhere(pen) {
       hits.push({ x: left, y: AXIS, w: a - left + 4, h: height - AXIS, gap, rank: 0 });
       continue;
     }
-    if (b - a < 3) { a -= 1.5; b = a + 3; }
+    if (b - a < 4) { a -= 2; b = a + 4; }
     a = Math.max(a, left);
     pen.globalAlpha = hurt ? 0.75 : 0.55;
     pen.fillStyle = hatch(pen, hurt ? colors.failed : colors.gap);
@@ -214,7 +215,7 @@ function drawEverywhere(pen) {
     pen.globalAlpha = 1;
     if (hurt) { pen.fillStyle = colors.failed; pen.fillRect(a, AXIS, Math.max(2, b - a), 3); }
     if (b - a > 90) { pen.fillStyle = colors.soft; pen.font = font(11.5); pen.textAlign = "center"; pen.fillText(fitted(pen, gap.label, b - a - 10), (Math.max(a, left) + Math.min(b, width)) / 2, AXIS + 14); pen.textAlign = "left"; }
-    hits.push({ x: a - 2, y: AXIS, w: b - a + 4, h: height - AXIS, gap, rank: 0 });
+    hits.push({ x: a - 2, y: AXIS, w: b - a + 4, h: height - AXIS, gap, rank: hurt ? 2.4 : 0 });
   }
 }
 
@@ -419,13 +420,15 @@ function draw() {
   drawAxis(pen);
   pen.save();
   pen.beginPath(); pen.rect(left, AXIS, width - left, height - AXIS); pen.clip();
-  drawEverywhere(pen);
+  drawEverywhere(pen, ["rotated_out", "down"]);
   for (const number of order) {
     const lane = lanes[number], top = AXIS + lane.top - scroll;
     if (top + lane.height < AXIS || top > height) continue;
     drawLane(pen, lane, top);
   }
   drawBeside(pen);
+  // Over all else: what is missing is missing from every lane.
+  drawEverywhere(pen, ["damage"]);
   drawMatches(pen);
   drawSelection(pen);
   pen.restore();
