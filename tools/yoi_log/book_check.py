@@ -85,11 +85,13 @@ def _check_workers(path: Path, snapshot: Snapshot, checks: Sequence[SegmentCheck
         state = snapshot.ledger.workers.get(worker_id)
         if state is None:
             yield _wrong(path, f"it does not know the Worker {worker_id}", (seq, seq), worker_id)
-        elif state.worker_seq < worker_seq or state.seq < seq:
-            reason = f"Worker {worker_id} is at worker_seq {worker_seq} in the log, and at {state.worker_seq} here"
-            yield _wrong(path, reason, (seq, seq), worker_id)
-        elif (state.worker_seq, state.seq) != (worker_seq, seq) and not any(
-            lost.first_seq <= state.seq <= lost.last_seq for check in checks for lost in check.lost
+        elif (
+            state.worker_seq < worker_seq
+            or state.seq < seq
+            or (
+                (state.worker_seq, state.seq) != (worker_seq, seq)
+                and not any(lost.first_seq <= state.seq <= lost.last_seq for check in checks for lost in check.lost)
+            )
         ):
             reason = f"Worker {worker_id} is at worker_seq {worker_seq} in the log, and at {state.worker_seq} here"
             yield _wrong(path, reason, (seq, seq), worker_id)

@@ -171,10 +171,11 @@ def _check_pieces(check: SegmentCheck, own: list[Run], witness: Witness | None, 
         offset, reason = bad or (check.end_offset, "bytes are missing at its end")
         _defect(check, "record_damaged" if bad else "records_missing", offset, lost, reason)
         check.end_seq, check.end_offset = witness.last_seq, witness.valid_length
-    elif bad is not None and (witness is not None or (last_piece is not None and last_piece.whole_lines)):
+    elif bad is None or (headless and not check.runs):
+        return
+    elif witness is not None or (last_piece is not None and last_piece.whole_lines):
         # Without a witness the last line may be a torn tail, which is no damage.
-        if not (headless and not check.runs):
-            _defect(check, "record_damaged", bad[0], None, bad[1])
+        _defect(check, "record_damaged", bad[0], None, bad[1])
 
 
 def _misplaced(check: SegmentCheck, run: Run, own: list[Run]) -> str | None:
@@ -220,7 +221,9 @@ def _take_run(check: SegmentCheck, run: Run, bad: tuple[int, str] | None, headle
 def _check_end(check: SegmentCheck, witness: Witness) -> None:
     """Hold the end of the segment against what is said of it, where nothing is lost that would explain it."""
     if witness.nonce != check.nonce:
-        reason = f"segment {check.number} has the nonce {check.nonce:016x}, and not {witness.nonce:016x} as is said here"
+        reason = (
+            f"segment {check.number} has the nonce {check.nonce:016x}, and not {witness.nonce:016x} as is said here"
+        )
     elif check.end_seq > witness.last_seq:
         reason = f"segment {check.number} ends with seq {check.end_seq}, and not {witness.last_seq} as is said here"
     elif check.end_offset != witness.valid_length:

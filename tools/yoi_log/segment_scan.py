@@ -202,9 +202,10 @@ class _Scanner:
                 continue
             seq, worker_id, time = int(raw_seq), (raw_id or b"").decode("ascii"), raw_time.decode("ascii")
             worker_seq = int(raw_worker_seq or 0)
+            part = workers.get(worker_id)
+            tag = part.tag if part is not None else worker_tag(worker_id) if worker_id else NO_WORKER
+            end = 0
             if run is not None:
-                part = workers.get(worker_id)
-                tag = part.tag if part is not None else worker_tag(worker_id) if worker_id else NO_WORKER
                 end = run.end + at - begin
                 if (
                     seq != run.last_seq + 1
@@ -221,7 +222,7 @@ class _Scanner:
                 run = new
                 self._scan.pieces.append(run)
                 encode, identity, workers, breaks = self._of_run(run)
-                part, tag, end = None, worker_tag(worker_id) if worker_id else NO_WORKER, run.end
+                part, end = None, run.end
             run.end, run.last_seq = end, seq
             if part is None:
                 part = workers[worker_id] = WorkerPart(tag, worker_seq, time)
@@ -238,9 +239,7 @@ class _Scanner:
     @staticmethod
     def _of_run(
         run: Run | None,
-    ) -> tuple[
-        Callable[[int, int, bytes, int], bytes], Callable[[int], bytes], dict[str, WorkerPart], list[Break]
-    ]:
+    ) -> tuple[Callable[[int, int, bytes, int], bytes], Callable[[int], bytes], dict[str, WorkerPart], list[Break]]:
         """Return what checks the next record of ``run``, and what it is counted in."""
         if run is None:
             run = Run(0, "0" * 16, 0, 0, 0, 0, 0, 0)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from yoi_log.book_check import check_catalog, check_index
-from yoi_log.defect import Defect, DefectKind
+from yoi_log.defect import Defect
 from yoi_log.log_place import LogPlace
 from yoi_log.segment_check import SegmentCheck, Witness, check_segment
 from yoi_log.segment_scan import SegmentScan, scan_segment
@@ -23,7 +23,7 @@ from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.platform import REAL_PLATFORM
 from yoi_runtime.segment_log.watermark import COMMITTED, Watermark, read_watermark
 
-__all__ = ["Defect", "DefectKind", "Verification", "read_mark", "verify_log"]
+__all__ = ["Checked", "Verification", "check_log", "counts_before", "read_mark", "verify_log"]
 
 WentBy: TypeAlias = Literal["watermark", "segments"]
 
@@ -52,7 +52,19 @@ class Verification:
         return not self.defects
 
 
+class Checked(NamedTuple):
+    """A verification, and the segments it was made of."""
+
+    verification: Verification
+    segments: list[SegmentCheck]
+
+
 def verify_log(place: LogPlace, progress: Callable[[int], None] = lambda _: None) -> Verification:
+    """Return the verification of ``check_log`` alone."""
+    return check_log(place, progress).verification
+
+
+def check_log(place: LogPlace, progress: Callable[[int], None] = lambda _: None) -> Checked:
     """Read the log of ``place`` and hold everything in it against everything else; changes nothing.
 
     A log that a writer holds is read up to its watermark; what is rotated out meanwhile is passed over.
@@ -75,7 +87,7 @@ def verify_log(place: LogPlace, progress: Callable[[int], None] = lambda _: None
     if mark_problem is not None:
         found.defects.append(Defect("watermark_damaged", COMMITTED, None, None, None, mark_problem))
     checks = _check_segments(scans, log_id, mark)
-    workers = WorkerNumbers(_counts_from(snapshot, checks, log_id))
+    workers = WorkerNumbers(counts_before(snapshot, checks[0].first_seq - 1, log_id))
     for check in checks:
         found.defects += [*check.defects, *workers.follow(check)]
         found.events += sum(run.last_seq - run.first_seq + 1 for run in check.runs)
@@ -98,7 +110,7 @@ def verify_log(place: LogPlace, progress: Callable[[int], None] = lambda _: None
     if catalog_file is not None:
         found.catalog = snapshot is not None
         found.defects += check_catalog(catalog_file, snapshot, checks, log_id)
-    return found
+    return Checked(found, checks)
 
 
 def read_mark(place: LogPlace) -> tuple[Watermark | None, str | None]:
@@ -159,15 +171,14 @@ def _check_segments(scans: list[SegmentScan], log_id: str, mark: Watermark | Non
     return checks
 
 
-def _counts_from(snapshot: Snapshot | None, checks: list[SegmentCheck], log_id: str) -> dict[str, int] | None:
-    """Return each Worker's last worker_seq before the oldest record here, None where nobody knows."""
-    before = checks[0].first_seq - 1
-    if before == 0:
+def counts_before(snapshot: Snapshot | None, seq: int, log_id: str) -> dict[str, int] | None:
+    """Return each Worker's last worker_seq up to ``seq``, after which the log begins; None where nobody knows."""
+    if seq == 0:
         return {}
     if snapshot is None or snapshot.log_id != log_id:
         return None
     ledger = snapshot.ledger
-    if ledger.unaccounted_seq or ledger.forgotten_seq or ledger.rotated_out.last_seq != before:
+    if ledger.unaccounted_seq or ledger.forgotten_seq or ledger.rotated_out.last_seq != seq:
         return None
     return {
         name: state.rotated_out.last_worker_seq if state.rotated_out is not None else 0
