@@ -26,7 +26,7 @@ class Conversations:
 
     def __init__(self, stdout: TextIO) -> None:
         self._stdout = stdout
-        self._blocks = TemporaryFile("w+", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: SIM115
+        self._blocks = TemporaryFile()  # noqa: SIM115  closed by close()
         # Worker -> where its blocks stand.
         self._places: dict[str, list[tuple[int, int]]] = {}
         # Worker -> pieces of a text of which the whole has not come.
@@ -58,7 +58,7 @@ class Conversations:
 
     def _write(self, worker_id: str, block: str) -> None:
         start = self._blocks.tell()
-        self._blocks.write(block + "\n\n")
+        self._blocks.write(f"{block}\n\n".encode("utf-8", "backslashreplace"))
         self._places.setdefault(worker_id, []).append((start, self._blocks.tell()))
 
     def flush(self) -> None:
@@ -71,9 +71,7 @@ class Conversations:
             self._stdout.write(f"# {one_line(worker_id)}\n\n")
             for start, end in places:
                 self._blocks.seek(start)
-                # tell() counts bytes of UTF-8 here, read() characters: read until the place, not a number of them.
-                while self._blocks.tell() < end and (line := self._blocks.readline()):
-                    self._stdout.write(line)
+                self._stdout.write(self._blocks.read(end - start).decode("utf-8"))
         self._stdout.flush()
         self._blocks.close()
 

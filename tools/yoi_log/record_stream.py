@@ -60,17 +60,9 @@ def select_tail(reader: LogReader, selection: Selection, count: int) -> Iterator
     for stretch in reversed(list(_stretches(reader, selection))):
         if found >= count:
             break
-        steps: list[Step] = []
-        here = 0
-        for step in _read(reader, selection, stretch):
-            steps.append(step)
-            here += isinstance(step, Found)
-            if here > count:
-                # The oldest of them is asked for no more.
-                steps.remove(next(one for one in steps if isinstance(one, Found)))
-                here -= 1
+        steps = list(_read(reader, selection, stretch))
         kept.append(steps)
-        found += here
+        found += sum(isinstance(step, Found) for step in steps)
     passed = found - count
     for steps in reversed(kept):
         for step in steps:
