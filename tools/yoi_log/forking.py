@@ -81,9 +81,10 @@ def fork_log(place: LogPlace, target: Path, progress: Callable[[int], None] = la
 def _copy_segments(reader: LogReader, log: Path, log_id: str, progress: Callable[[int], None]) -> tuple[Position, int]:
     end, events = reader.end, 0
     numbers = [number for number in reader.segment_numbers() if number <= end.segment]
-    for number in range(min(numbers, default=end.segment), end.segment + 1):
-        if number not in numbers:
-            raise LogFormatError(reader.directory / segment_name(number), "the segment file is missing")
+    missing = [number for number in range(min(numbers, default=0), end.segment) if number not in numbers]
+    if missing:
+        raise LogFormatError(reader.directory / segment_name(missing[0]), "the segment file is missing")
+    for number in numbers:
         start = reader.start_of(number)
         with (log / segment_name(number)).open("wb") as file:
             file.write(_with_log_id(_header_of(reader, number, start.offset), log_id))

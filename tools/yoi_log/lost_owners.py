@@ -187,7 +187,7 @@ def _owned(slot: _Slots, numbers: dict[str, int], unowned: int) -> Owned:
 
 def lines_of(hole: Hole) -> list[bytes] | None:
     """Return the damaged lines in a hole, without their newlines; None where its bytes are not where they were."""
-    if hole.bytes_at is None or hole.size is None or hole.size > _MOST_BYTES:
+    if hole.bytes_at is None or hole.size > _MOST_BYTES:
         return None
     path, at = hole.bytes_at
     with path.open("rb") as file:

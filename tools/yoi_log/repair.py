@@ -17,7 +17,7 @@ from yoi_log.filler import fill, share_out, smallest_sizes
 from yoi_log.log_place import LogPlace
 from yoi_log.lost_owners import Owned, own_lost_events
 from yoi_log.new_directory import new_directory, writer_kept_out
-from yoi_log.salvage import Dropped, Hole, Plan, PlannedSegment, padded_header, plan_salvage
+from yoi_log.salvage import Dropped, Hole, Plan, PlannedSegment, plan_salvage
 from yoi_log.segment_check import SegmentCheck
 from yoi_log.segment_scan import SegmentScan, scan_segment
 from yoi_log.verification import Verification, check_log, counts_before, read_mark
@@ -27,7 +27,7 @@ from yoi_runtime.errors import LogFormatError
 from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.platform import REAL_PLATFORM
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.segment import Previous, SegmentHeader, segment_name
+from yoi_runtime.segment_log.segment import segment_name
 from yoi_runtime.segment_log.timestamp import parse_timestamp
 from yoi_runtime.segment_log.watermark import Watermark, WatermarkFile
 
@@ -95,6 +95,7 @@ def repair_log(place: LogPlace, target: Path, progress: Callable[[int], None] = 
         before_oldest = snapshot.ledger.accounted_seq if snapshot is not None else None
         plan = plan_salvage(scans, log_id, mark, before_oldest)
         _fill_or_drop(plan, snapshot)
+        _miss_the_oldest(plan, before_oldest)
         if not plan.segments:
             raise LogFormatError(place.log_directory, "nothing in its files can be put together to a log")
         repair = Repair(log_id, str(place.log_directory), str(target), found=checked.verification.defects)
@@ -122,10 +123,7 @@ def _owners(plan: Plan, snapshot: Snapshot | None) -> list[Owned]:
 
 
 def _sizes(owned: Owned, nonce: int) -> list[int] | None:
-    smallest = smallest_sizes(owned.events, nonce)
-    if owned.hole.size is None:
-        return smallest
-    return share_out(smallest, owned.hole.size, owned.sizes)
+    return share_out(smallest_sizes(owned.events, nonce), owned.hole.size, owned.sizes)
 
 
 def _fill_or_drop(plan: Plan, snapshot: Snapshot | None) -> None:
@@ -150,6 +148,15 @@ def _fill_or_drop(plan: Plan, snapshot: Snapshot | None) -> None:
             plan.begin_after(segment.number, segment.end_seq, reason)
 
 
+def _miss_the_oldest(plan: Plan, before_oldest: int | None) -> None:
+    """Note events before the copy that were not rotated out, by the catalog, and of which no segment tells."""
+    first = plan.segments[0] if plan.segments else None
+    if first is None or plan.begins_after is not None or before_oldest is None or first.first_seq - 1 <= before_oldest:
+        return
+    reason = "the segment files are missing"
+    plan.begins_after = Dropped(first.number - 1, first.number - 1, before_oldest + 1, first.first_seq - 1, reason)
+
+
 class _Writer:
     """Writes the segments of a plan."""
 
@@ -158,13 +165,11 @@ class _Writer:
         self._owned: Iterator[Owned] = iter(_owners(plan, snapshot))
 
     def write(self) -> None:
-        before: PlannedSegment | None = None
         for segment in self._plan.segments:
-            header = _follow(segment, before, self._log)
             if segment.remade:
                 self._repair.remade.append(f"the header of segment {segment.number}")
             with (self._log / segment_name(segment.number)).open("wb") as file:
-                file.write(header)
+                file.write(segment.header)
                 for piece in segment.pieces:
                     if isinstance(piece, Hole):
                         self._fill(segment, file)
@@ -172,8 +177,7 @@ class _Writer:
                         with piece.path.open("rb") as source:
                             _copy(source, file, piece.run.file_offset, piece.run.end - piece.run.start)
                         self._repair.events += piece.run.last_seq - piece.run.first_seq + 1
-                segment.end_offset = file.tell()
-            before = segment
+                assert file.tell() == segment.end_offset, "what is planned is what is written"
             self._repair.segments += 1
         last = self._plan.segments[-1]
         self._repair.end = {"segment": last.number, "offset": last.end_offset, "seq": last.end_seq}
@@ -184,21 +188,6 @@ class _Writer:
         assert sizes is not None, "what cannot be filled was taken out of the plan"
         file.write(fill(self._plan.log_id, segment.number, segment.nonce, owned.hole.start, owned.events, sizes))
         self._repair.lost.append(_lost_place(owned))
-
-
-def _follow(segment: PlannedSegment, before: PlannedSegment | None, log: Path) -> bytes:
-    """Return the header of a segment; one that was planned before the end of a hole of unknown size was known, anew."""
-    header = SegmentHeader.decode(segment.header, log / segment_name(segment.number))
-    if before is None:
-        return segment.header
-    previous = Previous(before.number, before.nonce, before.end_offset, before.end_seq)
-    if header.previous == previous:
-        return segment.header
-    made = SegmentHeader(header.log_id, header.segment, header.nonce, header.first_seq, header.time, previous).encode()
-    padded = padded_header(made, len(segment.header))
-    if padded is None:
-        raise LogFormatError(log / segment_name(segment.number), "its header has no room for what is true now")
-    return padded
 
 
 def _copy(source: BinaryIO, target: BinaryIO, offset: int, size: int) -> None:
@@ -263,7 +252,7 @@ def _make_books(place: LogPlace, aside: Path, snapshot: Snapshot | None, repair:
 
 def _with_books(copy: LogPlace, snapshot: Snapshot | None) -> Verification:
     checked = check_log(LogPlace(copy.log_directory, None))
-    for check in checked.segments[:-1]:
+    for check in checked.segments:
         write_index(copy.log_directory, check.number, check.nonce, tallies_of(check), REAL_PLATFORM)
     assert copy.data_directory is not None
     now_us = _newest_time_us(checked.segments)

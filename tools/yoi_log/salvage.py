@@ -17,11 +17,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from yoi_log.segment_scan import Run, SegmentScan
+from yoi_runtime.segment_log.platform import REAL_PLATFORM
 from yoi_runtime.segment_log.record import seal_object
 from yoi_runtime.segment_log.segment import MAX_HEADER_BYTES, Previous, SegmentHeader
 from yoi_runtime.segment_log.watermark import Watermark
 
-__all__ = ["Dropped", "Hole", "Placed", "Plan", "PlannedSegment", "padded_header", "plan_salvage"]
+__all__ = ["Dropped", "Hole", "Placed", "Plan", "PlannedSegment", "plan_salvage"]
+
+# Where nobody knows how long lost events were: the smallest filler of the longest Worker id and numbers is not longer.
+_FILLER_BYTES = 384
 
 
 class Placed(NamedTuple):
@@ -33,14 +37,14 @@ class Placed(NamedTuple):
 
 @dataclass(slots=True)
 class Hole:
-    """Lost events where ``first_seq`` to ``last_seq`` stood, from ``start`` on. ``size`` None: nobody knows how many bytes.
+    """Lost events where ``first_seq`` to ``last_seq`` stood, in the ``size`` bytes from ``start`` on.
 
     ``bytes_at``: the file and offset where its damaged bytes are, when they are where they were.
     """
 
     segment: int
     start: int
-    size: int | None
+    size: int
     first_seq: int
     last_seq: int
     bytes_at: tuple[Path, int] | None = None
@@ -115,7 +119,7 @@ def plan_salvage(scans: Sequence[SegmentScan], log_id: str, mark: Watermark | No
     plan = Plan(log_id)
     last = found.last_number
     ends = dict(found.ends())
-    for number in found.numbers():
+    for number in found.numbers(before_oldest):
         end = ends.get(number)
         before = plan.segments[-1] if plan.segments else None
         try:
@@ -152,9 +156,16 @@ class _Found:
         self.last_number = max(said, default=0)
         self._chosen = dict(self._choose())
 
-    def numbers(self) -> range:
+    def numbers(self, before_oldest: int | None = None) -> range:
+        """Return the segments that there are, or should be: one before them, where the catalog misses its events."""
         known = [number for number in {*self._headers, *self._runs, *self._named} if number <= self.last_number]
-        return range(min(known), self.last_number + 1) if known else range(0)
+        if not known:
+            return range(0)
+        header = self.header(min(known))
+        previous = header.previous if header is not None else None
+        if previous is not None and before_oldest is not None and previous.last_seq > before_oldest:
+            known.append(previous.segment)
+        return range(min(known), self.last_number + 1)
 
     def _choose(self) -> Iterator[tuple[int, tuple[int | None, SegmentHeader | None]]]:
         """Choose each segment's nonce and header, from the newest back: the next header vouches for the one before."""
@@ -168,8 +179,6 @@ class _Found:
             yield number, (nonce, header)
             previous = header.previous if header is not None else None
             vouched = previous.nonce if previous is not None and previous.segment == number - 1 else None
-            if number < min(self._named, default=0):
-                return
 
     def _most_common_nonce(self, number: int) -> int | None:
         counted = Counter[int]()
@@ -194,7 +203,7 @@ class _Found:
 
     def ends(self) -> Iterator[tuple[int, _End]]:
         """Yield how each segment ended, where somebody says it."""
-        for number in self.numbers():
+        for number in range(1, self.last_number + 1):
             following = self.header(number + 1)
             if following is not None and following.previous is not None and following.previous.segment == number:
                 said = following.previous
@@ -211,7 +220,10 @@ def _put_together(
     found: _Found, number: int, before: PlannedSegment | None, end: _End | None, before_oldest: int | None
 ) -> PlannedSegment:
     nonce = found.nonce(number)
-    if nonce is None:
+    if nonce is None and before is not None:
+        # Its events are lost with their ids; a new nonce lets those of nobody else be given again.
+        nonce = int.from_bytes(REAL_PLATFORM.random_bytes(8), "big")
+    elif nonce is None:
         raise _CannotError("nothing of the segment was found, and no neighbour says what it was")
     runs = found.runs(number)
     header = found.header(number)
@@ -226,13 +238,29 @@ def _put_together(
         _append_hole(planned, placed, placed.run.start - planned.end_offset, placed.run.first_seq - 1)
         planned.pieces.append(placed)
         planned.end_offset, planned.end_seq = placed.run.end, placed.run.last_seq
+    if end is None and number < found.last_number:
+        end = _made_up_end(found, number, planned.end_seq)
     if end is not None and end.seq > planned.end_seq:
-        size = end.length - planned.end_offset if end.length is not None else None
-        _append_hole(planned, None, size, end.seq)
-        # A hole of unknown size gets its end when it is filled.
-        planned.end_offset = end.length if end.length is not None else planned.end_offset
-        planned.end_seq = end.seq
+        length = end.length
+        if length is None:
+            length = planned.end_offset + (end.seq - planned.end_seq) * _FILLER_BYTES
+        _append_hole(planned, None, length - planned.end_offset, end.seq)
+        planned.end_offset, planned.end_seq = length, end.seq
     return planned
+
+
+def _made_up_end(found: _Found, number: int, end_seq: int) -> _End:
+    """Share lost events out between a segment of which nobody says how it ended and the next: to that, what it can take."""
+    following = found.runs(number + 1)
+    end = dict(found.ends()).get(number + 1)
+    if following:
+        room, seq = following[0].run.start, following[0].run.first_seq - 1
+    elif end is not None:
+        room, seq = end.length or 0, end.seq
+    else:
+        return _End(0, None, end_seq, final=True)
+    takes = max(0, room - MAX_HEADER_BYTES) // _FILLER_BYTES
+    return _End(0, None, max(end_seq, seq - takes), final=True)
 
 
 def _first_seq(
@@ -281,13 +309,13 @@ def _header_line(
     made = SegmentHeader(found.log_id, number, nonce, first_seq, time, previous).encode()
     if length is None:
         return made, True
-    padded = padded_header(made, length)
+    padded = _padded_header(made, length)
     if padded is None:
         raise _CannotError(f"its header is damaged, and has no room in the {length} bytes before its first record")
     return padded, True
 
 
-def padded_header(header: bytes, length: int) -> bytes | None:
+def _padded_header(header: bytes, length: int) -> bytes | None:
     """Return a header line made ``length`` bytes long with spaces, which JSON does not see; None when it is longer."""
     spaces = length - len(header)
     if spaces < 0 or length > MAX_HEADER_BYTES:
@@ -311,21 +339,21 @@ def _time_near(found: _Found, number: int, runs: list[Placed]) -> str:
     return "1970-01-01T00:00:00.000000Z"
 
 
-def _append_hole(planned: PlannedSegment, following: Placed | None, size: int | None, last_seq: int) -> None:
+def _append_hole(planned: PlannedSegment, following: Placed | None, size: int, last_seq: int) -> None:
     """Append what is lost between the end so far and the next run, if anything is."""
     events = last_seq - planned.end_seq
     if events == 0 and not size:
         return
-    if events <= 0 or (size is not None and size <= 0):
+    if events <= 0 or size <= 0:
         raise _CannotError(f"{size} bytes at offset {planned.end_offset} are too few or too many for {events} events")
     hole = Hole(planned.number, planned.end_offset, size, planned.end_seq + 1, last_seq)
     before = planned.pieces[-1] if planned.pieces else None
     if isinstance(before, Placed):
         at = before.run.file_offset + before.run.end - before.run.start
         hole.bytes_at = (before.path, at)
-    elif following is not None and size is not None:
+    elif following is not None and size <= following.run.file_offset:
         hole.bytes_at = (following.path, following.run.file_offset - size)
-    if following is not None and hole.bytes_at is not None and size is not None:
+    if following is not None and hole.bytes_at is not None:
         path, at = hole.bytes_at
         if path != following.path or at + size != following.run.file_offset:
             hole.bytes_at = None  # bytes were taken out or put in

@@ -103,7 +103,7 @@ def check_log(place: LogPlace, progress: Callable[[int], None] = lambda _: None)
     ):
         found.end = {"segment": mark.shown.segment, "offset": mark.shown.offset, "seq": mark.shown.seq}
     _check_unclosed(found, mark)
-    for check in checks[:-1]:
+    for check in checks:
         present, defect = check_index(place.log_directory, check)
         found.indexes += present
         found.defects += [defect] if defect is not None else []
