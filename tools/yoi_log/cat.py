@@ -132,7 +132,7 @@ class _Shower:
 def _sentence(step: Damage | Gone | Unreadable) -> str:
     match step:
         case Damage(error, resume):
-            lost = f"seq {error.seq} to {resume.seq}" if resume.seq >= error.seq else f"seq {error.seq}"
+            lost = f"seq {error.seq} to {resume.seq}" if resume.seq > error.seq else f"seq {error.seq}"
             return f"{error.file.name} offset {error.offset}: {lost} cannot be read: {error.reason}"
         case Gone(start, resume):
             return f"seq {start.seq + 1} to {resume.seq} were rotated out meanwhile"

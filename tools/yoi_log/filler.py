@@ -2,7 +2,7 @@ r"""Records that stand where others were: ``{"event":"lost"}``, made up to the l
 
 A filler has the cursor, event id and seq of the lost event, so that the places around it stay where they are, and where
 it is known its Worker and worker_seq. The rest of its length is spaces inside the payload, which JSON does not see.
-The name is short because the shortest event has to have room for it. Decision: docs/decisions/0014-repair-fills.md.
+The name is short because the shortest event has to have room for it. Decision: docs/decisions/0021-repair-fills.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Every header, token and checksum says the new log id; all else stays byte for byte, so that each record keeps its place,
 its seq, its worker_seq and its event id: it is the same event, and who has it, knows it again. Cursors of the original
-are foreign here, ``last_event_id`` goes on. Decision: docs/decisions/0015-fork-keeps-events.md.
+are foreign here, ``last_event_id`` goes on. Decision: docs/decisions/0022-fork-keeps-events.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A sound copy of a damaged log, and what could not be saved: ``yoi-log repair``, as data.
 
 Scans every file, plans (``salvage``), says whose the lost events were (``lost_owners``), writes, makes indexes and catalog
-again, and verifies the copy before it gets its name. Decision: docs/decisions/0014-repair-fills.md.
+again, and verifies the copy before it gets its name. Decision: docs/decisions/0021-repair-fills.md.
 """
 
 from __future__ import annotations

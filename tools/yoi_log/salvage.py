@@ -5,7 +5,7 @@ segments begin and end is told by headers, by the next header, by the watermark;
 its neighbours. Between the records stay holes, of which the seqs are known and in most cases the bytes.
 
 Where one segment cannot be put together, the copy's history begins after it, as if it had been rotated out; where it
-is the last one, it ends there. Decision: docs/decisions/0014-repair-fills.md.
+is the last one, it ends there. Decision: docs/decisions/0021-repair-fills.md.
 """
 
 from __future__ import annotations
@@ -13,19 +13,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+from yoi_log.filler import LostEvent, smallest_sizes
 from yoi_log.segment_scan import Run, SegmentScan
 from yoi_runtime.segment_log.platform import REAL_PLATFORM
 from yoi_runtime.segment_log.record import seal_object
-from yoi_runtime.segment_log.segment import MAX_HEADER_BYTES, Previous, SegmentHeader
+from yoi_runtime.segment_log.segment import LONGEST_HEADER_BYTES, MAX_HEADER_BYTES, Previous, SegmentHeader
 from yoi_runtime.segment_log.watermark import Watermark
 
 __all__ = ["Dropped", "Hole", "Placed", "Plan", "PlannedSegment", "plan_salvage"]
-
-# Where nobody knows how long lost events were: the smallest filler of the longest Worker id and numbers is not longer.
-_FILLER_BYTES = 384
 
 
 class Placed(NamedTuple):
@@ -155,6 +154,7 @@ class _Found:
         said = [*self._headers, *self._runs, *([self.mark.shown.segment] if self.mark is not None else [])]
         self.last_number = max(said, default=0)
         self._chosen = dict(self._choose())
+        self.filler_bytes = self._longest_filler()
 
     def numbers(self, before_oldest: int | None = None) -> range:
         """Return the segments that there are, or should be: one before them, where the catalog misses its events."""
@@ -185,6 +185,14 @@ class _Found:
         for run, _ in self._runs.get(number, ()):
             counted[run.nonce] += run.last_seq - run.first_seq + 1
         return counted.most_common(1)[0][0] if counted else None
+
+    def _longest_filler(self) -> int:
+        """Return how many bytes are enough for a filler, whosesoever the event was."""
+        runs = [placed.run for placed in chain.from_iterable(self._runs.values())]
+        worker_id = max((worker_id for run in runs for worker_id in run.workers), key=len, default="")
+        seqs = [run.last_seq for run in runs] + ([self.mark.shown.seq] if self.mark is not None else [])
+        longest = LostEvent(max(seqs, default=0), worker_id, max(seqs, default=0), "1970-01-01T00:00:00.000000Z")
+        return smallest_sizes([longest], 0)[0]
 
     def nonce(self, number: int) -> int | None:
         return self._chosen.get(number, (None, None))[0]
@@ -243,7 +251,7 @@ def _put_together(
     if end is not None and end.seq > planned.end_seq:
         length = end.length
         if length is None:
-            length = planned.end_offset + (end.seq - planned.end_seq) * _FILLER_BYTES
+            length = planned.end_offset + (end.seq - planned.end_seq) * found.filler_bytes
         _append_hole(planned, None, length - planned.end_offset, end.seq)
         planned.end_offset, planned.end_seq = length, end.seq
     return planned
@@ -259,7 +267,7 @@ def _made_up_end(found: _Found, number: int, end_seq: int) -> _End:
         room, seq = end.length or 0, end.seq
     else:
         return _End(0, None, end_seq, final=True)
-    takes = max(0, room - MAX_HEADER_BYTES) // _FILLER_BYTES
+    takes = max(0, room - LONGEST_HEADER_BYTES) // found.filler_bytes
     return _End(0, None, max(end_seq, seq - takes), final=True)
 
 
