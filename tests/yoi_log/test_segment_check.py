@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from yoi_log.segment_check import Lost, SegmentCheck, Witness, check_segment
-from yoi_log.segment_scan import SegmentScan, scan_segment
+from yoi_log.segment_scan import Bad, SegmentScan, scan_segment
 
 from tests.yoi_log.damage import segments_of
 from tests.yoi_log.sample import make_log
@@ -74,3 +74,8 @@ def test_records_of_another_segment_are_misplaced(scans: list[SegmentScan]):
     check = check_segment(scans[0], None, Witness.of_next(scans[0], scans[1], log_id), log_id)
     assert [defect.kind for defect in check.defects] == ["record_misplaced", "record_damaged"]
     assert check.defects[0].reason == "its records belong to segment 2"
+
+
+def test_bytes_behind_the_valid_length_are_no_part_of_the_log(scans: list[SegmentScan]):
+    scans[0].pieces.append(Bad(scans[0].size, 10, "it is not a record"))
+    assert checked(scans[0], scans[1]).defects == []
