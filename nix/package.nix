@@ -19,6 +19,7 @@ let
     "tests/protocol"
     "tests/runtime"
     "tests/segment_log"
+    "tests/transcript"
     "tests/workers"
   ];
   servingTests = [

@@ -18,7 +18,7 @@ URL = "ws://127.0.0.1:1/v1/events/ws"
 CLASSES = {
     name: cls
     for name, cls in vars(errors).items()
-    if inspect.isclass(cls) and issubclass(cls, Exception) and cls.__module__ == errors.__name__
+    if inspect.isclass(cls) and issubclass(cls, Exception) and cls.__module__.startswith(f"{errors.__name__}.")
 }
 
 # One of each class, and what its message has to say.
@@ -30,6 +30,10 @@ EXAMPLES: list[tuple[YoiError, list[str]]] = [
     (errors.LogClosedError(DIRECTORY), [str(DIRECTORY), "closed"]),
     (errors.LogBusyError(DIRECTORY, 12345, 2.5), [str(DIRECTORY), "12345", "2.5 s"]),
     (errors.LogReentryError(DIRECTORY), [str(DIRECTORY), "same thread"]),
+    (
+        errors.LogStoppedError(DIRECTORY, ["wo1a", "wo1b"], errors.LogClosedError(DIRECTORY)),
+        [str(DIRECTORY), "first 2", "closed"],
+    ),
     (errors.LogFullError(FILE, 800, 17, "No space"), [str(FILE), "800", "17", "No space"]),
     (errors.LogBrokenError(FILE, 800, 17, "sync failed"), [str(FILE), "800", "17", "sync failed"]),
     (errors.LogNotFoundError(DIRECTORY), [str(DIRECTORY)]),
@@ -58,7 +62,13 @@ EXAMPLES: list[tuple[YoiError, list[str]]] = [
     (errors.WorkerNotFoundError("coder"), ["coder"]),
     (errors.WorkerEndedError("coder"), ["coder"]),
     (errors.WorkerStartError("coder", "/bin/x", "no such file"), ["coder", "/bin/x", "no such file"]),
+    (errors.TranscriptError(DIRECTORY, "said"), ["said"]),
+    (errors.TranscriptDamagedError(DIRECTORY / "x.db", "malformed"), [str(DIRECTORY / "x.db"), "malformed"]),
+    (errors.TranscriptUnavailableError(DIRECTORY, "not there yet"), [str(DIRECTORY), "not there yet"]),
+    (errors.TranscriptExpiredError(DIRECTORY, 3, 8), [str(DIRECTORY), "3 to 7"]),
+    (errors.AdapterError("mine", "its-dist", "cannot be loaded"), ["mine", "its-dist", "cannot be loaded"]),
     (errors.StreamError(URL, "said"), ["said"]),
+    (errors.CursorStoreError("a.cursor", "no room"), ["a.cursor", "no room"]),
     (errors.StreamConnectError(URL, "refused"), [URL, "refused"]),
     (
         StreamRefusedError(URL, {"code": "runtime.cursor_ahead", "recovery": "resnapshot", "message": "no"}),

@@ -4,13 +4,16 @@
 
     demo          show a Runtime and a Backend at work
     serve         run a Runtime with its WebSocket server
-    test          run the tests; arguments are pytest's, paths from the top of the tree
+    test          run the tests, on all cores; with arguments, which are pytest's (paths from the top of
+                  the tree), as they say
     lowest        run the tests with the lowest version of everything that pyproject.toml admits
     lint          run ruff, mypy and import-linter; --fix lets ruff mend what it can
     torture       try to break the storage engine, for as long as you like (`torture --help`)
     nix           build and check the flake without a network (`nix --help`)
     dist          build what is published, and use it in clean environments (`dist --help`)
     bench         measure yoi_runtime and its peers (`bench --help`)
+    schemas       write docs/schemas from the models; --check only says whether they are current
+    foreign       let clients in other languages read from a server; builds them first, where their tools are
     lock          write tools/requirements.lock and tools/lowest.lock from pyproject.toml, and
                   tools/bench/requirements.lock;
                   arguments are those of `uv pip compile` (--upgrade, --upgrade-package NAME)
@@ -83,8 +86,12 @@ def main(arguments: list[str]) -> int:
         "nix": "tools.nix_offline",
         "dist": "tools.dist",
         "bench": "tools.bench",
+        "schemas": "tools.schemas",
+        "foreign": "tests.foreign",
     }
     if command in modules:
+        if command == "test" and not rest:
+            rest = ["-n", "auto"]
         os.chdir(ROOT)
         return replace_process(environment / "bin" / "python", "-m", modules[command], *rest)
     return replace_process(environment / "bin" / "yoi-runtime", *(["--help"] if command == "help" else arguments))

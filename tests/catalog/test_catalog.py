@@ -19,7 +19,8 @@ from tests.event_log.sample_event_log import DAY_SECONDS, TEN_YEARS_SECONDS
 from tests.event_log.written_events import check_numbers, envelopes_in
 from tests.faults.failing_files import READING, FailingFiles
 from tests.faults.memory_files import MemoryFiles, PowerCutError
-from yoi_runtime.catalog.catalog import CATALOG, fold_chunk, read_snapshot
+from yoi_runtime.catalog.catalog import CATALOG, read_snapshot
+from yoi_runtime.catalog.fold import fold_chunk
 from yoi_runtime.catalog.ledger import Ledger
 from yoi_runtime.catalog.segment_index import index_path, read_index
 from yoi_runtime.catalog.worker_state import Tally
@@ -50,7 +51,7 @@ def folded(story: Story) -> Ledger:
     position = reader.floor()
     ledger.seq = position.seq
     while chunk := reader.read(position, 4096):
-        fold_chunk(ledger, chunk)
+        fold_chunk(ledger, chunk.data)
         position = chunk.end
     reader.close()
     return ledger

@@ -132,6 +132,31 @@ def test_wherever_the_log_rolled_the_sums_are_those_of_the_records(writers: list
         assert (state.worker_seq, state.seq) == (len(seqs), seqs[-1])
 
 
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ab"), st.lists(st.sampled_from(["text", "idle", "paused"]), max_size=5)), max_size=8
+    ),
+    st.integers(0, 6),
+)
+def test_a_run_of_records_counts_as_its_records_do(runs: list[tuple[str, list[str]]], known: int):
+    """``known``: so many records were counted before, by a ledger that was read from the log."""
+    together, singly = Ledger(), Ledger()
+    together.seq = singly.seq = known
+    numbers: dict[str, int] = defaultdict(int)
+    seq = 0
+    for turn, (worker_id, kinds) in enumerate(runs):
+        events: list[Event] = [
+            TextDelta(text="x") if kind == "text" else Status.model_validate({"status": kind}) for kind in kinds
+        ]
+        together.apply_run(seq + 1, worker_id, numbers[worker_id] + 1, f"t{turn}", events)
+        for event in events:
+            seq += 1
+            numbers[worker_id] += 1
+            singly.apply(seq, worker_id, numbers[worker_id], f"t{turn}", event)
+    assert (together.workers, together.seq) == (singly.workers, singly.seq)
+    assert (together.segment_tallies, together.changed) == (singly.segment_tallies, singly.changed)
+
+
 # Forgetting.
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.real_program import DEADLINE_SECONDS, environment, start_program
 from yoi_runtime.cli.demo import Received, free_port
-from yoi_runtime.client.stream_event import StreamEvent
+from yoi_runtime.client.stream_event import StreamEvent, event_of_frame
 from yoi_runtime.protocol.frames import EventFrame
 
 QUICK = "import asyncio, sys; from yoi_runtime.cli.demo import demo; sys.exit(asyncio.run(demo(float(sys.argv[1]))))"
@@ -21,7 +21,7 @@ QUICK = "import asyncio, sys; from yoi_runtime.cli.demo import demo; sys.exit(as
 
 def event(seq: int | None, name: str = "shutdown", **data: object) -> StreamEvent:
     payload: dict[str, object] = {"event": name, "data": data}
-    return StreamEvent(EventFrame(raw=b"{}", cursor=f"c{seq}", event_id=f"e{seq}", seq=seq, payload=payload))
+    return event_of_frame(EventFrame(raw=b"{}", cursor=f"c{seq}", event_id=f"e{seq}", seq=seq, payload=payload))
 
 
 def quick_demo(directory: Path, pace: float, **variables: str) -> subprocess.CompletedProcess[str]:

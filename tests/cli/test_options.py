@@ -14,6 +14,8 @@ from yoi_runtime.cli.options import (
     parse_segment_size,
     parse_server_url,
     parse_size,
+    parse_transcript_bytes,
+    parse_transcript_items,
     parse_worker,
     parse_workers,
     worker_id_from_command,
@@ -182,3 +184,19 @@ def test_an_address_without_scheme_is_meant_as_http(text: str, url: str):
 def test_a_worker_id_is_made_of_the_programs_name(command: list[str], worker_id: str):
     assert worker_id_from_command(command) == worker_id
     assert check_id(worker_id) == worker_id
+
+
+def test_a_transcripts_bounds_are_a_number_and_a_size():
+    assert parse_transcript_items("250") == 250
+    assert parse_transcript_bytes("2MiB") == 2 << 20
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "", "9" * 10, "٣"])
+def test_other_numbers_of_items_are_told(text: str):
+    with pytest.raises(ValueError, match="not a number of items"):
+        parse_transcript_items(text)
+
+
+def test_a_transcript_too_small_to_keep_an_item_is_told():
+    with pytest.raises(ValueError, match="would lose items"):
+        parse_transcript_bytes("64KiB")

@@ -10,14 +10,14 @@ from typing import TextIO
 import pytest
 
 from yoi_runtime.cli.output import JsonLines, ReadableLines
-from yoi_runtime.client.stream_event import StreamEvent
+from yoi_runtime.client.stream_event import StreamEvent, event_of_frame
 from yoi_runtime.protocol.frames import EventFrame
 
 
 def event(text: str, name: str = "text_delta") -> StreamEvent:
     payload: dict[str, object] = {"event": name, "data": {"text": text}}
     raw = json.dumps({"kind": "event", "envelope": {"payload": payload}}, ensure_ascii=False).encode()
-    return StreamEvent(EventFrame(raw=raw, cursor="c", event_id="e", worker_id="w", payload=payload))
+    return event_of_frame(EventFrame(raw=raw, cursor="c", event_id="e", worker_id="w", payload=payload))
 
 
 class Pipe:

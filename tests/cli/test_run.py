@@ -65,8 +65,9 @@ def test_it_serves_while_the_command_runs(tmp_path: Path):
             eventually(lambda: "ready" in tail.stdout)
             (tmp_path / "go").write_text("go")
             assert program.wait() == 5
+            # The Worker has ended, and with it the stream; unless the server was gone before it could say so.
             tail.signal(signal.SIGINT)
-            assert tail.wait() == 130
+            assert tail.wait() in (0, 130)
             # All that the Worker said, though the server went right behind its end.
             assert texts(json_lines(tail.stdout)) == ["ready", "done"]
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shlex
 import signal
 import socket
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -148,6 +150,66 @@ def test_a_read_only_server_shows_what_another_process_writes(tmp_path: Path):
             assert reader.stop() == 143
 
 
+def test_several_processes_serve_one_address_and_a_dead_one_is_replaced(tmp_path: Path):
+    data = tmp_path / "data"
+    options = ["--processes", "3", "--worker", f"a={PRINTS_AND_STAYS}"]
+    with start_program(tmp_path, "serve", "--data-dir", str(data), "--bind", ":0", *options) as program:
+        url = server_url(data, program)
+        servers = eventually(lambda: three_that_listen(program.pid, url))
+        for _ in range(20):
+            assert get(f"{url}/v1/events/status")["log_id"]
+        killed = servers[-1]
+        os.kill(killed, signal.SIGKILL)
+        program.wait_for_stderr(f"server process {killed} ended with -9")
+        again = eventually(lambda: three_that_listen(program.pid, url))
+        assert killed not in again
+        with start_program(tmp_path, "tail", url, "--from", "oldest", "--json") as tail:
+            eventually(lambda: "text_delta" in tail.stdout or "hello" in tail.stdout)
+        assert program.stop() == 143
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in again[1:]))
+    assert event_names(log_events(data))[-1] == "runtime_stopping"
+
+
+def three_that_listen(pid: int, url: str) -> list[int]:
+    """Return the program and its two server processes, once all of them hold the socket that listens at ``url``."""
+    port = int(url.rpartition(":")[2])
+    inodes = {
+        fields[9]
+        for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]
+        if (fields := line.split())[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port
+    }
+    found = []
+    for candidate in [pid, *children_of(pid)]:
+        command = Path(f"/proc/{candidate}/cmdline").read_bytes()
+        links = [str(link.readlink()) for link in Path(f"/proc/{candidate}/fd").iterdir() if link.is_symlink()]
+        if b"serve" in command and any(f"socket:[{inode}]" in links for inode in inodes):
+            found.append(candidate)
+    return found if len(found) == 3 else []
+
+
+def test_the_size_of_the_cache_is_a_size(tmp_path: Path):
+    result = run_program(tmp_path, "serve", "--data-dir", str(tmp_path), "--cache-bytes", "much")
+    assert result.returncode == 2
+    assert "'much' is not a size" in result.stderr
+
+
+def test_read_only_servers_are_started_one_by_one(tmp_path: Path):
+    result = run_program(tmp_path, "serve", "--data-dir", str(tmp_path), "--read-only", "--processes", "2")
+    assert result.returncode == 2
+    assert "one by one" in result.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux kills the children of a killed parent")
+def test_server_processes_die_with_the_one_that_writes(tmp_path: Path):
+    data = tmp_path / "data"
+    with start_program(tmp_path, "serve", "--data-dir", str(data), "--bind", ":0", "--processes", "2") as program:
+        server_url(data, program)
+        (other,) = eventually(lambda: children_of(program.pid))
+        program.signal(signal.SIGKILL)
+        program.wait()
+    eventually(lambda: not Path(f"/proc/{other}").exists())
+
+
 def test_a_read_only_server_needs_a_log(tmp_path: Path):
     result = run_program(tmp_path, "serve", "--data-dir", str(tmp_path / "none"), "--bind", ":0", "--read-only")
     assert (result.returncode, result.stdout) == (1, "")
@@ -214,3 +276,79 @@ async def test_a_log_out_of_service_ends_the_waiting_and_an_ended_worker_does_no
     with pytest.raises(LogBrokenError):
         await _until_signal_or_failure(signalled, tasks)
     signalled.cancel()
+
+
+AGENT = r"""
+import json, signal, sys
+def emit(event, **data):
+    print(json.dumps({"event": event, "data": data}), flush=True)
+emit("user_message", segments=[{"kind": "text", "content": "hi"}])
+for number in range(int(sys.argv[1])):
+    emit("text_delta", text=f"{number} ")
+    emit("text_done", text=f"{number} ")
+emit("text_delta", text="unfinished")
+signal.pause()
+"""
+
+
+def transcript(url: str, path: str = "/v1/workers/agent/transcript") -> dict[str, Any]:
+    """Return a page, as soon as the Worker is known and its transcript kept."""
+
+    def answered() -> dict[str, Any] | None:
+        try:
+            return get(url + path)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return None
+
+    found = eventually(answered)
+    assert found is not None
+    return found
+
+
+def test_a_transcript_survives_the_kill_of_its_runtime_and_beside_it_others_answer_the_same(tmp_path: Path):
+    data = tmp_path / "data"
+    command = shlex.join([*python_command(AGENT), "30"])
+    options = ["--data-dir", str(data), "--bind", ":0", "--transcript-items", "500"]
+    with start_program(tmp_path, "serve", *options, "--worker", f"agent={command}") as program:
+        url = server_url(data, program)
+        eventually(lambda: transcript(url)["worker_seq"] == 63)
+        before = transcript(url)
+        assert [item["kind"] for item in before["items"]] == ["user_message"] + 30 * ["text"]
+        assert before["in_progress"][0]["data"] == {"text": "unfinished"}
+        with start_program(tmp_path, "serve", "--read-only", "--data-dir", str(data), "--bind", ":0") as beside:
+            beside.wait_for_stdout("read-only")
+            (address,) = re.findall(r"http://[0-9.:]+", beside.stdout)
+            assert transcript(address) == before
+            program.signal(signal.SIGKILL)
+            program.wait()
+            assert transcript(address) == before
+            assert beside.stop() == 143
+    with start_program(tmp_path, "serve", *options) as program:
+        assert transcript(server_url(data, program)) == before
+        assert program.stop() == 143
+        assert program.stderr == ""
+
+
+def test_without_transcripts_none_is_kept(tmp_path: Path):
+    data = tmp_path / "data"
+    with start_program(
+        tmp_path,
+        "serve",
+        "--no-transcript",
+        "--data-dir",
+        str(data),
+        "--bind",
+        ":0",
+        "--worker",
+        f"a={PRINTS_AND_ENDS}",
+    ) as program:
+        url = server_url(data, program)
+        program.wait_for_stderr("Worker a completed")
+        eventually(lambda: get(f"{url}/v1/workers")["workers"])
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            get(f"{url}/v1/workers/a/transcript")
+        with caught.value as answer:
+            assert (answer.code, b"no transcripts" in answer.read()) == (404, True)
+        assert program.stop() == 143
+    assert not (data / "transcript").exists()

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from pathlib import Path
 
 import pytest
 
+from tests.server.serving import Answer, http_get
 from yoi_runtime.cli.options import Address
 from yoi_runtime.cli.served_runtime import ServedRuntime, ServeOptions
 from yoi_runtime.cli.server_file import SERVER_FILE, ServerInfo, read_server_file
 from yoi_runtime.errors import LogHeldError
+from yoi_runtime.events import TextDone
 from yoi_runtime.runtime.runtime import Runtime
+from yoi_runtime.transcript.options import TranscriptOptions
 
 LOCALLY = Address("127.0.0.1", 0)
 
@@ -39,6 +43,35 @@ async def test_the_server_goes_and_comes_back_at_the_same_address(tmp_path: Path
         assert served.url == url
     finally:
         await served.stop("test")
+
+
+async def test_transcripts_are_kept_and_answered_unless_they_are_switched_off(tmp_path: Path):
+    for transcripts, status in ((TranscriptOptions(), 200), (None, 404)):
+        served = await ServedRuntime.start(ServeOptions(tmp_path, LOCALLY, transcripts=transcripts))
+        try:
+            if transcripts is not None:
+                # The same transcripts behind a server that went and came back.
+                await served.stop_server()
+                await served.start_server()
+            with served.runtime.create_worker("a") as worker:
+                worker.emit(TextDone(text="x"))
+            answer = await transcript_of(served.url)
+            assert answer.status == status
+        finally:
+            await served.stop("test")
+    assert (tmp_path / "transcript" / "transcript.db").exists()
+    assert not (tmp_path / "transcript" / "transcript.db-wal").exists()
+
+
+async def transcript_of(url: str) -> Answer:
+    """Return the transcript of Worker a as soon as there is one, or that there is none."""
+    async with asyncio.timeout(20):
+        while True:
+            answer = await asyncio.to_thread(http_get, url, "/v1/workers/a/transcript")
+            if answer.status == 200 and answer.json["total_items"]:
+                return answer
+            if answer.status == 404 and answer.json["diagnostic"]["code"] == "runtime.invalid_request":
+                return answer
 
 
 async def test_a_held_log_leaves_nothing_open_and_nothing_announced(tmp_path: Path):

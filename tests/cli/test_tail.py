@@ -152,6 +152,35 @@ def test_a_signal_prints_the_command_that_goes_on_behind_the_last_event(tmp_path
     assert numbers == list(range(1, len(numbers) + 1))
 
 
+def test_with_a_cursor_file_each_run_goes_on_where_the_last_one_stopped(tmp_path: Path):
+    data, file = tmp_path / "data", tmp_path / "place"
+    os.mkfifo(tmp_path / "go")
+    options = ["--data-dir", str(data), "--bind", ":0", "--worker", f"a={COUNTS}"]
+    with start_program(tmp_path, "serve", *options) as program:
+        url = server_url(data, program)
+        arguments = ["tail", url, "--worker", "a", "--cursor-file", str(file), "--json"]
+        with start_program(tmp_path, *arguments, "--from", "oldest") as first:
+            eventually(lambda: '"text":"20"' in first.stdout)
+            first.signal(signal.SIGTERM)
+            first.wait()
+            before = json_lines(first.stdout)
+            assert command_after(first.stderr, "go on from here: ") == arguments
+        assert json.loads(file.read_text())["cursor"] == before[-1]["cursor"]
+        (tmp_path / "go").write_text("more\n")
+        with start_program(tmp_path, *arguments) as second:
+            # Its pipe is closed: the Worker has ended, and with it the stream.
+            assert second.wait() == 0
+            after = json_lines(second.stdout)
+            assert "the Worker has ended (completed)" in second.stderr
+        other = run_program(tmp_path, "tail", url, "--cursor-file", str(file))
+        assert (other.returncode, other.stdout) == (1, "")
+        assert "give each stream its own file" in other.stderr
+        assert other.stderr.count("\n") == 1
+        program.stop()
+    numbers = [envelope["worker_seq"] for envelope in (*before, *after)]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 def test_without_an_address_it_finds_the_runtime_of_the_directory(tmp_path: Path):
     data = tmp_path / "data"
     with start_program(tmp_path, "serve", "--bind", ":0", YOI_DATA_DIR=str(data)) as program:
@@ -281,6 +310,7 @@ def test_who_stops_reading_ends_it_quietly(tmp_path: Path):
         (TailRequest("http://h:1", Path("/d"), Path("/d")), "tail http://h:1 --cursor C"),
         (TailRequest(None, Path("/a b"), Path("/a b"), worker_id="w"), "tail --data-dir '/a b' --worker w --cursor C"),
         (TailRequest(None, Path("/d"), cursor="OLD", as_json=True), "tail --cursor C --json"),
+        (TailRequest(None, Path("/d"), cursor_file=Path("f")), "tail --cursor C --cursor-file f"),
     ],
 )
 def test_the_command_to_go_on_is_as_the_first_was_typed(request_: TailRequest, expected: str):

@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
+from zlib import crc32
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
 
 from yoi_runtime.client.settings import ClientSettings
 from yoi_runtime.client.stream_state import StateDetail, StreamState
@@ -33,10 +36,15 @@ __all__ = [
     "ScriptedRuntime",
     "States",
     "Step",
+    "batch",
+    "bookmark",
+    "caught_up",
     "closing",
     "drop",
+    "end",
     "event",
     "fall_silent",
+    "hello",
     "opened",
     "problem",
     "snapshot",
@@ -75,8 +83,11 @@ class Asked:
 class ScriptedRuntime:
     """Use in ``async with``. A script that comes to its end leaves the connection open."""
 
-    def __init__(self, *scripts: Script) -> None:
+    def __init__(self, *scripts: Script, version: str | None = None, ssl_context: ssl.SSLContext | None = None) -> None:
+        """``version``: the subprotocol it speaks; None for v0, which has none."""
+        self._ssl_context = ssl_context
         self._scripts = list(scripts)
+        self._version = Subprotocol(version) if version is not None else None
         self._server: Server | None = None
         self._failures: list[BaseException] = []
         self.asked: list[Asked] = []
@@ -90,10 +101,12 @@ class ScriptedRuntime:
             "127.0.0.1",
             0,
             process_request=self._answer,
+            select_subprotocol=lambda _, offered: self._version if self._version in offered else None,
             compression=None,
             ping_interval=None,
             max_size=1024,
             logger=_quiet,
+            ssl=self._ssl_context,
         )
         return self
 
@@ -117,7 +130,8 @@ class ScriptedRuntime:
 
     @property
     def queries(self) -> list[dict[str, str]]:
-        return [asked.query for asked in self.asked]
+        """Return what each request asked for; that it would take batches goes without saying."""
+        return [{name: value for name, value in asked.query.items() if name != "batch"} for asked in self.asked]
 
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         parts = urlsplit(request.path)
@@ -188,7 +202,45 @@ def event(n: int, **changes: Any) -> bytes:
         "time": "2026-01-02T03:04:05.000006Z",
         "payload": {"event": "text_delta", "data": {"text": f"text {n}"}},
     } | changes
-    return json.dumps({"kind": "event", "envelope": envelope, "crc": "00000000"}).encode()
+    frame = json.dumps({"kind": "event", "envelope": envelope}, separators=(",", ":")).encode()
+    return b'%s,"crc":"%08x"}' % (frame[:-1], crc32(frame[:-1]))
+
+
+def hello(cursor: str, **changes: Any) -> bytes:
+    """Return what begins a stream in v1: of Worker ``a``, unless ``changes`` say otherwise."""
+    frame = {
+        "kind": "hello",
+        "protocol": "yoi.events.v1",
+        "runtime_id": "rt-1",
+        "log_id": "1",
+        "scope": {"worker_id": "a"},
+        "filters": {"events": None},
+        "resumed_from": cursor,
+        "oldest_cursor": "c0",
+        "latest_cursor": "c99",
+        "durable_cursor": "c99",
+        "heartbeat_ms": 3_600_000,
+        "max_frame_bytes": 524288,
+        "retention": None,
+    }
+    return json.dumps(frame | changes).encode()
+
+
+def caught_up(cursor: str, replayed: int = 0) -> bytes:
+    return json.dumps({"kind": "caught_up", "cursor": cursor, "replayed": replayed}).encode()
+
+
+def bookmark(cursor: str, **changes: Any) -> bytes:
+    frame = {"kind": "bookmark", "cursor": cursor, "durable_cursor": cursor, "worker_seq": None}
+    return json.dumps(frame | {"behind": {"events": 0, "bytes": 0}, "time": "2026-01-02T03:04:05Z"} | changes).encode()
+
+
+def end(cursor: str, outcome: str = "completed") -> bytes:
+    return json.dumps({"kind": "end", "worker_id": "a", "outcome": outcome, "cursor": cursor}).encode()
+
+
+def batch(*frames: bytes) -> bytes:
+    return b'{"kind":"batch","frames":[' + b",\n".join(frames) + b"]}"
 
 
 def opened(cursor: str) -> bytes:
@@ -240,3 +292,8 @@ class States:
     def reasons(self) -> list[str]:
         """Return why it waited, each time."""
         return [detail.reason for state, detail in self.seen if state is StreamState.WAITING]
+
+    @property
+    def codes(self) -> list[str]:
+        """Return the same for programs."""
+        return [detail.code for state, detail in self.seen if state is StreamState.WAITING]

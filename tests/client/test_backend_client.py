@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +19,15 @@ from websockets.asyncio.server import ServerConnection
 from tests.client.client_tasks import client_tasks
 from tests.client.scripted_runtime import Refusal, ScriptedRuntime, closing, drop, fall_silent, problem, until
 from tests.support.deadline import wait_until_async
-from yoi_runtime.client.backend_client import BackendConnection, connect
-from yoi_runtime.client.resume import Answered, ConnectFailed
+from yoi_runtime.client.backend_client import BackendConnection, connect, connect_failed
+from yoi_runtime.client.resume import Answered, ConnectFailed, ConnectFault, Silence
 from yoi_runtime.client.settings import ClientSettings
 from yoi_runtime.protocol.diagnostics import DiagnosticCode
+from yoi_runtime.protocol.versions import ProtocolVersion
 
 # Far apart from any deadline here: these tests end because something happened, not because time passed.
 PATIENT = ClientSettings(close_timeout_seconds=30, ping_interval_seconds=3600, ping_timeout_seconds=3600)
+V1 = ProtocolVersion.V1
 EAGER = ClientSettings(close_timeout_seconds=30, ping_interval_seconds=0.02, ping_timeout_seconds=0.2)
 
 
@@ -34,7 +39,7 @@ def ws(runtime: ScriptedRuntime) -> str:
 async def connected(
     runtime: ScriptedRuntime, settings: ClientSettings = PATIENT, token: str | None = None
 ) -> AsyncIterator[BackendConnection]:
-    connection = await connect(ws(runtime), token, settings)
+    connection = await connect(ws(runtime), V1, token, settings)
     assert isinstance(connection, BackendConnection)
     try:
         yield connection
@@ -67,7 +72,7 @@ async def test_messages_come_in_order_then_the_close_code():
         connected(runtime) as connection,
     ):
         assert [await connection.receive() for _ in range(4)] == ["one", "two", None, None]
-        assert (connection.close_code, connection.unanswered) == (4410, False)
+        assert (connection.close_code, connection.silence) == (4410, None)
 
 
 async def test_a_broken_connection_has_no_close_code():
@@ -88,12 +93,17 @@ async def test_the_token_goes_into_the_header_and_nowhere_else():
         assert "Authorization" not in without.headers
 
 
-async def test_it_looks_like_no_browser_and_offers_no_subprotocol():
-    async with ScriptedRuntime([]) as runtime:
-        async with connected(runtime):
-            pass
-        names = {name.lower() for name in runtime.asked[0].headers}
-        assert not names & {"origin", "cookie", "sec-websocket-protocol", "sec-websocket-extensions"}
+async def test_it_looks_like_no_browser_and_offers_what_it_is_told():
+    async with ScriptedRuntime([], []) as runtime:
+        for version in ProtocolVersion:
+            connection = await connect(ws(runtime), version, None, PATIENT)
+            assert isinstance(connection, BackendConnection)
+            await connection.close()
+        headers = [{name.lower(): value for name, value in asked.headers.items()} for asked in runtime.asked]
+        offered = [fields.get("sec-websocket-protocol") for fields in headers]
+        assert offered == [None, "yoi.events.v1"]
+        names = {name for fields in headers for name in fields}
+        assert not names & {"origin", "cookie", "sec-websocket-extensions"}
         assert not {name for name in names if name.startswith("sec-fetch")}
 
 
@@ -101,7 +111,7 @@ async def test_it_looks_like_no_browser_and_offers_no_subprotocol():
 async def test_a_refusal_before_the_upgrade_brings_its_diagnostic(status: int):
     sent = problem(DiagnosticCode.UNAVAILABLE, retry_after_ms=1234)
     async with ScriptedRuntime(Refusal(status, sent, {"Retry-After": "7"})) as runtime:
-        outcome = await connect(ws(runtime), None, PATIENT)
+        outcome = await connect(ws(runtime), V1, None, PATIENT)
     assert isinstance(outcome, Answered)
     assert outcome.diagnostic is not None
     assert (outcome.status, outcome.retry_after_ms) == (status, 7000)
@@ -110,35 +120,39 @@ async def test_a_refusal_before_the_upgrade_brings_its_diagnostic(status: int):
 
 async def test_a_proxys_page_is_an_answer_without_a_diagnostic():
     async with ScriptedRuntime(Refusal(502, b"<html>Bad Gateway</html>")) as runtime:
-        assert await connect(ws(runtime), None, PATIENT) == Answered(502)
+        assert await connect(ws(runtime), V1, None, PATIENT) == Answered(502)
 
 
 async def test_a_redirect_is_not_followed():
     async with ScriptedRuntime(Refusal(302, headers={"Location": "/elsewhere"})) as runtime:
-        assert await connect(ws(runtime), "s3cret", PATIENT) == Answered(302)
+        assert await connect(ws(runtime), V1, "s3cret", PATIENT) == Answered(302)
         assert len(runtime.asked) == 1
 
 
 async def test_a_success_that_is_no_upgrade_is_an_answer():
     async with ScriptedRuntime(Refusal(204)) as runtime:
-        assert await connect(ws(runtime), None, PATIENT) == Answered(200)
+        assert await connect(ws(runtime), V1, None, PATIENT) == Answered(200)
 
 
 async def test_nobody_there_is_a_failure_with_a_reason():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        assert await connect(f"ws://127.0.0.1:{port}/", None, PATIENT) == ConnectFailed("Connection refused")
+        assert await connect(f"ws://127.0.0.1:{port}/", V1, None, PATIENT) == ConnectFailed(
+            "Connection refused", ConnectFault.REFUSED
+        )
 
 
 async def test_a_peer_that_hangs_up_is_a_failure():
     async with plain_server(b"") as (url, _):
-        assert isinstance(await connect(url, None, PATIENT), ConnectFailed)
+        assert isinstance(await connect(url, V1, None, PATIENT), ConnectFailed)
 
 
 async def test_a_peer_that_breaks_off_in_its_answer_is_a_failure_with_a_reason():
     async with plain_server(b"HTTP/1.1 503 No\r\nContent-Length: 200\r\n\r\nhalf of") as (url, _):
-        assert await connect(url, None, PATIENT) == ConnectFailed("the peer broke off during the handshake")
+        assert await connect(url, V1, None, PATIENT) == ConnectFailed(
+            "the peer broke off during the handshake", ConnectFault.HANDSHAKE
+        )
 
 
 async def test_a_peer_that_does_not_speak_http_is_a_failure():
@@ -146,19 +160,19 @@ async def test_a_peer_that_does_not_speak_http_is_a_failure():
     settings = ClientSettings(connect_timeout_seconds=1)
     for babble in (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"x" * 70_000 + b"\r\n\r\n"):
         async with plain_server(babble) as (url, _):
-            assert isinstance(await connect(url, None, settings), ConnectFailed)
+            assert isinstance(await connect(url, V1, None, settings), ConnectFailed)
 
 
 async def test_a_peer_without_tls_is_a_failure(expect_log):
     expect_log("tornado.general", "SSL Error")
     async with plain_server(b"HTTP/1.1 400 No\r\n\r\n") as (url, _):
         settings = ClientSettings(connect_timeout_seconds=10, ssl_context=ssl.create_default_context())
-        assert isinstance(await connect(url.replace("ws:", "wss:"), None, settings), ConnectFailed)
+        assert isinstance(await connect(url.replace("ws:", "wss:"), V1, None, settings), ConnectFailed)
 
 
 async def test_a_handshake_that_takes_too_long_is_a_failure():
     async with plain_server(b"", stays=True) as (url, gone):
-        outcome = await connect(url, None, ClientSettings(connect_timeout_seconds=0.1))
+        outcome = await connect(url, V1, None, ClientSettings(connect_timeout_seconds=0.1))
         assert isinstance(outcome, ConnectFailed)
         assert "imeout" in outcome.reason
         await asyncio.wait_for(gone.wait(), 10)
@@ -167,7 +181,7 @@ async def test_a_handshake_that_takes_too_long_is_a_failure():
 async def test_a_handshake_can_be_cancelled_and_leaves_nothing_behind():
     async with plain_server(b"", stays=True) as (url, gone):
         connecting = asyncio.create_task(
-            connect(url, None, ClientSettings(connect_timeout_seconds=0.5, close_timeout_seconds=0.05))
+            connect(url, V1, None, ClientSettings(connect_timeout_seconds=0.5, close_timeout_seconds=0.05))
         )
         await wait_until_async(lambda: any(name.endswith("run") for name in client_tasks()))
         connecting.cancel()
@@ -185,7 +199,7 @@ async def test_cancelling_in_any_turn_of_connecting_leaves_no_connection_open():
         # A name is looked up in a thread, which may take any number of turns.
         turns += 1 + turns // 20
         async with ScriptedRuntime([]) as runtime:
-            connecting = asyncio.create_task(connect(ws(runtime), None, PATIENT))
+            connecting = asyncio.create_task(connect(ws(runtime), V1, None, PATIENT))
             for _ in range(turns):
                 await asyncio.sleep(0)
             connecting.cancel()
@@ -219,7 +233,7 @@ async def test_closing_with_a_backlog_that_nobody_reads_says_1000_and_leaves_no_
 async def test_closing_that_is_cancelled_in_any_turn_leaves_no_task():
     for turns in range(12):
         async with ScriptedRuntime(["x" * 1000] * 500) as runtime:
-            connection = await connect(ws(runtime), None, PATIENT)
+            connection = await connect(ws(runtime), V1, None, PATIENT)
             assert isinstance(connection, BackendConnection)
             await connection.receive()
             closing = asyncio.create_task(connection.close())
@@ -250,7 +264,7 @@ async def test_a_peer_that_does_not_answer_the_close_is_left_after_the_close_tim
 
 async def test_closing_waits_until_the_peer_has_agreed():
     async with ScriptedRuntime([fall_silent, "one"]) as runtime:
-        connection = await connect(ws(runtime), None, PATIENT)
+        connection = await connect(ws(runtime), V1, None, PATIENT)
         assert isinstance(connection, BackendConnection)
         assert await connection.receive() == "one"
         closing = asyncio.create_task(connection.close())
@@ -278,7 +292,7 @@ async def test_a_peer_that_falls_silent_is_noticed():
     async with ScriptedRuntime([fall_silent, "one"]) as runtime:
         async with connected(runtime, EAGER) as connection:
             assert [await connection.receive() for _ in range(2)] == ["one", None]
-            assert (connection.close_code, connection.unanswered) == (None, True)
+            assert (connection.close_code, connection.silence) == (None, Silence.NO_PONG)
         assert client_tasks() == set()
         runtime.connections[0].transport.abort()
 
@@ -304,7 +318,7 @@ async def test_a_quiet_peer_that_answers_pings_is_kept(pings: list[None]):
         await wait_until_async(lambda: len(pings) >= 3)
         gate.set()
         assert await receiving == "late"
-        assert not connection.unanswered
+        assert connection.silence is None
 
 
 async def test_a_reader_that_is_busy_elsewhere_does_not_take_the_peer_for_dead(pings: list[None]):
@@ -313,7 +327,7 @@ async def test_a_reader_that_is_busy_elsewhere_does_not_take_the_peer_for_dead(p
     async with ScriptedRuntime(["x"] * 1000) as runtime, connected(runtime, settings) as connection:
         await wait_until_async(lambda: len(pings) >= 5)
         assert [await connection.receive() for _ in range(1000)] == ["x"] * 1000
-        assert not connection.unanswered
+        assert connection.silence is None
 
 
 async def test_the_peers_pings_are_answered():
@@ -383,3 +397,88 @@ async def test_a_peer_whose_close_reason_is_no_text_ends_the_connection(expect_l
 
     async with ScriptedRuntime([bad_close]) as runtime, connected(runtime, EAGER) as connection:
         assert await connection.receive() is None
+
+
+@pytest.mark.parametrize(("chosen", "version"), [(None, ProtocolVersion.V0), ("yoi.events.v1", ProtocolVersion.V1)])
+async def test_the_runtime_chooses_the_version(chosen: str | None, version: ProtocolVersion):
+    async with ScriptedRuntime([], version=chosen) as runtime, connected(runtime) as connection:
+        assert connection.version is version
+
+
+async def test_a_heartbeat_that_stays_away_ends_the_connection_after_a_warning():
+    """Pongs come all the while: the program behind the socket has stopped, not the machine."""
+    warned = asyncio.Event()
+    async with ScriptedRuntime(["one"]) as runtime, connected(runtime) as connection:
+        connection.expect_heartbeat(0.04, warned.set)
+        assert [await connection.receive() for _ in range(2)] == ["one", None]
+        assert warned.is_set()
+        assert (connection.silence, connection.close_code) == (Silence.NO_HEARTBEAT, None)
+    assert client_tasks() == set()
+
+
+async def test_a_heartbeat_that_comes_keeps_the_connection():
+    async def beat(connection: ServerConnection) -> None:
+        for _ in range(20):
+            await connection.send("beat")
+            await asyncio.sleep(0.02)
+
+    async with ScriptedRuntime([beat]) as runtime, connected(runtime) as connection:
+        connection.expect_heartbeat(0.2, lambda: None)
+        assert [await connection.receive() for _ in range(20)] == ["beat"] * 20
+        assert connection.silence is None
+
+
+async def test_an_abandoned_connection_wakes_who_receives():
+    async with ScriptedRuntime([]) as runtime, connected(runtime) as connection:
+        receiving = asyncio.create_task(connection.receive())
+        await asyncio.sleep(0)
+        connection.abandon()
+        assert await receiving is None
+        assert connection.silence is None
+
+
+async def test_a_name_that_nobody_knows_is_a_failure_of_its_own_kind():
+    outcome = await connect("ws://no-such-host.invalid/", V1, None, PATIENT)
+    assert isinstance(outcome, ConnectFailed)
+    assert outcome.fault is ConnectFault.DNS
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (ConnectionRefusedError(111, "refused"), ConnectFault.REFUSED),
+        (TimeoutError(110, "timed out"), ConnectFault.TIMEOUT),
+        (socket.gaierror(-2, "unknown"), ConnectFault.DNS),
+        (ssl.SSLError(1, "handshake failure"), ConnectFault.TLS),
+        (OSError(113, "no route"), ConnectFault.FAILED),
+    ],
+)
+def test_each_failure_has_its_kind(error: OSError, fault: ConnectFault):
+    assert connect_failed(error) == ConnectFailed(error.strerror or "", fault)
+
+
+def certificate(directory: Path) -> tuple[ssl.SSLContext, Path]:
+    """Return a server's context with a certificate that nobody has signed but itself, and its file."""
+    key, chain = directory / "key.pem", directory / "cert.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(chain)]
+    subprocess.run([*command, *subject], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    return context, chain
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+async def test_a_certificate_that_nobody_vouches_for_is_not_tried_again(tmp_path: Path, expect_log):
+    expect_log("tornado.general", "SSL")
+    server_context, chain = certificate(tmp_path)
+    async with ScriptedRuntime([], ssl_context=server_context) as runtime:
+        url = f"wss://localhost:{runtime.port}/v1/events/ws"
+        outcome = await connect(url, V1, None, PATIENT)
+        assert isinstance(outcome, ConnectFailed)
+        assert (outcome.fault, outcome.for_good) == (ConnectFault.TLS, True)
+        assert outcome.reason.startswith("the certificate is not good")
+        trusting = ClientSettings(ssl_context=ssl.create_default_context(cafile=str(chain)))
+        connection = await connect(url, V1, None, trusting)
+        assert isinstance(connection, BackendConnection)
+        await connection.close()

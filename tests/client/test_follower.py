@@ -26,7 +26,8 @@ from tests.client.scripted_runtime import (
 )
 from tests.support.deadline import wait_until_async
 from yoi_runtime.client.observe import EventStream, observe
-from yoi_runtime.client.stream_event import StreamEvent, StreamGap
+from yoi_runtime.client.resume import ResumeAt
+from yoi_runtime.client.stream_event import StreamGap
 from yoi_runtime.errors import (
     RequestInvalidError,
     StreamConnectError,
@@ -234,7 +235,8 @@ async def test_a_snapshot_that_is_in_the_log_is_an_event():
 
 @pytest.mark.parametrize("code", [CODES.INVALID_REQUEST, CODES.UNAUTHENTICATED, CODES.FORBIDDEN, CODES.ORIGIN_REFUSED])
 async def test_a_refusal_before_the_upgrade_is_raised_with_its_diagnostic(code: DiagnosticCode):
-    async with ScriptedRuntime(Refusal(400, problem(code, requested_cursor="c"))) as runtime:
+    refusal = Refusal(400, problem(code, requested_cursor="c"))
+    async with ScriptedRuntime(refusal, refusal) as runtime:
         async with follow(runtime) as stream:
             with pytest.raises(StreamRefusedError) as caught:
                 await take(stream, 1)
@@ -373,6 +375,7 @@ async def test_a_silent_peer_is_left_and_the_stream_goes_on():
         async with follow(runtime, settings=settings, on_state=states) as stream:
             assert await take(stream, 2) == ["c1", "c2"]
         assert states.reasons == ["no answer to a ping"]
+        assert states.codes == ["connection.no_pong"]
         runtime.connections[0].transport.abort()
 
 
@@ -384,6 +387,7 @@ async def test_a_runtime_that_is_not_there_yet_is_waited_for():
         async with observe(url, settings=FakeTime().settings(), on_state=states):
             await wait_until_async(lambda: len(states.reasons) >= 5)
     assert set(states.reasons) == {"Connection refused"}
+    assert set(states.codes) == {"connect.refused"}
 
 
 async def test_with_max_tries_it_gives_up():
@@ -475,6 +479,55 @@ async def test_expiry_can_be_handed_over_as_a_gap_before_what_is_left():
         assert runtime.queries == [{"cursor": "old"}, {"cursor": "floor"}]
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_expiry_can_be_answered_by_a_snapshot_taken_anew(is_async: bool):
+    sent = expired(requested_cursor="old", oldest_cursor="floor", lost=Lost(events=12, exact=True))
+    asked: list[StreamGap] = []
+
+    def resnapshot(gap: StreamGap) -> ResumeAt:
+        asked.append(gap)
+        return ResumeAt("c20")
+
+    async def resnapshot_later(gap: StreamGap) -> ResumeAt:
+        await asyncio.sleep(0)
+        return resnapshot(gap)
+
+    async with ScriptedRuntime([sent, closing(4410)], [snapshot("c20"), event(21)]) as runtime:
+        async with follow(runtime, cursor="old", on_expired=resnapshot_later if is_async else resnapshot) as stream:
+            gap = await anext(stream)
+            assert isinstance(gap, StreamGap)
+            assert (gap.cursor, gap.lost, asked[0].cursor) == ("c20", asked[0].lost, "floor")
+            assert await take(stream, 1) == ["c21"]
+        assert runtime.queries == [{"cursor": "old"}, {"cursor": "c20"}]
+
+
+async def test_a_function_may_refuse_and_what_it_raises_ends_the_stream():
+    async with ScriptedRuntime([expired()], [expired()], [expired()]) as runtime:
+        async with follow(runtime, cursor="old", on_expired=lambda gap: "raise") as stream:
+            with pytest.raises(StreamRefusedError, match="cursor_expired"):
+                await take(stream, 1)
+
+        def fail(gap: StreamGap) -> ResumeAt:
+            raise KeyError("mine")
+
+        async with follow(runtime, cursor="old", on_expired=fail) as stream:
+            with pytest.raises(KeyError, match="mine"):
+                await take(stream, 1)
+        async with follow(runtime, cursor="old", on_expired=lambda gap: "newest") as stream:
+            with pytest.raises(TypeError, match="newest"):
+                await take(stream, 1)
+
+
+async def test_damage_is_a_gap_when_chosen_and_the_stream_goes_on_behind_it():
+    sent = problem(CODES.RECORD_CORRUPT, resume_cursor="c9")
+    async with ScriptedRuntime(
+        [snapshot("c0"), event(1), sent.frame(), closing(4413)], [snapshot("c9"), event(10)]
+    ) as runtime:
+        async with follow(runtime, on_corrupt="gap") as stream:
+            assert await take(stream, 3) == ["c1", "c9", "c10"]
+        assert runtime.queries == [{}, {"cursor": "c9"}]
+
+
 async def test_expiry_in_mid_stream_is_a_gap_between_two_events():
     sent = expired(requested_cursor="c2", oldest_cursor="c7", lost=Lost(events=5, exact=True))
     async with ScriptedRuntime(
@@ -483,7 +536,7 @@ async def test_expiry_in_mid_stream_is_a_gap_between_two_events():
         async with follow(runtime, on_expired="oldest") as stream:
             async with asyncio.timeout(20):
                 items = [await anext(stream) for _ in range(4)]
-        assert [type(item) for item in items] == [StreamEvent, StreamEvent, StreamGap, StreamEvent]
+        assert [isinstance(item, StreamGap) for item in items] == [False, False, True, False]
         assert [item.cursor for item in items] == ["c1", "c2", "c7", "c8"]
 
 
@@ -502,6 +555,9 @@ async def test_behind_a_gap_without_a_floor_it_starts_from_the_oldest():
         async with follow(runtime, cursor="old", on_expired="oldest") as stream:
             gap = await anext(stream)
             assert (gap.lost, gap.cursor, gap.diagnostic["code"]) == (None, None, "runtime.cursor_expired")
+            stream.ack()
+            # It gives no place, and takes none away.
+            assert stream.cursor in ("old", "floor")
             assert await take(stream, 1) == ["c13"]
         assert runtime.queries == [{"cursor": "old"}, {"from": "oldest"}]
 
@@ -514,6 +570,19 @@ async def test_a_runtime_that_answers_everything_with_expiry_is_not_called_in_a_
     ):
         await take(stream, 6)
     assert time.waits_seconds == [0.25, 0.5, 1, 2, 4]
+
+
+async def test_a_restart_does_not_wait_as_long_as_the_reconnects_before_it():
+    """The floor moves on: who waits half a minute finds it expired, again and again."""
+    time = FakeTime()
+    drops: list[Script] = [[snapshot("c0"), drop]] * 6
+    answers: list[Script] = [[expired(oldest_cursor="c7")], [snapshot("c7"), event(8), expired(oldest_cursor="c9")]]
+    async with (
+        ScriptedRuntime(*drops, *answers, [snapshot("c9"), event(10)]) as runtime,
+        follow(runtime, on_expired="oldest", settings=time.settings()) as stream,
+    ):
+        assert await take(stream, 4) == ["c7", "c8", "c9", "c10"]
+    assert time.waits_seconds == [0.25, 0.5, 1, 2, 4, 8, 0.25, 0.25]
 
 
 async def test_damage_is_raised_though_gaps_are_allowed():

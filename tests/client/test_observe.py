@@ -136,6 +136,23 @@ async def test_a_stream_continued_from_a_stored_cursor_misses_and_repeats_nothin
         assert runtime.queries == [{}, {"cursor": "c1"}]
 
 
+async def test_looking_at_the_cursor_in_any_turn_takes_no_event_away():
+    """Also in the turn in which an event has come and its consumer, who waits for it, has not been woken yet."""
+    async with (
+        ScriptedRuntime([snapshot("c0"), *(event(n) for n in range(1, 301))]) as runtime,
+        follow(runtime) as stream,
+        asyncio.timeout(30),
+    ):
+        cursors: list[str] = []
+        while len(cursors) < 300:
+            asking = asyncio.create_task(anext(stream))
+            while not asking.done():
+                assert stream.cursor in (None, "c0", *cursors)
+                await asyncio.sleep(0)
+            cursors.append(asking.result().cursor)
+        assert cursors == [f"c{n}" for n in range(1, 301)]
+
+
 # Cancelling.
 
 

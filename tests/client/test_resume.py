@@ -7,21 +7,30 @@ import pytest
 
 from yoi_runtime.client.resume import (
     Answered,
+    AskCaller,
     Closed,
     ConnectFailed,
+    ConnectFault,
     Ending,
+    GiveUp,
     Refuse,
     RestartBehindGap,
+    ResumeAt,
     ResumePolicy,
     Retry,
+    Silence,
     answered,
+    behind_gap,
     decide,
+    gap_of,
+    may_offer_less,
 )
 from yoi_runtime.protocol.close_codes import CloseCode
 from yoi_runtime.protocol.diagnostics import CODE_SPECS, DiagnosticCode, Lost, ReceivedDiagnostic, Recovery, diagnostic
 
 PLAIN = ResumePolicy()
 WAITING = ResumePolicy(wait_for_worker=True)
+UNAVAILABLE = "runtime.unavailable"
 FROM_OLDEST = ResumePolicy(on_expired="oldest")
 
 
@@ -162,6 +171,70 @@ def test_a_missing_worker_is_a_mistake_unless_it_was_there_or_is_waited_for(endi
     assert what(ending, was_live=True) == "Retry"
 
 
+def test_a_bad_certificate_is_a_mistake_unless_it_was_good_before():
+    bad = ConnectFailed("the certificate is not good: expired", ConnectFault.TLS, for_good=True)
+    assert decide(bad, PLAIN, was_live=False) == GiveUp("the certificate is not good: expired", "connect.tls")
+    assert decide(bad, PLAIN, was_live=True) == Retry(bad.reason, None, "connect.tls")
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        (ConnectFailed("refused", ConnectFault.REFUSED), "connect.refused"),
+        (ConnectFailed("?"), "connect.failed"),
+        (Answered(502), "http.502"),
+        (Closed(None), "connection.broken"),
+        (Closed(None, silence=Silence.NO_HEARTBEAT), "connection.no_heartbeat"),
+        (Closed(1001), "runtime.shutting_down"),
+        (Closed(1012), "close.1012"),
+        (Closed(4508), "runtime.consumer_too_slow"),
+        (Closed(1001, received("runtime.shutting_down")), "runtime.shutting_down"),
+    ],
+)
+def test_every_disconnect_has_a_code(ending: Ending, code: str):
+    decision = decide(ending, PLAIN, was_live=True)
+    assert isinstance(decision, Retry)
+    assert decision.code == code
+
+
+@pytest.mark.parametrize(
+    ("answer", "may"),
+    [
+        (Answered(400), True),
+        (Answered(400, received("runtime.invalid_request")), True),
+        (Answered(400, received("runtime.forbidden")), False),
+        (Answered(426), False),
+        (Answered(404), False),
+    ],
+)
+def test_an_older_version_is_tried_when_the_request_was_not_understood(answer: Answered, may: bool):
+    assert may_offer_less(answer) is may
+
+
+@pytest.mark.parametrize("code", ["cursor_expired", "record_corrupt"])
+def test_a_gap_ends_where_the_stream_goes_on(code: str):
+    gap = gap_of(received(f"runtime.{code}", oldest_cursor="floor", resume_cursor="behind"))
+    assert (gap.code, gap.cursor) == (f"runtime.{code}", "floor" if code == "cursor_expired" else "behind")
+
+
+def test_a_function_is_asked_and_its_answer_is_taken():
+    asking = ResumePolicy(on_expired=lambda gap: "oldest")
+    decision = decide(Closed(4410), asking, was_live=True)
+    assert isinstance(decision, AskCaller)
+    assert behind_gap(decision.gap, "raise") == Refuse(decision.gap.diagnostic)
+    assert behind_gap(decision.gap, "oldest") == RestartBehindGap(decision.gap, "runtime.cursor_expired")
+    restart = behind_gap(decision.gap, ResumeAt("c9"))
+    assert isinstance(restart, RestartBehindGap)
+    assert restart.gap.cursor == "c9"
+
+
+def test_damage_without_a_place_behind_it_is_refused_whatever_was_chosen():
+    going_on = ResumePolicy(on_corrupt="gap")
+    assert what(Closed(4413), going_on) == "Refuse"
+    assert what(Closed(4413, received("runtime.record_corrupt", resume_cursor="c")), going_on) == "RestartBehindGap"
+    assert what(Closed(4413, received("runtime.record_corrupt", resume_cursor="c"))) == "Refuse"
+
+
 def test_expired_is_raised_with_its_receipt_by_default():
     lost = {"events": 12, "exact": True}
     decision = decide(Closed(None, received("runtime.cursor_expired", lost=lost)), PLAIN, was_live=False)
@@ -205,11 +278,13 @@ def test_restarting_is_for_expiry_alone(code: str):
 
 def test_the_wait_the_runtime_asks_for_is_passed_on():
     diagnosed = received("runtime.unavailable", retry_after_ms=1500)
-    assert decide(Answered(503, diagnosed, 9000), PLAIN, was_live=False) == Retry("runtime.unavailable", 1500)
-    assert decide(Answered(503, received("runtime.unavailable"), 9000), PLAIN, was_live=False) == Retry(
-        "runtime.unavailable", 9000
+    assert decide(Answered(503, diagnosed, 9000), PLAIN, was_live=False) == Retry(
+        "runtime.unavailable", 1500, UNAVAILABLE
     )
-    assert decide(Closed(None, diagnosed), PLAIN, was_live=False) == Retry("runtime.unavailable", 1500)
+    assert decide(Answered(503, received("runtime.unavailable"), 9000), PLAIN, was_live=False) == Retry(
+        "runtime.unavailable", 9000, UNAVAILABLE
+    )
+    assert decide(Closed(None, diagnosed), PLAIN, was_live=False) == Retry("runtime.unavailable", 1500, UNAVAILABLE)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +294,7 @@ def test_the_wait_the_runtime_asks_for_is_passed_on():
         (Answered(502), "HTTP 502"),
         (Closed(None), "the connection broke"),
         (Closed(1001), "closed with 1001"),
-        (Closed(None, unanswered=True), "no answer to a ping"),
+        (Closed(None, silence=Silence.NO_PONG), "no answer to a ping"),
         (Closed(1001, received("runtime.shutting_down")), "runtime.shutting_down"),
     ],
 )

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.client.scripted_runtime import event
-from yoi_runtime.client.stream_event import StreamEvent, StreamGap
+from tests.events.examples import FULL
+from yoi_runtime.client.stream_event import StreamEvent, StreamGap, event_of_frame, event_of_line, unwrapped
 from yoi_runtime.errors import EventInvalidError
+from yoi_runtime.events.codec import decode_payload, encode_payload
 from yoi_runtime.events.conversation_events import SystemItem
+from yoi_runtime.events.event import Event
 from yoi_runtime.events.output_events import TextDelta
 from yoi_runtime.events.runtime_events import WorkerEnded
 from yoi_runtime.events.v0_payload import wrap_for_v0
@@ -17,9 +21,12 @@ from yoi_runtime.protocol.frames import EventFrame, decode_frame
 
 
 def came(message: bytes) -> StreamEvent:
-    frame = decode_frame(message)
-    assert isinstance(frame, EventFrame)
-    return StreamEvent(frame)
+    found = event_of_line(message)
+    if found is None:
+        frame = decode_frame(message)
+        assert isinstance(frame, EventFrame)
+        found = event_of_frame(frame)
+    return unwrapped(found)
 
 
 def with_payload(payload: Any) -> StreamEvent:
@@ -43,6 +50,31 @@ def test_what_the_runtime_did_not_send_is_none():
 
 def test_decoding_gives_the_typed_event():
     assert came(event(7)).decode() == TextDelta(text="text 7")
+
+
+@pytest.mark.parametrize("example", [example.event for example in FULL], ids=str)
+def test_decoding_in_place_and_the_thorough_way_come_to_the_same(example: Event):
+    found = with_payload(json.loads(encode_payload(example)))
+    assert found.decode() == decode_payload(encode_payload(example)) == example
+    assert found.payload == json.loads(found.payload_json) == json.loads(encode_payload(example))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"text": 3}, {"text": None}, {}, {"text": "a", "more": [1, {"b": 2.5}]}, [], None, {"text": "\ud800"}, {"text": "\u2028\n\\"}],
+)  # fmt: skip
+def test_whatever_the_data_of_a_frequent_event_is_both_ways_say_the_same(data: object):
+    payload = b'{"event":"text_delta","data":%s}' % json.dumps(data).encode()
+    found = with_payload(json.loads(payload))
+    assert said(found.decode) == said(lambda: decode_payload(payload))
+
+
+def said(decode: Callable[[], Event]) -> object:
+    """Return the event, or what is wrong with it and where."""
+    try:
+        return decode()
+    except EventInvalidError as error:
+        return error.where, error.reason
 
 
 def test_decoding_a_name_of_a_newer_runtime_gives_an_unknown_event():

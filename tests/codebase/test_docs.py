@@ -10,10 +10,15 @@ import pytest
 from tests.codebase.tree import ROOT
 from yoi_runtime.protocol.diagnostics import CODE_SPECS, DiagnosticCode
 from yoi_runtime.protocol.stream_request import parse_stream_request
+from yoi_runtime.protocol.transcript_fold import MAX_OPEN_BLOCKS, MAX_OPEN_CHARACTERS
+from yoi_runtime.protocol.transcript_items import ITEM_KINDS, TranscriptAnswer, TranscriptItem
+from yoi_runtime.protocol.transcript_query import DEFAULT_LIMIT, MAX_LIMIT, TranscriptQuery
 from yoi_runtime.protocol.v1_frames import Bookmark, CaughtUp, End, Hello
 from yoi_runtime.runtime.options import RuntimeOptions
+from yoi_runtime.transcript.options import TranscriptOptions
 
 TEXTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+TRANSCRIPT = (ROOT / "docs" / "transcript.md").read_text("utf-8")
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text("utf-8")
 
 
@@ -40,8 +45,26 @@ def test_every_field_of_every_v1_frame_is_named(frame: type[Hello | CaughtUp | B
         assert f'"{name}"' in PROTOCOL or f"`{name}`" in PROTOCOL, f"{frame.__name__}.{name}"
 
 
+@pytest.mark.parametrize("model", [TranscriptAnswer, TranscriptItem])
+def test_every_field_of_a_transcript_is_explained(model: type[TranscriptAnswer | TranscriptItem]):
+    for name in model.model_fields:
+        assert f"`{name}`" in TRANSCRIPT or name in TranscriptQuery.__slots__ or name == "worker_id", name
+
+
+def test_every_kind_of_item_and_every_bound_of_a_transcript_is_explained():
+    for kind in ITEM_KINDS:
+        assert f"`{kind}`" in TRANSCRIPT, kind
+    options = TranscriptOptions()
+    assert (options.max_items, options.max_bytes, options.max_total_bytes) == (10_000, 16 << 20, 1 << 30)
+    assert all(bound in TRANSCRIPT for bound in ("| 10,000 |", "| 16 MiB |", "| 1 GiB |"))
+    assert (MAX_LIMIT, DEFAULT_LIMIT, MAX_OPEN_CHARACTERS, MAX_OPEN_BLOCKS) == (1_000, 100, 262_144, 64)
+    assert all(
+        number in TRANSCRIPT for number in ("1 to 1,000; 100 without", "262,144 characters", "more than 64 blocks")
+    )
+
+
 def test_the_parameters_that_are_documented_are_the_ones_there_are():
-    documented = set(re.findall(r"`(\w+)=", PROTOCOL))
+    documented = set(re.findall(r"`(\w+)=", PROTOCOL.partition("## Connecting\n")[2].partition("\n## ")[0]))
     assert documented == {"cursor", "last_event_id", "from", "batch", "events"}
     for pair in [("cursor", "x"), ("last_event_id", "x"), ("from", "oldest"), ("batch", "1"), ("events", "a,b")]:
         parse_stream_request(None, [pair], ["yoi.events.v1"])

@@ -14,6 +14,11 @@ from tests.codebase.tree import LOG_TOOLS, PACKAGE, ROOT, modules
 EXCEPTIONS = {
     "__init__.py": "names what a package offers; that it can be imported, every test of the package shows",
     "__main__.py": "hands over to the command line, which tests/cli runs as a program",
+    **dict.fromkeys(
+        (f"errors/{name}" for name in sorted(path.name for path in (PACKAGE / "errors").glob("*_errors.py"))),
+        "the tree is tested as a whole, in tests/test_errors.py",
+    ),
+    "errors/root.py": "the same",
 }
 
 

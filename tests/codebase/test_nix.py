@@ -11,7 +11,20 @@ from tests.codebase.tree import ROOT, pyproject
 
 PACKAGE_NIX = (ROOT / "nix" / "package.nix").read_text("utf-8")
 # Not run in a build: they look at the whole tree, at peers, or take minutes.
-ELSEWHERE = {"bench", "codebase", "conformance", "end_to_end", "golden", "support", "torture"}
+ELSEWHERE = {
+    *(
+        "bench",
+        "codebase",
+        "conformance",
+        "end_to_end",
+        "examples",
+        "foreign",
+        "golden",
+        "schemas",
+        "support",
+        "torture",
+    ),
+}
 
 
 def test_each_extra_holds_the_packages_that_pyproject_names():

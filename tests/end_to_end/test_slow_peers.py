@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.support.deadline import wait_until_async
 from yoi_runtime.events import TextDelta
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.segment_log.cursor import decode_token
+from yoi_runtime.server.dialect_v1 import MAX_FRAME_BYTES, DialectV1
 
 # More than the kernel, the server and a peer that reads nothing take together, and three times as much is kept.
 BACKLOG = 4 << 20
@@ -42,7 +44,8 @@ async def events_until_refused(peer: RawPeer) -> tuple[list[dict[str, Any]], dic
 async def test_rotation_overtakes_a_stuck_subscriber_and_it_is_told_exactly_what_it_lost(
     worker_id: str | None, tmp_path: Path
 ):
-    async with serving(tmp_path, KEPT) as served:
+    # With the usual cache all that is rotated out here would still be in memory, and be sent.
+    async with serving(tmp_path, KEPT, cache_bytes=1 << 20) as served:
         worker, other = await served.worker("a"), await served.worker("b")
         await served.shown(emit(worker, 2000, size=1000)[-1])
         with await RawPeer.connect(
@@ -113,6 +116,50 @@ async def test_a_slow_but_reading_peer_is_never_cut_and_gets_everything(tmp_path
             assert (await peer.json())["envelope"]["event_id"].startswith("snapshot:")
             numbers = [(await peer.json())["envelope"]["worker_seq"] for _ in range(3000)]
         assert numbers == list(range(1, 3001))
+
+
+async def test_a_slow_link_gets_smaller_batches_and_larger_ones_again_when_it_is_fast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A peer that takes about 200 KB a second, in small bites, with a small buffer; then all it can get."""
+    limits: list[int] = []
+    wrote = DialectV1.wrote
+
+    def take_note(dialect: DialectV1, sent_bytes: int, seconds: float) -> None:
+        wrote(dialect, sent_bytes, seconds)
+        limits.append(dialect._batch_bytes)
+
+    monkeypatch.setattr(DialectV1, "wrote", take_note)
+    async with serving(tmp_path, KEPT) as served:
+        worker = await served.worker("a")
+        await served.shown(emit(worker, 6000, size=400)[-1])
+        target = f"{stream_path('a')}?from=oldest&batch=1"
+        with await RawPeer.connect(served.server.url, target, receive_buffer=4096, subprotocol="yoi.events.v1") as peer:
+            hello = await peer.json()
+            loop = asyncio.get_running_loop()
+            # Slow, until the server has seen it: what the kernels hold has to pass before that.
+            while min(limits, default=MAX_FRAME_BYTES) > MAX_FRAME_BYTES / 8:
+                began = loop.time()
+                peer._unread += await loop.sock_recv(peer.socket, 4096)
+                await wait_until_async(lambda began=began: loop.time() >= began + 0.02)  # type: ignore[misc]
+                assert len(peer._unread) < 2 << 20, "the server never noticed"
+            smallest = limits[-1]
+            numbers: list[int] = []
+            sizes: list[int] = []
+            while len(numbers) < 6000:
+                opcode, payload = await peer.frame()
+                assert opcode == 1
+                frame = json.loads(payload)
+                frames = frame["frames"] if frame["kind"] == "batch" else [frame]
+                sizes.append(len(payload))
+                numbers += [each["envelope"]["worker_seq"] for each in frames if each["kind"] == "event"]
+        assert numbers == list(range(1, 6001))
+        assert max(sizes) <= hello["max_frame_bytes"]
+        # Large at first, small once the link was seen to be slow, large again at last.
+        slow = min(range(len(sizes)), key=lambda index: sizes[index] if index < len(sizes) - 1 else MAX_FRAME_BYTES)
+        assert sizes[slow] <= smallest * 1.1 < max(sizes[:slow]) / 2
+        assert max(sizes[slow:]) > 2 * sizes[slow]
+        assert smallest >= 4 << 10
 
 
 async def test_stalled_peers_cost_the_others_nothing_and_the_server_no_queue(

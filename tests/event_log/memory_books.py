@@ -37,6 +37,10 @@ class MemoryBooks:
         if worker_id is not None:
             self.worker_seqs[worker_id] = worker_seq
 
+    def appended_run(self, seq: int, worker_id: str, worker_seq: int, time: str, events: Sequence[Event]) -> None:
+        for number, event in enumerate(events):
+            self.appended(seq + number, worker_id, worker_seq + number, time, event)
+
     def sealed(self, segment: SealedSegment, next_start: Position) -> None:
         self._note("sealed", segment.number, segment.first_seq, segment.last_seq, next_start.segment)
 

@@ -262,8 +262,9 @@ FULL: tuple[Example, ...] = (
         '{"event":"worker_started","data":{"worker_id":"coder-1","run":2,"command":["python3","-m","agent"],"pid":43}}',
     ),
     Example(
-        WorkerEnded(worker_id="coder-1", outcome="failed", exit_code=3),
-        '{"event":"worker_ended","data":{"worker_id":"coder-1","outcome":"failed","exit_code":3}}',
+        WorkerEnded(worker_id="coder-1", outcome="failed", exit_code=3, restart_pending=True),
+        '{"event":"worker_ended","data":'
+        '{"worker_id":"coder-1","outcome":"failed","exit_code":3,"restart_pending":true}}',
     ),
     Example(
         LogRecovered(segment=7, kept_events=100, dropped_bytes=12, reason="torn tail"),

@@ -19,7 +19,7 @@ import functools
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -107,11 +107,16 @@ class MemoryFiles:
 
         One time in five nothing that was not synced is left, one time in five all of it is.
         """
-        survivor = MemoryFiles()
-        remains = _Remains(rng, survivor)
-        with self._mutex:
-            survivor._root = remains.of_directory(self._root)
-        return survivor
+        return next(self.cuts(rng))
+
+    def cuts(self, rng: Random) -> Iterator[MemoryFiles]:
+        """Yield what power cuts may have left, one after the other, all of them here and now; nothing may change meanwhile."""
+        histories = _Histories()
+        while True:
+            survivor = MemoryFiles()
+            with self._mutex:
+                survivor._root = _Remains(rng, survivor, histories).of_directory(self._root)
+            yield survivor
 
     def kill(self) -> None:
         """End the process that uses these files: descriptors and locks go, every byte stays; and so does the power."""
@@ -138,6 +143,11 @@ class MemoryFiles:
         file.live[:] = file.stable[:] = data
         file.pending.clear()
 
+    def image(self, directory: Path) -> tuple[tuple[str, bytes], ...]:
+        """Return the name and the bytes of every file in a directory, as programs see them; not counted as a call."""
+        live = self._directory(directory).live
+        return tuple((name, bytes(file.live)) for name, file in sorted(live.items()) if isinstance(file, _File))
+
     @property
     def open_files(self) -> int:
         return len(self._fds)
@@ -150,8 +160,11 @@ class MemoryFiles:
     # Paths and descriptors.
 
     def _directory(self, path: Path) -> _Directory:
+        return self._walk(path.parts[1:], path)
+
+    def _walk(self, parts: tuple[str, ...], path: Path) -> _Directory:
         node: _File | _Directory = self._root
-        for part in path.parts[1:]:
+        for part in parts:
             found = node.live.get(part) if isinstance(node, _Directory) else None
             if found is None:
                 raise _os_error(errno.ENOENT, path)
@@ -161,7 +174,9 @@ class MemoryFiles:
         return node
 
     def _file(self, path: Path) -> _File:
-        found = self._directory(path.parent).live.get(path.name)
+        # Not by way of path.parent and path.name: each takes as long as the whole walk.
+        parts = path.parts
+        found = self._walk(parts[1:-1], path).live.get(parts[-1])
         if found is None:
             raise _os_error(errno.ENOENT, path)
         if not isinstance(found, _File):
@@ -194,9 +209,10 @@ class MemoryFiles:
         return self._open_write(path)
 
     def _open_write(self, path: Path) -> int:
-        directory = self._directory(path.parent)
-        if path.name not in directory.live:
-            directory.bind(path.name, _File(next(self._inodes)))
+        parts = path.parts
+        directory = self._walk(parts[1:-1], path)
+        if parts[-1] not in directory.live:
+            directory.bind(parts[-1], _File(next(self._inodes)))
         return self._open(self._file(path), writable=True)
 
     @_one_at_a_time
@@ -314,12 +330,17 @@ def _redo(data: bytearray, offset: int, piece: bytes | None) -> None:
         data.extend(bytes(offset - len(data)))
 
 
+# Of each file with pending writes: the sizes and the states of sectors since its sync.
+_Histories = dict[int, tuple[list[int], dict[int, list[bytes]]]]
+
+
 class _Remains:
     """Draws what is left after one power cut."""
 
-    def __init__(self, rng: Random, survivor: MemoryFiles) -> None:
+    def __init__(self, rng: Random, survivor: MemoryFiles, histories: _Histories) -> None:
         self._rng = rng
         self._survivor = survivor
+        self._histories = histories
         self._files: dict[int, _File] = {}
         # How likely it is, for each single thing, that something newer than its synced state is left.
         self._chance = rng.choice((0.0, 0.2, 0.5, 0.8, 1.0))
@@ -352,7 +373,9 @@ class _Remains:
     def _of_file(self, file: _File) -> _File:
         data = bytearray(file.stable)
         if file.pending:
-            sizes, sectors = _states_since_the_sync(file)
+            if file.number not in self._histories:
+                self._histories[file.number] = _states_since_the_sync(file)
+            sizes, sectors = self._histories[file.number]
             if self._is_newer():
                 data = bytearray(_to_size(data, self._draw(sizes)))
             for sector, states in sectors.items():
@@ -360,7 +383,7 @@ class _Remains:
                 if at < len(data) and self._is_newer():
                     length = min(SECTOR_BYTES, len(data) - at)
                     data[at : at + length] = _to_size(self._draw(states), length)
-        return _File(next(self._survivor._inodes), bytearray(data), data)
+        return _File(next(self._survivor._inodes), data[:], data)
 
 
 def _states_since_the_sync(file: _File) -> tuple[list[int], dict[int, list[bytes]]]:

@@ -37,6 +37,7 @@ cursor_ahead         |     | 4411 | resnapshot          | error |
 cursor_unknown       |     | 4412 | resnapshot          | error |
 observation_only     |     | 4408 | fix_request         | error |
 record_corrupt       |     | 4413 | restart_from_oldest | error |
+items_expired        | 410 |      | restart_from_oldest | error |
 consumer_too_slow    |     | 4508 | reconnect           | warn  |
 shutting_down        |     | 1001 | reconnect           | warn  |
 internal             | 500 | 4500 | reconnect           | error |

@@ -13,11 +13,13 @@ def test_the_paths_are_those_of_the_protocol() -> None:
         "RUNTIME": "/v1/runtime",
         "WORKERS": "/v1/workers",
         "WORKER": "/v1/workers/{worker_id}",
+        "WORKER_TRANSCRIPT": "/v1/workers/{worker_id}/transcript",
         "EVENTS_STATUS": "/v1/events/status",
         "HEALTHZ": "/healthz",
         "READYZ": "/readyz",
     }
     assert paths.worker_path("w-1") == "/v1/workers/w-1"
+    assert paths.worker_transcript_path("w-1") == "/v1/workers/w-1/transcript"
     assert paths.worker_events_path("w-1") == "/v1/workers/w-1/events/ws"
 
 

@@ -18,6 +18,7 @@ from tests.runtime.sample_runtime import open_runtime
 from tests.support.deadline import wait_until, wait_until_async
 from tests.workers.real_children import process_state, python
 from yoi_runtime.errors import (
+    AdapterError,
     LogBrokenError,
     LogFullError,
     WorkerEndedError,
@@ -183,6 +184,9 @@ async def test_an_id_that_is_taken_or_none_starts_nothing(tmp_path: Path):
             children.start("taken", command)
         with pytest.raises(WorkerIdInvalidError):
             children.start("no id", command)
+        with pytest.raises(AdapterError):
+            children.start("coder", command, adapter="no-adapter")
+        assert runtime.running_workers() == []
         files = FailingFiles(QuickFiles())
         with open_runtime(tmp_path / "full", files=files) as full:
             files.fail(errno.ENOSPC, "pwrite", name=FIRST)
@@ -255,8 +259,8 @@ async def test_while_the_disk_is_full_output_waits_and_nothing_of_it_is_lost(tmp
     with open_runtime(tmp_path / "data", RuntimeOptions(), files) as runtime:
         children = ChildWorkers(runtime)
         for refusals in range(1, 4):
-            files.fail(errno.ENOSPC, "pwrite", name=FIRST, at=100 * refusals)
-        files.fail(errno.ENOSPC, "pwrite", name=FIRST, at=1000, for_ever=True)
+            files.fail(errno.ENOSPC, "pwrite", name=FIRST, at=4 * refusals)
+        files.fail(errno.ENOSPC, "pwrite", name=FIRST, at=20, for_ever=True)
         # More than a pipe holds: the child blocks in its write.
         code = "import sys\nfor n in range(3000): print(n, 'x' * 60)\nprint('after', file=sys.stderr)"
         task = children.start("coder", python(code))

@@ -22,9 +22,14 @@ def test_the_defaults_are_those_of_the_engine():
 
 def test_what_is_set_reaches_the_engine():
     options = RuntimeOptions(
-        segment_bytes=8192, retain_bytes=None, retain_age_seconds=60.0, retain_segments=3, durability="written"
+        segment_bytes=8192,
+        retain_bytes=None,
+        retain_age_seconds=60.0,
+        retain_segments=3,
+        durability="written",
+        allow_network_filesystem=True,
     )
-    assert options.log == LogOptions(segment_bytes=8192, durability="written")
+    assert options.log == LogOptions(segment_bytes=8192, durability="written", allow_network_filesystem=True)
     assert options.retention == RetentionPolicy(None, 60.0, 3)
 
 

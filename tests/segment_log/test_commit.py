@@ -13,7 +13,9 @@ from tests.faults.failing_files import Call, FailingFiles
 from tests.segment_log.sample_log import SMALL, append_many, body, open_log, platform_of, read_all
 from tests.support.deadline import wait_until, wait_until_async
 from yoi_runtime.errors import LogBrokenError, LogBusyError, LogClosedError
+from yoi_runtime.segment_log import commit
 from yoi_runtime.segment_log.doorbell import doorbell_of
+from yoi_runtime.segment_log.platform import RealClock, RealFileOps
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.segment_log.segment import segment_name
@@ -245,6 +247,48 @@ async def test_closing_answers_those_who_wait_for_what_will_never_come(tmp_path:
         await log.synced_at(NEVER)
     with pytest.raises(LogClosedError):
         log.wait_synced(NEVER)
+
+
+class SlowFiles(RealFileOps):
+    """A disk that takes 4 ms for a sync, and counts."""
+
+    def __init__(self) -> None:
+        self.syncs = 0
+
+    def fdatasync(self, fd: int) -> None:
+        super().fdatasync(fd)
+        self.syncs += 1
+        threading.Event().wait(0.004)
+
+
+async def test_tasks_that_were_woken_together_are_synced_together_again(tmp_path: Path):
+    """Without the pause for them the first one's record is synced alone, before the others come."""
+    files = SlowFiles()
+    log = LogWriter(tmp_path / "log", options(), platform_of(files, clock=RealClock()))
+    loop = asyncio.get_running_loop()
+    deadline, running = loop.time() + 30, 0
+    while running < 3:
+        await asyncio.gather(*(log.synced_at(place.position) for place in append_many(log, 5, commit=False)))
+        before = files.syncs
+        first = asyncio.ensure_future(log.synced_at(log.append(body("first")).position))
+        await asyncio.sleep(0.0005)  # the others take their time
+        others = [log.synced_at(place.position) for place in append_many(log, 4, commit=False)]
+        await asyncio.gather(first, *others)
+        # A busy machine may keep the others from coming in time, or the thread from being too early, but not thrice.
+        running = running + 1 if files.syncs - before == 1 else 0
+        assert loop.time() < deadline, f"{files.syncs - before} syncs"
+    log.close()
+
+
+async def test_a_waiter_ends_the_pause_of_a_thread_that_takes_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(commit, "_PAUSE_SECONDS", 60.0)
+    log = LogWriter(tmp_path / "log", options(), platform_of(RealFileOps()))
+    for _ in range(20):
+        end = append_many(log, 200, commit=False)[-1].position
+        await asyncio.wait_for(log.synced_at(end), 10)
+        await asyncio.to_thread(log.wait_synced, append_many(log, 200, commit=False)[-1].position, 10)
+    append_many(log, 200, commit=False)
+    log.close()
 
 
 # The bound on unsynced bytes.

@@ -19,9 +19,9 @@ import pytest
 from tests.faults.memory_files import SECTOR_BYTES, MemoryFiles
 from tests.segment_log.sample_log import body, open_log, platform_of, read_all
 from yoi_runtime.errors import CursorError, LogUnavailableError
-from yoi_runtime.segment_log.cursor import TokenEncoder, decode_token
+from yoi_runtime.segment_log.cursor import NO_WORKER, decode_token
 from yoi_runtime.segment_log.reader import LogReader
-from yoi_runtime.segment_log.record import RecordFormat, seal_object
+from yoi_runtime.segment_log.record import RecordEncoder, seal_object
 from yoi_runtime.segment_log.segment import segment_name
 from yoi_runtime.segment_log.watermark import COMMITTED
 from yoi_runtime.segment_log.writer import Appended
@@ -297,12 +297,12 @@ def _with_other_nonce(segment: bytes) -> bytes:
     nonce = int(fields["nonce"], 16) ^ 0xFFFF_FFFF_FFFF_FFFF
     fields["nonce"] = f"{nonce:016x}"
     data = seal_object(json.dumps(fields, separators=(",", ":")).encode()) + b"\n"
-    form, tokens = RecordFormat(nonce), TokenEncoder(fields["log_id"], fields["segment"], nonce)
+    encoder = RecordEncoder(fields["log_id"], fields["segment"], nonce)
     for line in records:
         seq = json.loads(line)["envelope"]["seq"]
         mark = b'"seq":%d,' % seq
         content = line[line.index(mark) + len(mark) : line.rindex(b'},"crc"')]
-        data += form.build(tokens.encode(len(data) + len(line) + 1, seq), form.identity(seq), content)
+        data += encoder.encode(len(data), seq, "", content, NO_WORKER, 0)[1]
     return data
 
 

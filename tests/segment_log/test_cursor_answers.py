@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.faults.failing_files import FailingFiles
 from tests.faults.memory_files import MemoryFiles
+from tests.segment_log.conftest import Exercised
 from tests.segment_log.sample_log import (
     append_many,
     body,
@@ -28,13 +30,14 @@ from yoi_runtime.errors import (
     LogUnavailableError,
 )
 from yoi_runtime.segment_log.cursor import decode_token, worker_tag
+from yoi_runtime.segment_log.platform import FileOps, RealFileOps
 from yoi_runtime.segment_log.reader import LogReader
-from yoi_runtime.segment_log.segment import segment_name
+from yoi_runtime.segment_log.segment import MAX_HEADER_BYTES, segment_name
 from yoi_runtime.segment_log.watermark import COMMITTED
 from yoi_runtime.segment_log.writer import LogOptions
 
 
-def reader_of(directory: Path, files: FailingFiles | None = None) -> LogReader:
+def reader_of(directory: Path, files: FileOps | None = None) -> LogReader:
     return LogReader(directory, platform_of(files))
 
 
@@ -464,6 +467,75 @@ def test_an_event_id_leads_to_the_place_after_its_event(directory: Path):
     with pytest.raises(CursorUnknownError):
         reader.find_event(ids[0])
     log.close()
+
+
+class MeasuredFiles(RealFileOps):
+    """Real files that count the bytes read of each."""
+
+    def __init__(self) -> None:
+        self.read: Counter[str] = Counter()
+        self._names: dict[int, str] = {}
+
+    def open_read(self, path: Path) -> int:
+        fd = super().open_read(path)
+        self._names[fd] = path.name
+        return fd
+
+    def pread(self, fd: int, size: int, offset: int) -> bytes:
+        data = super().pread(fd, size, offset)
+        self.read[self._names[fd]] += len(data)
+        return data
+
+
+@pytest.mark.parametrize("segment_bytes", [4096, 64 << 10])
+def test_an_event_is_found_by_reading_its_segment_and_few_headers(
+    directory: Path, segment_bytes: int, exercised: Exercised
+):
+    """Also of an event id that the log does not have: then no segment at all."""
+    log = open_log(directory, options=LogOptions(segment_bytes=segment_bytes))
+    count = 100 * segment_bytes // 550
+    appended = append_many(log, count, size=100)
+    log.close()
+    segments = log.end.segment
+    assert segments > 50
+    ids = [json.loads(line)["envelope"]["event_id"] for line in read_all(reader_of(directory)).lines]
+    headers = segments.bit_length() + 1
+    for index in [*range(0, count, count // 40), count - 1]:
+        files = MeasuredFiles()
+        reader = reader_of(directory, files)
+        assert reader.find_event(ids[index]) == appended[index].position
+        reader.close()
+        own = segment_name(appended[index].position.segment)
+        marks = files.read.pop(COMMITTED)
+        assert files.read.pop(own) <= (directory / own).stat().st_size + MAX_HEADER_BYTES
+        assert sum(files.read.values()) <= headers * MAX_HEADER_BYTES
+        assert max(files.read.values(), default=0) <= MAX_HEADER_BYTES
+        assert marks < 16 << 10
+    files = MeasuredFiles()
+    reader = reader_of(directory, files)
+    with pytest.raises(CursorUnknownError):
+        reader.find_event("AAAAAAAAAAA-" + ids[count // 2].rpartition("-")[2])
+    reader.close()
+    files.read.pop(COMMITTED)
+    assert sum(files.read.values()) <= headers * MAX_HEADER_BYTES
+    exercised("events found by their id", 41)
+
+
+def test_an_event_is_found_past_a_header_that_cannot_be_read(directory: Path):
+    log = open_log(directory)
+    appended = append_many(log, 100)
+    log.close()
+    ids = [json.loads(line)["envelope"]["event_id"] for line in read_all(reader_of(directory)).lines]
+    middle = (log.end.segment + 1) // 2
+    damage(directory / segment_name(middle), lambda data: data.__setitem__(10, 0))
+    reader = reader_of(directory)
+    for event_id, place in zip(ids, appended, strict=True):
+        if place.position.segment == middle:
+            with pytest.raises(CursorUnknownError):
+                reader.find_event(event_id)
+        else:
+            assert reader.find_event(event_id) == place.position
+    reader.close()
 
 
 def test_an_event_behind_damage_is_found_and_a_damaged_one_is_unknown(directory: Path):

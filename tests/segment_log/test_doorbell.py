@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from yoi_runtime.segment_log.doorbell import Doorbell, doorbell_of
+from yoi_runtime.segment_log.options import LogOptions
+from yoi_runtime.segment_log.platform import REAL_PLATFORM
+from yoi_runtime.segment_log.writer import LogWriter
 
 
 def test_everybody_who_listens_hears_each_ring():
@@ -103,3 +107,29 @@ def test_listeners_come_and_go_from_many_threads_and_none_is_lost():
     before = list(counts)
     bell.ring()
     assert counts == [count + 1 for count in before]
+
+
+def test_a_log_that_is_open_for_writing_here_has_a_ringer_until_it_is_closed(tmp_path: Path):
+    bell = doorbell_of(tmp_path / "log")
+    assert not bell.has_ringer
+    heard: list[bool] = []
+    with contextlib.closing(LogWriter.open(tmp_path / "log")):
+        assert bell.has_ringer
+        bell.listen(lambda: heard.append(bell.has_ringer))
+    assert not bell.has_ringer
+    assert heard[-1] is False, "who relied on the bell is told that there is none any more"
+
+
+def test_a_writer_that_commits_by_hand_promises_no_ring(tmp_path: Path):
+    writer = LogWriter(tmp_path / "log", LogOptions(), REAL_PLATFORM, background=False)
+    assert not doorbell_of(tmp_path / "log").has_ringer
+    writer.close()
+
+
+def test_a_forked_child_has_neither_the_ringer_nor_the_listeners():
+    bell, heard = Doorbell(), list[int]()
+    bell.attach()
+    bell.listen(lambda: heard.append(1))
+    bell.abandon_in_child()
+    bell.ring()
+    assert (bell.has_ringer, heard) == (False, [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,6 @@ from yoi_runtime.errors import LogFormatError, LogPlacementError
 from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.opening import (
     last_watermark,
-    list_sealed,
     log_id_of,
     make_reserve,
     newest_time_us,
@@ -26,7 +25,7 @@ from yoi_runtime.segment_log.opening import (
 from yoi_runtime.segment_log.options import LogOptions
 from yoi_runtime.segment_log.record import seal_object
 from yoi_runtime.segment_log.recovery import RESERVE
-from yoi_runtime.segment_log.segment import Previous, segment_name
+from yoi_runtime.segment_log.segment import segment_name
 from yoi_runtime.segment_log.watermark import COMMITTED
 from yoi_runtime.segment_log.writer import LogWriter
 
@@ -123,6 +122,18 @@ def test_the_log_id_comes_from_headers_then_the_watermark_then_chance(directory:
     assert all(len(bytes.fromhex(log_id)) == 8 for log_id in made)
 
 
+def test_only_the_newest_headers_are_read_for_the_log_id(directory: Path):
+    mark, files = last_watermark(directory, platform_of()), FailingFiles()
+    segments = SegmentDirectory(directory, platform_of(files))
+    assert mark is not None
+    assert log_id_of(segments, [1, 2, 3], mark, platform_of()) == mark.log_id
+    assert files.count("open_read") == 1
+    damage(directory / segment_name(3), lambda data: data.__setitem__(3, 0))
+    assert log_id_of(SegmentDirectory(directory, platform_of()), [1, 2, 3], mark, platform_of()) == mark.log_id
+    other = replace(mark, log_id="0123456789abcdef")
+    assert log_id_of(segments, [1, 2, 3], other, platform_of()) == mark.log_id, "no segment bears the watermark's"
+
+
 def test_a_newer_format_version_is_not_passed_over(directory: Path):
     path = directory / segment_name(3)
     line, _, rest = path.read_bytes().partition(b"\n")
@@ -143,33 +154,6 @@ def test_the_newest_time_is_that_of_the_newest_readable_header(directory: Path, 
     for number in (1, 2):
         damage(directory / segment_name(number), lambda data: data.__setitem__(3, 0))
     assert newest() is None
-
-
-def test_sealed_segments_are_described_from_their_headers(segments: SegmentDirectory, clock: ManualClock):
-    nonce = segments.header(3).nonce
-    sealed = list_sealed(segments, [1, 2, 3], Previous(3, nonce, segments.size(3), 9), clock.now_us())
-    assert [(segment.number, segment.first_seq, segment.last_seq) for segment in sealed] == [
-        (1, 1, 3),
-        (2, 4, 6),
-        (3, 7, 9),
-    ]
-    assert [segment.nonce for segment in sealed] == [segments.header(number).nonce for number in (1, 2, 3)]
-    assert [segment.size_bytes for segment in sealed] == [segments.size(number) for number in (1, 2, 3)]
-    assert [clock.now_us() - segment.sealed_us for segment in sealed] == [60_000_000, 0, 0]
-    assert list_sealed(segments, [], None, 5) == []
-
-
-@pytest.mark.parametrize("damaged", [1, 2, 3])
-def test_a_damaged_header_borrows_from_its_neighbours(directory: Path, clock: ManualClock, damaged: int):
-    damage(directory / segment_name(damaged), lambda data: data.__setitem__(3, 0))
-    segments = SegmentDirectory(directory, platform_of())
-    sealed = list_sealed(segments, [1, 2, 3], Previous(3, 1, segments.size(3), 9), clock.now_us())
-    assert [segment.number for segment in sealed] == [1, 2, 3]
-    assert sealed[damaged - 1].nonce == 0
-    assert sealed[-1].last_seq == 9
-    for before, after in pairwise(sealed):
-        assert after.first_seq == before.last_seq + 1
-        assert after.sealed_us >= before.sealed_us
 
 
 def test_a_reserve_is_made_once_and_grows_when_asked(directory: Path):

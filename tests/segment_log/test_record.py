@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.segment_log.sample_log import body
-from yoi_runtime.segment_log.cursor import TokenEncoder
+from yoi_runtime.segment_log.cursor import NO_WORKER, Cursor, decode_token, worker_tag
 from yoi_runtime.segment_log.record import (
+    RecordEncoder,
     RecordFormat,
     Scan,
     check_crc,
+    cursor_of_line,
     next_whole_record,
     scan_records,
     seal_object,
@@ -23,11 +25,12 @@ from yoi_runtime.segment_log.record import (
 
 NONCE = 0x8000_0000_0000_0005
 FORM = RecordFormat(NONCE)
-TOKENS = TokenEncoder("0123456789abcdef", 1, NONCE)
+LOG_ID = "0123456789abcdef"
+TAG = worker_tag("coder")
 
 
-def record(seq: int, content: bytes = body("hello"), form: RecordFormat = FORM) -> bytes:
-    return form.build(TOKENS.encode(1000, seq), form.identity(seq), content)
+def record(seq: int, content: bytes = body("hello"), nonce: int = NONCE) -> bytes:
+    return RecordEncoder(LOG_ID, 1, nonce).encode(1000, seq, "", content, NO_WORKER, 0)[1]
 
 
 def records(first: int, last: int) -> list[bytes]:
@@ -42,7 +45,9 @@ def test_a_record_is_the_event_frame_with_its_crc_last():
     assert list(frame) == ["kind", "envelope", "crc"]
     assert frame["kind"] == "event"
     assert list(frame["envelope"])[:3] == ["cursor", "event_id", "seq"]
-    assert frame["envelope"]["cursor"] == TOKENS.encode(1000, 7).decode()
+    assert decode_token(frame["envelope"]["cursor"]) == Cursor(
+        LOG_ID, 1, NONCE >> 32, 1000 + len(line), 7, NO_WORKER, 0
+    )
     assert frame["envelope"]["seq"] == 7
     assert frame["envelope"]["text"] == "hello"
     covered = line[: line.index(b',"crc"')]
@@ -57,10 +62,20 @@ def test_an_event_id_is_nonce_and_seq_in_at_most_24_characters(seq: int):
     assert len(FORM.nonce_text) == 11
 
 
-@given(st.integers(1, 2**56 - 1), st.text(max_size=300))
-def test_the_size_is_known_before_the_token_exists(seq: int, text: str):
-    content = body(text)
-    assert RecordFormat.size(FORM.identity(seq), content) == len(record(seq, content))
+@given(st.integers(1, 2**48 - 1), st.integers(0, 2**32), st.integers(0, 2**56 - 1), st.text(max_size=300))
+def test_the_token_in_a_record_names_the_place_after_it(seq: int, start: int, worker_seq: int, text: str):
+    token, line = RecordEncoder(LOG_ID, 3, NONCE).encode(start, seq, '"a":1,', body(text), TAG, worker_seq)
+    assert decode_token(token.decode()) == Cursor(LOG_ID, 3, NONCE >> 32, start + len(line), seq, TAG, worker_seq)
+    assert cursor_of_line(line[:-1]) == decode_token(token.decode())
+
+
+@given(st.integers(1, 2**48 - 1), st.text(max_size=300))
+def test_head_and_tail_are_one_body(seq: int, text: str):
+    encoder = RecordEncoder(LOG_ID, 1, NONCE)
+    whole, head = body(text), '"time":"now",'
+    assert encoder.encode(7, seq, head, whole, NO_WORKER, 0) == encoder.encode(
+        7, seq, "", head.encode() + whole, NO_WORKER, 0
+    )
 
 
 def test_a_sealed_object_is_known_by_its_checksum():
@@ -111,7 +126,7 @@ def test_contiguous_records_are_scanned_to_the_last_newline():
         (lambda: seal_object(b'{"kind":"note"}') + b"\n", "it is not a record"),
         (lambda: record(8), "record seq 8 stands where seq 7 should be"),
         (lambda: record(6), "record seq 6 stands where seq 7 should be"),
-        (lambda: record(7, form=RecordFormat(NONCE + 1)), "it is a record of another segment"),
+        (lambda: record(7, nonce=NONCE + 1), "it is a record of another segment"),
         (lambda: record(7).replace(b'{"kind"', b'{"Kind"'), "its checksum does not match"),
         (lambda: record(7)[:-1] + record(8), "its checksum does not match"),
     ],
@@ -139,9 +154,9 @@ def test_the_next_whole_record_is_found_behind_damage():
     assert next_whole_record(data, FORM, 8) is None
     assert next_whole_record(line[0] + line[1], FORM, 4) == (0, 5)
     assert next_whole_record(line[0][:-1], FORM, 4) is None
-    assert next_whole_record(record(9, form=RecordFormat(1)), FORM, 4) is None
+    assert next_whole_record(record(9, nonce=1), FORM, 4) is None
     # Sound by its checksum, and its event id names another seq: no scan would take it.
-    odd = FORM.build(TOKENS.encode(1000, 5), FORM.identity(5).replace(b"-5", b"-6"), body("odd"))
+    odd = seal_object(record(5)[:-20].replace(b'-5","seq"', b'-6","seq"') + b"}") + b"\n"
     assert scan_records(odd, FORM, 4).records == 0
     assert next_whole_record(odd, FORM, 4) is None
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.faults.clocks import ManualClock
-from yoi_runtime.segment_log.retention import RetentionPolicy, SegmentAge, SteadyClock, count_to_rotate_out
+from yoi_runtime.segment_log.retention import Aged, RetentionPolicy, SteadyClock, count_to_rotate_out
+
+
+@dataclass(frozen=True)
+class Age:
+    segment: int
+    size_bytes: int
+    sealed_us: int
+
 
 DAY_US = 86_400_000_000
 NOW_US = 1_800_000_000_000_000
 KEEP_ALL = RetentionPolicy(retain_bytes=None, retain_age_seconds=None, retain_segments=None)
 # Four sealed segments of 100 bytes, sealed 8, 6, 4 and 2 days ago.
-FOUR = [SegmentAge(number, 100, NOW_US - (10 - 2 * number) * DAY_US) for number in range(1, 5)]
+FOUR = [Age(number, 100, NOW_US - (10 - 2 * number) * DAY_US) for number in range(1, 5)]
 
 
 @pytest.mark.parametrize(
@@ -58,11 +69,11 @@ def test_a_log_without_sealed_segments_loses_nothing():
     st.none() | st.integers(0, 20),
 )
 def test_afterwards_no_rule_is_broken_and_nothing_more_went(sizes, active, retain_bytes, retain_segments, days):
-    sealed = [SegmentAge(number, size, NOW_US - (20 - number) * DAY_US) for number, size in enumerate(sizes)]
+    sealed = [Age(number, size, NOW_US - (20 - number) * DAY_US) for number, size in enumerate(sizes)]
     policy = RetentionPolicy(retain_bytes, None if days is None else days * 86_400, retain_segments)
     count = count_to_rotate_out(sealed, active, policy, NOW_US)
 
-    def within(kept: list[SegmentAge]) -> bool:
+    def within(kept: list[Age]) -> bool:
         return (
             (retain_bytes is None or active + sum(segment.size_bytes for segment in kept) <= retain_bytes)
             and (retain_segments is None or len(kept) + 1 <= retain_segments)
@@ -99,3 +110,22 @@ def test_steady_time_goes_on_as_the_monotonic_clock_does():
 )
 def test_steady_time_starts_at_the_wall_clock_unless_that_jumped(newest_us: int | None, start_us: int):
     assert SteadyClock(ManualClock(now_us=NOW_US), newest_us).now_us() == start_us
+
+
+class Unlooked:
+    """A segment that nobody has to look at."""
+
+    @property
+    def size_bytes(self) -> int:
+        pytest.fail("its size was asked for")
+
+    @property
+    def sealed_us(self) -> int:
+        pytest.fail("its age was asked for")
+
+
+def test_only_what_a_rule_asks_for_is_looked_at():
+    later: Sequence[Aged] = [Unlooked() for _ in range(9)]
+    assert count_to_rotate_out(later, 0, KEEP_ALL, NOW_US) == 0
+    assert count_to_rotate_out([FOUR[0], FOUR[1], *later], 0, RetentionPolicy(None, 7 * 86_400), NOW_US) == 1
+    assert count_to_rotate_out([FOUR[0], *later], 0, RetentionPolicy(None, None, 10), NOW_US) == 1

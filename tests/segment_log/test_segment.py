@@ -19,6 +19,7 @@ from yoi_runtime.segment_log.segment import (
     SegmentHeader,
     segment_name,
     segment_number,
+    segment_numbers,
 )
 
 HEADER = SegmentHeader(
@@ -63,6 +64,7 @@ def test_a_name_says_its_number(number: int):
 )
 def test_other_names_are_no_segments(name: str):
     assert segment_number(name) is None
+    assert segment_numbers([segment_name(7), name, segment_name(3)]) == [3, 7], "nor does it hide its neighbours"
 
 
 @pytest.mark.parametrize("previous", [HEADER.previous, None], ids=["after another", "first"])

@@ -39,7 +39,9 @@ def test_a_clock_outside_the_calendar_is_cut_to_its_nearest_end(us: int, text: s
 @given(st.lists(st.integers(_YEAR_1_US, _YEAR_9999_US), min_size=1, max_size=5))
 def test_one_format_writes_any_times_in_any_order_and_each_parses_back(times: list[int]):
     form = TimestampFormat()
-    for us in (*times, *(us + 1 for us in times if us < _YEAR_9999_US)):
+    # Each with its neighbours: of the same millisecond, the next, the one before, and of the next second.
+    near = [us + step for us in times for step in (0, 1, 999, 1000, -1, -1000, 1_000_000, 0)]
+    for us in (us for us in near if _YEAR_1_US <= us <= _YEAR_9999_US):
         text = form(us)
         assert len(text) == 27
         assert parse_timestamp(text) == us

@@ -22,26 +22,34 @@ class RawPeer:
         self._unread = rest
 
     @classmethod
-    async def connect(cls, url: str, target: str, *, receive_buffer: int | None = None) -> RawPeer:
+    async def connect(
+        cls, url: str, target: str, *, receive_buffer: int | None = None, subprotocol: str | None = None
+    ) -> RawPeer:
         """Shake hands for ``target`` (path and query); a small ``receive_buffer`` makes a stall come soon."""
         host, port = url.removeprefix("http://").rsplit(":", 1)
         sock = socket.socket()
         sock.setblocking(False)
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        loop = asyncio.get_running_loop()
-        await loop.sock_connect(sock, (host, int(port)))
-        request = (
-            f"GET {target} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
-        await loop.sock_sendall(sock, request.encode())
-        head = b""
-        async with asyncio.timeout(_DEADLINE_SECONDS):
-            while b"\r\n\r\n" not in head:
-                head += await loop.sock_recv(sock, 4096)
-        head, _, rest = head.partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 101 "), head
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(sock, (host, int(port)))
+            request = (
+                f"GET {target} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+            )
+            if subprotocol is not None:
+                request += f"Sec-WebSocket-Protocol: {subprotocol}\r\n"
+            await loop.sock_sendall(sock, (request + "\r\n").encode())
+            head = b""
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                while b"\r\n\r\n" not in head:
+                    head += await loop.sock_recv(sock, 4096)
+            head, _, rest = head.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 101 "), head
+        except BaseException:
+            sock.close()
+            raise
         return cls(sock, rest)
 
     async def _bytes(self, count: int) -> bytes:
@@ -68,8 +76,10 @@ class RawPeer:
         return first & 0x0F, await self._bytes(length)
 
     async def json(self) -> dict[str, Any]:
-        """Read one text frame."""
+        """Read one text frame; a ping before it, on a machine so busy that one was due, is passed over."""
         opcode, payload = await self.frame()
+        while opcode == 9:
+            opcode, payload = await self.frame()
         assert opcode == 1, (opcode, payload)
         return json.loads(payload)
 

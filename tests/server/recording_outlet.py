@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+from tests.server.frames import messages_in
 from tests.support.deadline import wait_until_async
 from yoi_runtime.server.subscriber import OutletClosedError
 
@@ -31,6 +32,9 @@ class RecordingOutlet:
         self.sends += 1
         self.messages += messages
         await self._free.wait()
+
+    async def send_frames(self, frames: bytes) -> None:
+        await self.send(messages_in(frames))
 
     def close(self, code: int, reason: str) -> None:
         self.closed = code, reason

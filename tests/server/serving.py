@@ -17,7 +17,7 @@ from yoi_runtime.events import TextDelta
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import LOG_DIRECTORY, Runtime
 from yoi_runtime.runtime.worker import Worker
-from yoi_runtime.segment_log.platform import REAL_PLATFORM
+from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
 from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.server.event_server import EventServer
 from yoi_runtime.server.log_view import LogView
@@ -110,9 +110,11 @@ _USUAL = RuntimeOptions(segment_bytes=1 << 20)
 
 
 @asynccontextmanager
-async def serving(data_dir: Path, options: RuntimeOptions = _USUAL, **settings: Any) -> AsyncIterator[Serving]:
-    """Open a Runtime and its server; stop both at the end, in the order of the command line."""
-    runtime = Runtime.open(data_dir, options)
+async def serving(
+    data_dir: Path, options: RuntimeOptions = _USUAL, platform: Platform = REAL_PLATFORM, **settings: Any
+) -> AsyncIterator[Serving]:
+    """Open a Runtime (on ``platform``) and its server; stop both at the end, in the order of the command line."""
+    runtime = Runtime.open(data_dir, options, platform)
     try:
         server = await EventServer.start(data_dir, "127.0.0.1", 0, **settings)
         try:

@@ -21,14 +21,15 @@ from yoi_runtime.protocol.diagnostics import DiagnosticCode, Lost, Recovery
 from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.segment_log.cursor import CursorToken, decode_token
 from yoi_runtime.server.diagnose import diagnose_cursor, diagnose_damage, diagnose_request, worker_not_found
-from yoi_runtime.server.starting_place import StreamExpiredError, place_of_cursor
+from yoi_runtime.server.starting_place import StreamExpiredError, place_of_cursor, place_of_oldest
 
 SECRET = "/home/someone/secret"
-# Error, code, and whether the answer tells between which places the log can be read.
-ANSWERS: dict[str, tuple[Exception, DiagnosticCode, bool]] = {
+# Error (None: an expiry at the present floor), code, and whether the answer tells between which places the log can be
+# read.
+ANSWERS: dict[str, tuple[Exception | None, DiagnosticCode, bool]] = {
     "malformed": (CursorMalformedError("x", "it is empty"), DiagnosticCode.CURSOR_MALFORMED, False),
     "foreign": (CursorForeignError("x", "a" * 16, "b" * 16), DiagnosticCode.CURSOR_FOREIGN, True),
-    "expired": (StreamExpiredError(Lost(events=3, exact=True)), DiagnosticCode.CURSOR_EXPIRED, True),
+    "expired": (None, DiagnosticCode.CURSOR_EXPIRED, True),
     "unknown": (CursorUnknownError("x", SECRET), DiagnosticCode.CURSOR_UNKNOWN, True),
     "ahead": (CursorAheadError("x", SECRET), DiagnosticCode.CURSOR_AHEAD, True),
     "unavailable": (LogUnavailableError(Path(SECRET), SECRET), DiagnosticCode.UNAVAILABLE, False),
@@ -44,15 +45,16 @@ async def test_every_answer_to_a_cursor_has_its_code_and_tells_nothing_of_ours(c
     async with viewing(tmp_path) as log:
         await log.shown(emit(log.runtime.create_worker("a"), 2)[-1])
         for worker_id in ("a", None):
-            found = diagnose_cursor(error, log.view, worker_id, "the token")
+            expiry = StreamExpiredError(Lost(events=3, exact=True), await place_of_oldest(log.view, worker_id))
+            found = await diagnose_cursor(error or expiry, log.view, worker_id, "the token")
             assert (found.code, found.requested_cursor, found.worker_id) == (code, "the token", worker_id)
             assert (found.oldest_cursor is not None, found.latest_cursor is not None) == (tells_ends, tells_ends)
             assert (found.lost is not None) == (case == "expired")
             for text in (SECRET, str(tmp_path), "Traceback", "Error"):
                 assert text not in found.frame().decode()
             if found.oldest_cursor is not None and found.latest_cursor is not None:
-                oldest = place_of_cursor(log.view, worker_id, found.oldest_cursor)
-                latest = place_of_cursor(log.view, worker_id, found.latest_cursor)
+                oldest = await place_of_cursor(log.view, worker_id, found.oldest_cursor)
+                latest = await place_of_cursor(log.view, worker_id, found.latest_cursor)
                 assert (oldest.position, latest.position) == (log.view.floor(), log.view.end)
                 assert (oldest.worker_seq, latest.worker_seq) == ((0, 2) if worker_id else (0, 0))
 
@@ -62,7 +64,7 @@ async def test_the_ends_it_tells_are_those_after_the_last_rotation(tmp_path: Pat
         worker = log.runtime.create_worker("a")
         await log.shown(emit(worker, 1)[0])
         rotate_out_all_before_now(log.runtime, worker)
-        found = diagnose_cursor(CursorUnknownError("x", ""), log.view, None, "x")
+        found = await diagnose_cursor(CursorUnknownError("x", ""), log.view, None, "x")
         assert found.oldest_cursor is not None
         segment = decode_token(CursorToken(found.oldest_cursor)).segment
         assert (log.runtime.log_directory / f"{segment:020d}.jsonl").exists()
@@ -70,14 +72,16 @@ async def test_the_ends_it_tells_are_those_after_the_last_rotation(tmp_path: Pat
 
 async def test_a_request_without_a_cursor_gets_none_back(tmp_path: Path):
     async with viewing(tmp_path) as log:
-        assert diagnose_cursor(CursorUnknownError("x", ""), log.view, None, None).requested_cursor is None
-        assert diagnose_cursor(CursorMalformedError("", ""), log.view, None, "").requested_cursor == ""
+        assert (await diagnose_cursor(CursorUnknownError("x", ""), log.view, None, None)).requested_cursor is None
+        assert (await diagnose_cursor(CursorMalformedError("", ""), log.view, None, "")).requested_cursor == ""
 
 
 @pytest.mark.parametrize("exact, words", [(True, "3 events"), (False, "up to 3 events")])
 async def test_the_message_of_an_expiry_says_what_the_receipt_says(exact: bool, words: str, tmp_path: Path):
     async with viewing(tmp_path) as log:
-        found = diagnose_cursor(StreamExpiredError(Lost(events=3, exact=exact)), log.view, None, "x")
+        found = await diagnose_cursor(
+            StreamExpiredError(Lost(events=3, exact=exact), await place_of_oldest(log.view, None)), log.view, None, "x"
+        )
         assert found.message.startswith(words)
         assert found.lost == Lost(events=3, exact=exact)
 

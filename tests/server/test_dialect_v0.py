@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.server.frames import messages_in
 from tests.server.viewing import emit, viewing
 from yoi_runtime.events import Status, UnknownEvent
 from yoi_runtime.server.dialect import Progress
@@ -19,13 +20,13 @@ async def test_a_workers_stream_opens_with_its_snapshot_and_wraps_what_upstream_
         worker.emit(Status(status="paused"))
         await seen.shown(worker.emit(UnknownEvent(name="mine")))
         dialect = DialectV0(seen.view, "a")
-        place = place_of_oldest(seen.view, "a")
-        (first,) = dialect.opening(place)
+        place = await place_of_oldest(seen.view, "a")
+        (first,) = dialect.opening(place, place)
         assert json.loads(first)["envelope"]["payload"]["data"]["status"] == "paused"
         payloads, worker_seq, position, events = [], place.worker_seq, place.position, 0
         while (chunk := seen.view.read(position)) is not None:
             selection = dialect.select(chunk, worker_seq)
-            payloads += [json.loads(message)["envelope"]["payload"] for message in selection.messages]
+            payloads += [json.loads(message)["envelope"]["payload"] for message in messages_in(selection.frames)]
             worker_seq, position, events = selection.worker_seq, chunk.end, events + selection.events
         assert payloads == [
             {"event": "status", "data": {"status": "paused"}},
@@ -38,11 +39,13 @@ async def test_the_stream_of_everything_passes_the_records_on_as_they_are(tmp_pa
     async with viewing(tmp_path) as seen:
         await seen.shown(emit(seen.runtime.create_worker("a"), 3)[-1])
         dialect = DialectV0(seen.view, None)
-        place = place_of_oldest(seen.view, None)
-        assert json.loads(dialect.opening(place)[0])["diagnostic"]["code"] == "runtime.stream_opened"
+        place = await place_of_oldest(seen.view, None)
+        assert json.loads(dialect.opening(place, place)[0])["diagnostic"]["code"] == "runtime.stream_opened"
         chunk = seen.view.read(place.position)
         assert chunk is not None
-        assert b"\n".join(dialect.select(chunk, None).messages) + b"\n" == chunk.data
+        frames = dialect.select(chunk, None).frames
+        assert b"\n".join(messages_in(frames)) + b"\n" == chunk.data
+        assert DialectV0(seen.view, None).select(chunk, None).frames is frames, "another peer gets the same bytes"
 
 
 async def test_v0_says_nothing_besides(tmp_path: Path):

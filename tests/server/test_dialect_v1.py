@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.server.serving import SMALL, Serving, damage, serving, stream_path
 from tests.server.v1_peer import v1_subscribed
 from tests.support.deadline import wait_until_async
 from yoi_runtime.events import Status, TextDelta, UnknownEvent
+from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.server import dialect_v1
 from yoi_runtime.server.dialect_v1 import DialectV1
 
@@ -161,6 +163,95 @@ async def test_end_comes_to_who_connects_after_it_and_its_cursor_waits_for_the_n
             event = (await peer.events(1))[0]
         assert (event["payload"]["data"]["text"], event["worker_seq"]) == ("anew", 2)
         assert "end" not in [frame["kind"] for frame in peer.log], "an earlier run's end is no end"
+
+
+async def test_an_end_before_a_restart_that_is_pending_is_no_end(tmp_path: Path):
+    async with serving(tmp_path) as served:
+        worker = await served.worker("a")
+        async with v1_subscribed(served.server.url, stream_path("a")) as connected:
+            await connected.until("caught_up")
+            worker.end("crashed", 1, restart_pending=True)
+            await wait_until_async(lambda: has_ended(served, "a"))
+            info = (await served.get("/v1/workers/a")).json["worker"]
+            assert (info["outcome"], info["restart_pending"]) == ("crashed", True)
+            async with v1_subscribed(served.server.url, stream_path("a"), from_="oldest") as late:
+                await late.until("caught_up")
+                again = served.runtime.create_worker("a")
+                again.emit(TextDelta(text="here again"))
+                for peer in (connected, late):
+                    assert (await peer.events(1))[0]["payload"]["data"]["text"] == "here again"
+                again.end("failed")
+                for peer in (connected, late):
+                    assert (await peer.until("end"))["outcome"] == "failed"
+                    assert await peer.closed() == (1000, "the Worker has ended")
+        assert "restart_pending" not in (await served.get("/v1/workers/a")).json["worker"]
+
+
+async def test_a_pending_restart_outlives_a_restart_of_the_server(tmp_path: Path):
+    async with serving(tmp_path, SMALL) as served:
+        (await served.worker("a")).end("crashed", restart_pending=True)
+        served.rotate_out_all_before_now(await served.worker("noisy"))
+    async with (
+        serving(tmp_path, SMALL) as served,
+        v1_subscribed(served.server.url, stream_path("a"), from_="oldest") as peer,
+    ):
+        await peer.until("caught_up")
+        served.runtime.create_worker("a").emit(TextDelta(text="here again"))
+        assert (await peer.events(1))[0]["worker_seq"] == 1
+
+
+async def test_a_worker_that_was_lost_is_given_time_to_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_heartbeat: None
+):
+    """A Runtime that comes back says ``lost`` of all before it can start anybody."""
+    with monkeypatch.context() as patch:
+        # As if it had been killed: nobody says how its Workers ended.
+        patch.setattr(Runtime, "_end_at_close", staticmethod(lambda worker: None))
+        with Runtime.open(tmp_path) as runtime:
+            for worker_id in ("returns", "stays"):
+                runtime.create_worker(worker_id).emit(TextDelta(text="before"))
+    async with serving(tmp_path) as served:
+        for worker_id in ("returns", "stays"):
+            assert (await served.get(f"/v1/workers/{worker_id}")).json["worker"]["outcome"] == "lost"
+        async with (
+            v1_subscribed(served.server.url, stream_path("returns")) as returning,
+            v1_subscribed(served.server.url, stream_path("stays")) as staying,
+        ):
+            for peer in (returning, staying):
+                await peer.until("caught_up")
+                await peer.until("bookmark")
+            served.runtime.create_worker("returns").emit(TextDelta(text="after"))
+            assert (await returning.events(1))[0]["worker_seq"] == 2
+            assert "end" not in [frame["kind"] for frame in returning.log]
+            # Its time is over.
+            monkeypatch.setattr(dialect_v1, "LOST_GRACE_SECONDS", 0.0)
+            assert (await staying.until("end"))["outcome"] == "lost"
+            assert await staying.closed() == (1000, "the Worker has ended")
+
+
+@pytest.mark.parametrize("outcome", ["completed", "failed", "cancelled", "crashed"])
+async def test_end_tells_each_outcome_to_who_is_there_and_to_who_comes_with_any_cursor(outcome: Any, tmp_path: Path):
+    """Its cursor is the end of the log: nothing of the Worker comes after it, and going on there ends again."""
+    async with serving(tmp_path, SMALL) as served:
+        worker, noisy = await served.worker("a"), await served.worker("noisy")
+        cursors = [worker.emit(TextDelta(text=f"number {number}")) for number in range(3)]
+        async with v1_subscribed(served.server.url, stream_path("a"), batch="1") as live:
+            await live.until("caught_up")
+            worker.end(outcome)
+            ends = [await live.until("end")]
+            assert await live.closed() == (1000, "the Worker has ended")
+        for place, cursor in enumerate(cursors):
+            async with v1_subscribed(served.server.url, stream_path("a"), cursor=cursor) as late:
+                ends.append(await late.until("end"))
+                assert sum(frame["kind"] == "event" for frame in late.log) == 2 - place
+                assert await late.closed() == (1000, "the Worker has ended")
+        # Also when all of it was rotated out since.
+        served.rotate_out_all_before_now(noisy)
+        for cursor in (cursors[-1], ends[0]["cursor"]):
+            async with v1_subscribed(served.server.url, stream_path("a"), cursor=cursor) as late:
+                ends.append(await late.until("end"))
+                assert [frame["kind"] for frame in late.log] == ["hello", "caught_up", "end"]
+        assert {(end["worker_id"], end["outcome"]) for end in ends} == {("a", outcome)}
 
 
 async def test_the_stream_of_everything_has_no_end(tmp_path: Path):

@@ -17,6 +17,7 @@ from tests.support.deadline import wait_until_async
 from yoi_runtime.errors import LogFormatError, LogNotFoundError
 from yoi_runtime.events import TextDelta
 from yoi_runtime.runtime.runtime import LOG_DIRECTORY, Runtime
+from yoi_runtime.segment_log.cursor import decode_token
 from yoi_runtime.segment_log.watermark import COMMITTED
 from yoi_runtime.server.event_server import DEFAULT_HOST, DEFAULT_PORT, EventServer, is_loopback
 
@@ -120,6 +121,9 @@ async def test_a_stop_gives_everybody_the_last_events_and_a_goodbye(tmp_path: Pa
                 problem = await peer.refused()
                 assert (problem["code"], problem["close_code"]) == ("runtime.shutting_down", 1001)
                 assert problem["recovery"] == "reconnect"
+                # Where to go on: after all that came, which in v0 no bookmark says.
+                assert decode_token(problem["resume_cursor"]).seq == events[-1]["seq"]
+                assert problem.get("worker_id") == ("a" if peer is scoped else None)
             await stopping
         assert served.server.subscribers == 0
         await served.server.stop()
@@ -183,6 +187,8 @@ async def test_who_is_far_behind_at_a_stop_gets_a_goodbye_that_leads_on(
                 frames.append(await behind.json())
             assert frames[-1]["diagnostic"]["code"] == "runtime.shutting_down"
             assert frames[-2]["envelope"]["cursor"] != last
+            stood = decode_token(frames[-1]["diagnostic"]["resume_cursor"])
+            assert stood.seq == frames[-2]["envelope"]["seq"]
             assert (await behind.frame())[0] == 8
             await behind.send(8, (1001).to_bytes(2, "big"))
             await stopping

@@ -3,17 +3,20 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ExpectLog
 from tests.server.raw_peer import RawPeer
-from tests.server.serving import EVERYTHING, Serving, serving, stream_path
+from tests.server.serving import EVERYTHING, SMALL, Serving, rotate_out_all_before_now, serving, stream_path
 from tests.server.test_http_views import HOSTILE_IDS
 from tests.server.viewing import emit
 from tests.support.deadline import wait_until_async
 from yoi_runtime.events import TextDelta
+from yoi_runtime.segment_log.cursor import decode_token, encode_token
 from yoi_runtime.server.log_view import LogView
 from yoi_runtime.server.subscriber import Subscriber
 
@@ -142,42 +145,150 @@ async def test_browsers_are_refused_and_programs_are_not(tmp_path: Path):
         assert (await served.get(EVERYTHING, headers=handshake)).status == 403
 
 
-async def test_the_checks_come_in_the_order_of_the_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Each request breaks all rules from one on; the first decides."""
-    everything_wrong = "/v1/workers/%00/events/ws?from=x"
-    async with serving(tmp_path) as served:
-        monkeypatch.setattr(LogView, "_reopen", lambda view: asyncio.sleep(0))
-        served.view._caught_up = False
-        statuses = [
-            (await served.get(everything_wrong, headers={"Origin": "x"})).status,
-            (await served.get(everything_wrong)).status,
-        ]
-        messages = [
-            (await served.refusal(everything_wrong)).diagnostic["message"],
-            (await served.refusal("/v1/workers/%00/events/ws")).diagnostic["message"],
-        ]
-        unavailable = await served.refusal(stream_path("nobody"))
-        served.view._caught_up = True
-        assert statuses == [403, 426]
-        assert "'from'" in messages[0]
-        assert "Worker id" in messages[1]
-        assert (unavailable.status, unavailable.code, unavailable.headers["retry-after"]) == (
-            503,
-            "runtime.unavailable",
-            "1",
-        )
-        assert (await served.refusal(stream_path("nobody") + "?cursor=x")).status == 404
+HANDSHAKE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
 
 
-async def test_a_broken_handshake_opens_nothing(tmp_path: Path):
+@dataclass(frozen=True)
+class Fault:
+    """What can be wrong with a request, or with the server when it comes; ``answer``: status, code, words."""
+
+    name: str
+    answer: tuple[int, str, str]
+    headers: dict[str, str | None] = field(default_factory=dict)
+    method: str = "GET"
+    worker: str | None = None
+    query: str = ""
+    state: str = ""
+
+
+# In the order in which they are looked at: docs/protocol.md, "Connecting".
+FAULTS = [
+    Fault("browser", (403, "runtime.origin_refused", "browser"), {"Origin": "https://evil.example"}),
+    Fault("host", (403, "runtime.origin_refused", "Host"), {"Host": "rebound.example"}),
+    Fault("method", (405, "runtime.invalid_request", "405"), method="POST"),
+    Fault("upgrade", (426, "runtime.invalid_request", "Upgrade"), {"Upgrade": None}),
+    Fault("connection", (426, "runtime.invalid_request", "Connection"), {"Connection": "keep-alive"}),
+    Fault("version", (426, "runtime.invalid_request", "Sec-WebSocket-Version"), {"Sec-WebSocket-Version": "12"}),
+    Fault("key", (400, "runtime.invalid_request", "Sec-WebSocket-Key"), {"Sec-WebSocket-Key": "short"}),
+    Fault("subprotocol", (400, "runtime.invalid_request", "Protocol"), {"Sec-WebSocket-Protocol": "other"}),
+    Fault("query", (400, "runtime.invalid_request", "'batch'"), query="batch=1"),
+    Fault("worker id", (400, "runtime.invalid_request", "Worker id"), worker="%00"),
+    Fault("closing", (503, "runtime.unavailable", "shutting down"), state="closing"),
+    Fault("starting", (503, "runtime.unavailable", "still reading"), state="starting"),
+    Fault("no such worker", (404, "runtime.worker_not_found", "nobody"), worker="nobody"),
+    Fault("cursor", (101, "runtime.cursor_malformed", "cursor"), query="cursor=x"),
+]
+
+
+async def answer_to(served: Serving, faults: Sequence[Fault], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
+    """Send a request that is right but for ``faults``; returns status, code and message of the answer."""
+    headers: dict[str, str | None] = dict(HANDSHAKE)
+    for fault in faults:
+        headers |= fault.headers
+    worker = next((fault.worker for fault in faults if fault.worker), "a")
+    query = "&".join(fault.query for fault in faults if fault.query)
+    path = stream_path(worker) + (f"?{query}" if query else "")
+    states = {fault.state for fault in faults}
+    with monkeypatch.context() as patch:
+        patch.setattr(served.server._state, "closing", "closing" in states)
+        if "starting" in states:
+            patch.setattr(LogView, "_reopen", lambda view: asyncio.sleep(0))
+            patch.setattr(served.view, "_caught_up", False)
+        if [fault.name for fault in faults] == ["cursor"]:
+            with await RawPeer.connect(served.server.url, path) as peer:
+                problem = (await peer.json())["diagnostic"]
+                return 101, problem["code"], problem["message"]
+        method = next((fault.method for fault in faults if fault.method != "GET"), "GET")
+        sent = {name: value for name, value in headers.items() if value is not None}
+        answer = await served.get(path, method=method, headers=sent)
+        problem = answer.json["diagnostic"]
+        return answer.status, problem["code"], problem["message"]
+
+
+async def test_of_each_two_faults_the_one_that_is_looked_at_earlier_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pairs = 0
     async with serving(tmp_path) as served:
-        for headers in (
-            {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"},
-            {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "12", "Sec-WebSocket-Key": "x"},
-            {"Upgrade": "websocket"},
+        await served.worker("a")
+        for index, earlier in enumerate(FAULTS):
+            for later in (None, *FAULTS[index + 1 :]):
+                faults = [earlier] if later is None else [earlier, later]
+                if later is not None and earlier.worker and later.worker:
+                    continue  # one path names one Worker
+                status, code, message = await answer_to(served, faults, monkeypatch)
+                names = [fault.name for fault in faults]
+                assert (names, status, code) == (names, *earlier.answer[:2])
+                assert earlier.answer[2] in message, names
+                pairs += later is not None
+        assert pairs == len(FAULTS) * (len(FAULTS) - 1) // 2 - 1
+        assert served.server.subscribers <= 1
+
+
+async def test_of_each_two_faults_of_a_cursor_the_one_that_is_looked_at_earlier_is_answered(tmp_path: Path):
+    """Malformed, foreign, expired, unknown, ahead."""
+    async with serving(tmp_path / "one", SMALL) as served, serving(tmp_path / "two") as other:
+        worker = await served.worker("a")
+        gone = decode_token(emit(worker, 2)[0])
+        rotate_out_all_before_now(served.runtime, worker)
+        here = decode_token(emit(worker, 1)[0])
+        await served.shown(encode_token(here))
+        foreign = other.runtime.log_id
+        past = here.offset + 1_000_000
+        faults = {
+            "foreign": {
+                "and expired": gone._replace(log_id=foreign),
+                "and unknown": here._replace(log_id=foreign, nonce_prefix=1),
+                "and ahead": here._replace(log_id=foreign, segment=here.segment + 5),
+                "alone": here._replace(log_id=foreign),
+            },
+            "expired": {
+                "and unknown": gone._replace(nonce_prefix=1),
+                "and ahead": gone._replace(offset=past),
+                "alone": gone,
+            },
+            "unknown": {
+                "and ahead": here._replace(nonce_prefix=1, offset=past),
+                "alone": here._replace(nonce_prefix=1),
+            },
+            "ahead": {"alone": here._replace(offset=past)},
+        }
+        for answer, cursors in faults.items():
+            for others, cursor in cursors.items():
+                token = encode_token(cursor)
+                async with served.subscribed(cursor=token) as peer:
+                    assert (others, (await peer.refused())["code"]) == (others, f"runtime.cursor_{answer}")
+                # With a wrong checksum nothing of it is believed.
+                async with served.subscribed(cursor=token[:-1] + ("A" if token[-1] != "A" else "B")) as peer:
+                    assert (await peer.refused())["code"] == "runtime.cursor_malformed"
+
+
+async def test_a_broken_handshake_opens_nothing_and_is_told_what_is_missing(tmp_path: Path):
+    async with serving(tmp_path) as served:
+        for change, status in (
+            ({"Sec-WebSocket-Key": None}, 400),
+            ({"Sec-WebSocket-Key": "x"}, 400),
+            ({"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAAAA"}, 400),
+            ({"Sec-WebSocket-Version": "12"}, 426),
+            ({"Sec-WebSocket-Version": None}, 426),
+            ({"Connection": None}, 426),
+            ({"Upgrade": "h2c"}, 426),
         ):
+            headers = {name: value for name, value in {**HANDSHAKE, **change}.items() if value is not None}
             answer = await served.get(EVERYTHING, headers=headers)
-            assert 400 <= answer.status < 500
+            assert (change, answer.status) == (change, status)
+            assert next(iter(change)) in answer.json["diagnostic"]["message"]
+            if status == 426:
+                assert (answer.headers["upgrade"], answer.headers["sec-websocket-version"]) == ("websocket", "13")
+        # Browsers and proxies name more than one option.
+        for connection in ("keep-alive, Upgrade", "upgrade"):
+            answer = await served.get(EVERYTHING + "?from=x", headers={**HANDSHAKE, "Connection": connection})
+            assert "'from'" in answer.json["diagnostic"]["message"]
         assert served.server.subscribers == 0
 
 

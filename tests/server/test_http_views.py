@@ -7,7 +7,9 @@ import pytest
 
 from tests.server.serving import SMALL, records_of, rotate_out_all_before_now, serving
 from tests.server.viewing import emit
-from yoi_runtime.events import Status
+from tests.support.deadline import wait_until_async
+from yoi_runtime.events import Status, TextDelta
+from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.segment_log.cursor import CursorToken, decode_token
 from yoi_runtime.server.log_view import LogView
 from yoi_runtime.version import VERSION
@@ -90,6 +92,86 @@ async def test_workers_are_listed_by_id(tmp_path: Path):
         assert workers[2] == (await served.get("/v1/workers/a")).json["worker"]
 
 
+async def test_ten_thousand_workers_come_in_pages_that_stay_right_while_workers_come(tmp_path: Path):
+    """Of the Workers that are there all the time none is passed over and none is shown twice."""
+    options = RuntimeOptions(durability="written")
+    async with serving(tmp_path, options) as served:
+        all_the_time = [f"w-{number:05d}" for number in range(10_000)]
+        for worker_id in all_the_time:
+            served.runtime.create_worker(worker_id)
+        await wait_until_async(lambda: len(served.view.ledger.workers) == 10_000, 30)
+        for path in ("/v1/workers", "/v1/events/status"):
+            found: list[str] = []
+            query = ""
+            while True:
+                answer = await served.get(path + query)
+                assert answer.status == 200
+                assert len(answer.body) < 1 << 20
+                found += [worker["worker_id"] for worker in answer.json["workers"]]
+                if "next_after" not in answer.json:
+                    break
+                assert len(answer.json["workers"]) == 1000
+                assert answer.json["next_after"] == found[-1]
+                # One comes before the page, one within the next, one behind all.
+                for worker_id in (f"a-{path[4]}{len(found)}", f"{found[-1]}-{path[4]}", f"z-{path[4]}{len(found)}"):
+                    await served.worker(worker_id)
+                query = f"?after={found[-1]}"
+            assert found == sorted(set(found))
+            assert set(found) >= set(all_the_time)
+            assert found[-1].startswith("z-"), "what comes behind is still seen"
+
+
+async def test_the_size_of_a_page_may_be_chosen_and_a_worker_that_is_gone_is_still_a_place(tmp_path: Path):
+    async with serving(tmp_path) as served:
+        for worker_id in ("a", "b", "c", "d", "e"):
+            await served.worker(worker_id)
+        for path in ("/v1/workers", "/v1/events/status"):
+            pages = {
+                "limit=2": (["a", "b"], "b"),
+                "limit=2&after=b": (["c", "d"], "d"),
+                "limit=2&after=d": (["e"], None),
+                "limit=5": (["a", "b", "c", "d", "e"], None),
+                "after=bb&limit=1": (["c"], "c"),
+                "after=e": ([], None),
+                "after=~": ([], None),
+                "": (["a", "b", "c", "d", "e"], None),
+            }
+            for query, (ids, next_after) in pages.items():
+                answer = (await served.get(f"{path}?{query}")).json
+                assert [worker["worker_id"] for worker in answer["workers"]] == ids, query
+                assert answer.get("next_after") == next_after, query
+
+
+async def test_a_page_that_cannot_be_is_400_and_says_which_parameter_is_wrong(tmp_path: Path):
+    async with serving(tmp_path) as served:
+        for path in ("/v1/workers", "/v1/events/status"):
+            for query, parameter in {
+                "limit=0": "limit",
+                "limit=1001": "limit",
+                "limit=": "limit",
+                "limit=1&limit=2": "limit",
+                "after=" + "x" * 65: "after",
+                "start=1": "start",
+            }.items():
+                answer = await served.get(f"{path}?{query}")
+                problem = answer.json["diagnostic"]
+                assert (answer.status, problem["code"]) == (400, "runtime.invalid_request")
+                assert f"'{parameter}'" in problem["message"]
+
+
+async def test_asking_again_for_what_has_not_changed_costs_304_and_no_body(tmp_path: Path):
+    async with serving(tmp_path) as served:
+        worker = await served.worker("a")
+        for path in ("/v1/workers", "/v1/workers/a", "/v1/events/status", "/v1/runtime"):
+            first = await served.get(path)
+            known = {"If-None-Match": first.headers["etag"]}
+            again = await served.get(path, headers=known)
+            assert (again.status, again.body, again.headers["etag"]) == (304, b"", first.headers["etag"])
+            await served.shown(worker.emit(TextDelta(text="news")))
+            changed = await served.get(path, headers=known)
+            assert changed.status == (304 if path == "/v1/runtime" else 200)
+
+
 async def test_a_missing_worker_is_404_and_worth_another_try(tmp_path: Path):
     async with serving(tmp_path) as served:
         answer = await served.get("/v1/workers/nobody")
@@ -113,7 +195,6 @@ async def test_events_status_names_what_can_be_read_and_between_which_cursors(tm
         emit(b, 3)
         rotate_out_all_before_now(served.runtime, a)
         await served.shown(emit(a, 1)[0])
-        served.view.relist()
         answer = await served.get("/v1/events/status")
         assert answer.status == 200
         status = answer.json

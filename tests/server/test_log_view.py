@@ -3,20 +3,23 @@ from __future__ import annotations
 import asyncio
 import errno
 import shutil
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import ExpectLog
 from tests.faults.failing_files import FailingFiles
 from tests.server.serving import SMALL, damage, rotate_out_all_before_now
-from tests.server.viewing import emit, read_on, seqs_between, viewing, viewing_only
+from tests.server.viewing import Viewing, emit, read_on, seqs_between, shown, viewing, viewing_only
 from tests.support.deadline import wait_until_async
-from yoi_runtime.catalog.catalog import CATALOG
+from yoi_runtime.catalog.catalog import CATALOG, Snapshot, read_snapshot
 from yoi_runtime.errors import LogNotFoundError, LogUnavailableError, RecordCorruptError
 from yoi_runtime.events import Status, TextDelta
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import LOG_DIRECTORY, Runtime
+from yoi_runtime.runtime.worker import Worker
 from yoi_runtime.segment_log.cursor import NO_WORKER, decode_token, worker_tag
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.server.log_view import CHUNK_BYTES, LogView
@@ -155,7 +158,7 @@ async def test_every_view_accounts_for_what_was_rotated_out_before_its_start_and
             rotate_out_all_before_now(log.runtime, worker)
             last = emit(worker, 1)[0]
             await log.shown(last)
-            log.view.relist()
+            await log.view.relist()
             async with viewing_only(tmp_path) as late:
                 for view in (log.view, late):
                     state = view.worker("a")
@@ -177,7 +180,7 @@ async def test_a_view_that_starts_in_the_middle_of_a_roll_takes_the_newer_snapsh
         look = LogView._snapshot_and_floor
         moves: list[int] = []
 
-        def look_late(view: LogView):
+        async def look_late(view: LogView):
             if len(moves) < 5:
                 moves.append(1)
                 refresh = view._reader.refresh
@@ -188,10 +191,10 @@ async def test_a_view_that_starts_in_the_middle_of_a_roll_takes_the_newer_snapsh
 
                 monkeypatch.setattr(view._reader, "refresh", refresh_late)
                 try:
-                    return look(view)
+                    return await look(view)
                 finally:
                     monkeypatch.setattr(view._reader, "refresh", refresh)
-            return look(view)
+            return await look(view)
 
         monkeypatch.setattr(LogView, "_snapshot_and_floor", look_late)
         async with viewing_only(tmp_path) as view:
@@ -235,8 +238,71 @@ async def test_a_catalog_lost_while_the_view_runs_costs_exactness_and_is_admitte
         await log.shown(emit(worker, 1)[0])
         rotate_out_all_before_now(log.runtime, worker)
         (tmp_path / CATALOG).unlink()
-        log.view.relist()
+        await log.view.relist()
         assert log.view.ledger.unaccounted_seq == log.view.floor().seq > 0
+
+
+async def test_while_the_catalog_is_read_after_a_rotation_the_event_loop_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """However long that takes: new events are shown, and whoever needs to know what went waits for it alone."""
+    go_on = threading.Event()
+    reads: list[str] = []
+
+    def read_in_its_own_time(*arguments: Any) -> Snapshot | None:
+        reads.append(threading.current_thread().name)
+        assert go_on.wait(20)
+        return read_snapshot(*arguments)
+
+    async with viewing(tmp_path, SMALL) as log:
+        a, b = log.runtime.create_worker("a"), log.runtime.create_worker("b")
+        cursor = emit(a, 2)[0]
+        await log.shown(emit(b, 1)[0])
+        monkeypatch.setattr("yoi_runtime.server.log_view.read_snapshot", read_in_its_own_time)
+        await rotate_under(log, b)
+        waiting = [asyncio.ensure_future(log.view.relist()) for _ in range(20)]
+        for _ in range(5):
+            await log.shown(emit(b, 1)[0])
+        assert not any(task.done() for task in waiting)
+        assert len(reads) == 1, "one look serves all who wait"
+        waiting[0].cancel()
+        go_on.set()
+        await asyncio.gather(*waiting[1:])
+        assert waiting[0].cancelled()
+        assert threading.main_thread().name not in reads
+        floor = log.view.floor()
+        assert log.view.ledger.rotated_out.last_seq >= floor.seq > decode_token(cursor).seq
+        state = log.view.worker("a")
+        assert state is not None
+        assert state.rotated_out is not None
+        assert state.rotated_out.events == 2
+
+
+async def rotate_under(log: Viewing, noisy: Worker) -> None:
+    """Let ``noisy`` write until the oldest segment is gone, no faster than the view follows."""
+    oldest = min(log.runtime.log_directory.glob("*.jsonl"))
+    while oldest.exists():
+        await log.shown(noisy.emit(TextDelta(text="x" * 300)))
+
+
+async def test_a_catalog_that_cannot_be_read_is_told_to_who_waits_and_read_again_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*arguments: Any) -> Snapshot | None:
+        raise OSError(errno.EIO, "the disk refused")
+
+    async with viewing(tmp_path, SMALL) as log:
+        worker = log.runtime.create_worker("a")
+        await log.shown(emit(worker, 1)[0])
+        await rotate_under(log, worker)
+        with monkeypatch.context() as broken:
+            broken.setattr("yoi_runtime.server.log_view.read_snapshot", fail)
+            for _ in range(2):
+                with pytest.raises(OSError, match="the disk refused"):
+                    await log.view.relist()
+        await log.view.relist()
+        assert log.view.ledger.unaccounted_seq == 0
+        assert log.view.ledger.rotated_out.last_seq >= log.view.floor().seq > 0
 
 
 async def test_a_token_is_tagged_only_when_the_workers_number_is_known(tmp_path: Path):
@@ -358,16 +424,31 @@ async def test_missing_files_are_an_error_and_not_an_end(tmp_path: Path):
             log.view.read(start)
 
 
-async def test_the_cache_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("yoi_runtime.server.log_view._CACHE_BYTES", 64 << 10)
-    async with viewing(tmp_path, RuntimeOptions(durability="written")) as log:
-        worker = log.runtime.create_worker("a")
-        for _ in range(30):
-            await log.shown(emit(worker, 20, size=300)[-1])
-        held = sum(len(chunk.data) for chunk in log.view._cache.values())
-        assert 0 < held == log.view._cached_bytes <= 64 << 10
-        # What is no longer in the cache is read from the file.
-        assert (await read_on(log.view, log.view.floor()))[0] == list(range(1, log.view.end.seq + 1))
+async def test_what_is_no_longer_in_the_cache_is_read_from_the_file(tmp_path: Path):
+    with Runtime.open(tmp_path, RuntimeOptions(durability="written")) as runtime:
+        async with viewing_only(tmp_path, cache_bytes=64 << 10) as view:
+            worker = runtime.create_worker("a")
+            for _ in range(30):
+                await shown(view, emit(worker, 20, size=300)[-1])
+            assert 0 < view._cache.held_bytes <= 64 << 10
+            assert (await read_on(view, view.floor()))[0] == list(range(1, view.end.seq + 1))
+
+
+async def test_readers_that_began_at_unrelated_places_share_chunks_from_the_second_on(tmp_path: Path):
+    with Runtime.open(tmp_path) as runtime:
+        cursors = emit(runtime.create_worker("a"), 3000, size=300)
+        runtime.wait_durable(cursors[-1])
+    async with viewing_only(tmp_path) as view:
+        seen: list[set[int]] = []
+        for cursor in (None, cursors[100], cursors[257]):
+            position = view.floor() if cursor is None else view.reader.resolve(decode_token(cursor))
+            chunks = set()
+            while (chunk := view.read(position)) is not None:
+                chunks.add(id(chunk))
+                position = chunk.end
+            seen.append(chunks)
+        assert len(seen[0]) > 8
+        assert all(len(one & seen[0]) >= len(one) - 1 for one in seen)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at the descriptors as Linux shows them")

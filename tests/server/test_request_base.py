@@ -51,6 +51,7 @@ async def test_nothing_can_be_changed(tmp_path: Path):
             for path in ("/v1/workers", "/v1/events/ws", "/v1/events/status", "/healthz", "/readyz"):
                 answer = await served.get(path, method=method, headers=upgrade if path.endswith("ws") else {})
                 assert (method, path, answer.status) == (method, path, 405)
+                assert answer.headers["allow"] == ("GET" if path.endswith("ws") else "GET, HEAD")
                 assert problem_of(answer)["code"] == "runtime.invalid_request"
 
 

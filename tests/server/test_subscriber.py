@@ -18,6 +18,7 @@ from tests.server.recording_outlet import RecordingOutlet
 from tests.server.serving import SMALL, damage, records_of, rotate_out_all_before_now
 from tests.server.viewing import emit, viewing, viewing_only
 from tests.support.deadline import wait_until_async
+from yoi_runtime.catalog.catalog import read_snapshot
 from yoi_runtime.errors import LogUnavailableError
 from yoi_runtime.events import Status, TextDelta, UnknownEvent
 from yoi_runtime.protocol.stream_request import FromCursor, FromEventId, FromNow, FromOldest, Start, StreamRequest
@@ -56,7 +57,7 @@ async def test_everything_is_sent_as_it_stands_in_the_file_after_a_frame_that_op
         worker.emit(UnknownEvent(name="x_new", data={"é": [1, None]}))
         cursors = emit(worker, 30, size=300)
         await log.shown(cursors[-1])
-        log.view.relist()
+        await log.view.relist()
         floor = log.view.floor()
         async with subscribed(log.view, None, FromOldest()) as outlet:
             opened, *raw = await outlet.wait_for(1 + log.view.end.seq - floor.seq)
@@ -262,6 +263,29 @@ async def test_rotation_under_a_slow_subscriber_is_told_with_the_right_number_an
             assert problem["lost"]["exact"] is True
             assert decode_token(problem["oldest_cursor"]).seq == log.view.floor().seq
             assert problem["worker_id" if worker_id else "code"] == (worker_id or "runtime.cursor_expired")
+
+
+async def test_a_worker_that_is_forgotten_ends_its_streams(tmp_path: Path):
+    """Long after its end, when nothing of it is left; a stream of v0 may have stayed open until then."""
+    async with viewing(tmp_path, SMALL) as log:
+        worker, other = log.runtime.create_worker("a"), log.runtime.create_worker("b")
+        await log.shown(emit(worker, 1)[0])
+        async with subscribed(log.view, "a", FromNow()) as outlet:
+            await outlet.wait_for(1)
+            worker.end()
+            rotate_out_all_before_now(log.runtime, other)
+            await log.shown(emit(other, 1)[0])
+            await log.view.relist()
+            # The catalog of thirty days later.
+            later = read_snapshot(tmp_path, log.view.platform)
+            assert later is not None
+            del later.ledger.workers["a"]
+            later.ledger.rotated_out.last_seq = log.view.ledger.accounted_seq + 1
+            log.view._take_over(later)
+            await log.shown(emit(other, 1)[0])
+            problem = await outlet.refusal()
+    assert (problem["code"], problem["close_code"]) == ("runtime.worker_not_found", 4404)
+    assert (problem["worker_id"], problem["recovery"]) == ("a", "reconnect")
 
 
 async def test_a_slow_subscriber_of_a_quiet_worker_goes_on_at_the_floor(tmp_path: Path):

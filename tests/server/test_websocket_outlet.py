@@ -18,6 +18,7 @@ from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 from tests.server.raw_peer import RawPeer
 from tests.support.deadline import wait_until_async
 from yoi_runtime.server.subscriber import ConsumerTooSlowError, OutletClosedError
+from yoi_runtime.server.websocket_frames import text_frames
 from yoi_runtime.server.websocket_outlet import SEND_BUFFER_BYTES, STALL_SECONDS, WebSocketOutlet
 
 # More than kernel and peer take together without anybody reading.
@@ -132,6 +133,29 @@ async def test_messages_arrive_whole_in_order_and_as_text():
         assert [await peer.frame() for _ in messages] == [(1, message) for message in messages]
         await sending
         assert not outlet.write_pending
+
+
+async def test_frames_wait_their_turn_behind_what_tornado_has_to_write():
+    async with connected() as (door, peer):
+        outlet = WebSocketOutlet(door)
+        stream = protocol_of(door).stream
+        first = stream.write(text_frames([b"a" * MORE_THAN_FITS]))
+        assert stream.writing()
+        sending = asyncio.ensure_future(outlet.send_frames(text_frames([b"b"])))
+        assert await peer.frame() == (1, b"a" * MORE_THAN_FITS)
+        assert await peer.frame() == (1, b"b")
+        await first
+        await sending
+        assert not stream.writing()
+
+
+async def test_frames_that_the_kernel_takes_at_once_never_reach_tornado():
+    async with connected() as (door, peer):
+        outlet = WebSocketOutlet(door)
+        before = protocol_of(door).stream._total_write_done_index
+        await outlet.send_frames(text_frames([b"quick"]))
+        assert protocol_of(door).stream._total_write_done_index == before
+        assert await peer.frame() == (1, b"quick")
 
 
 async def test_what_the_kernel_holds_is_bounded():

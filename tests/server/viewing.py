@@ -18,9 +18,9 @@ from yoi_runtime.segment_log.cursor import CursorToken, decode_token
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.record import seq_of_line
-from yoi_runtime.server.log_view import LogView
+from yoi_runtime.server.log_view import CACHE_BYTES, LogView
 
-__all__ = ["Viewing", "emit", "read_on", "seqs_between", "viewing", "viewing_only"]
+__all__ = ["Viewing", "emit", "read_on", "seqs_between", "shown", "viewing", "viewing_only"]
 
 
 @dataclass
@@ -41,9 +41,11 @@ async def shown(view: LogView, cursor: CursorToken) -> None:
 
 
 @asynccontextmanager
-async def viewing_only(data_dir: Path, platform: Platform = REAL_PLATFORM) -> AsyncIterator[LogView]:
+async def viewing_only(
+    data_dir: Path, platform: Platform = REAL_PLATFORM, cache_bytes: int = CACHE_BYTES
+) -> AsyncIterator[LogView]:
     """Open a view of the log in ``data_dir``, whoever writes it."""
-    view = LogView(data_dir, data_dir / LOG_DIRECTORY, platform)
+    view = LogView(data_dir, data_dir / LOG_DIRECTORY, platform, cache_bytes)
     try:
         await view.start()
         yield view

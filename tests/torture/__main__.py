@@ -1,29 +1,24 @@
-"""The command line of the suites: ``python3 tools/dev.py torture [NAME ...] [--seconds N] [--seed S]``."""
+"""The command line of the suites: ``python3 tools/dev.py torture [NAME ...] [--small | --large | --seconds N] [--seed S]``."""
 
 from __future__ import annotations
 
 import argparse
-import logging
+import multiprocessing
+import os
 import sys
-import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from random import SystemRandom
 
-from tests.torture import aliasing, corruption, errors, fuzz, kill, model, power, processes
-from tests.torture.report import Budget, Suite
+from tests.torture.report import Budget, Report, Size, VacuousError
+from tests.torture.suites import SUITES, run_part
 
-__all__ = ["SUITES", "main"]
+__all__ = ["main"]
 
-SUITES: dict[str, Suite] = {
-    "model": model.run,
-    "kill": kill.run,
-    "power": power.run,
-    "errors": errors.run,
-    "corruption": corruption.run,
-    "aliasing": aliasing.run,
-    "fuzz": fuzz.run,
-    "processes": processes.run,
-}
+_SECONDS = 300.0
+# What it is about is the processes that it starts itself.
+_UNSHARED = ("processes", "client")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,33 +26,67 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python3 tools/dev.py torture",
         description="Try to break the storage engine. A suite that found nothing, but exercised too little, fails too.",
-        epilog="kill first goes through every call of its script, in processes of their own: three minutes at least.",
+        epilog="A seed repeats a run in the same size and with as many jobs.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(SUITES)}; all when none is named")
-    parser.add_argument("--seconds", type=float, default=300, help="how long each suite runs (default: %(default)g)")
-    parser.add_argument("--small", action="store_true", help="the size that the tests run, instead of a time")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--seconds", type=float, help=f"how long each suite runs (default: {_SECONDS:g})")
+    size.add_argument("--small", action="store_true", help="what every commit has to bear: minutes for all together")
+    size.add_argument("--large", action="store_true", help="all that was promised, however long it takes: hours")
     parser.add_argument("--seed", type=int, help="repeat a run; drawn when it is not given, and always shown")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes to share the work (%(default)s)"
+    )
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.names if name not in SUITES]:
         parser.error(f"no suite is called {', '.join(unknown)}; there are {', '.join(SUITES)}")
-    if options.seconds <= 0:
+    seconds = None if options.small or options.large else _SECONDS if options.seconds is None else options.seconds
+    if seconds is not None and seconds <= 0:
         parser.error("--seconds: a time is more than nothing")
-    # The engine warns of what is done to it here.
-    logging.getLogger("yoi_runtime").addHandler(logging.NullHandler())
-    logging.getLogger("yoi_runtime").propagate = False
+    if options.jobs < 1:
+        parser.error("--jobs: one at least")
+    counted: Size | None = "small" if options.small else "large" if options.large else None
     seed = options.seed if options.seed is not None else SystemRandom().randrange(1_000_000)
     failed = []
     for name in options.names or SUITES:
-        size = "--small" if options.small else f"--seconds {options.seconds:g}"
-        _say(f"--- torture {name} {size} --seed {seed}")
-        try:
-            budget = Budget.small() if options.small else Budget.of_seconds(options.seconds)
-            _say(str(SUITES[name](seed, budget)))
-        except Exception:  # noqa: BLE001  whatever a suite runs into is what it was started for
-            traceback.print_exc(file=sys.stdout)
+        jobs = 1 if name in _UNSHARED else options.jobs
+        _say(
+            f"--- torture {name} {f'--{counted}' if counted else f'--seconds {seconds:g}'} --seed {seed} --jobs {jobs}"
+        )
+        if not _run(name, seed, partial(Budget, counted, seconds, parts=jobs), jobs):
             failed.append(name)
     _say(f"--- torture: {'failed: ' + ', '.join(failed) if failed else 'nothing found'}, seed {seed}")
     return 1 if failed else 0
+
+
+def _run(name: str, seed: int, budget: partial[Budget], jobs: int) -> bool:
+    """Run a suite in as many processes as share it; say what they exercised, or what they found."""
+    report = Report(name, seed, budget())
+    if jobs == 1:
+        return _take_in(report, [run_part(name, seed, budget, 0)])
+    # Not a fork: nothing of one part is to be found in the other.
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        parts = [pool.submit(run_part, name, seed, budget, part) for part in range(jobs)]
+        return _take_in(report, (part.result() for part in as_completed(parts)))
+
+
+def _take_in(report: Report, parts: Iterable[Report | str]) -> bool:
+    found = False
+    for part in parts:
+        if isinstance(part, str):
+            # At once: another part may take hours.
+            _say(part)
+            found = True
+        else:
+            report.take_in(part)
+    if found:
+        return False
+    try:
+        _say(str(report.finish()))
+    except VacuousError as error:
+        _say(str(error))
+        return False
+    return True
 
 
 def _say(text: str) -> None:

@@ -13,7 +13,7 @@ from random import Random
 from tests.faults.memory_files import MemoryFiles
 from tests.segment_log.sample_log import body
 from tests.torture.judge import adopt, check_tokens, read_out
-from tests.torture.report import Budget, Report
+from tests.torture.report import Budget, Goal, Report
 from tests.torture.rig import DATA, LOG, platform_with
 from tests.torture.witness import Record, Witness, copy_of, names_in, segment_files
 from yoi_runtime.errors import LogError
@@ -22,6 +22,7 @@ from yoi_runtime.segment_log.writer import LogOptions, LogWriter
 
 __all__ = ["run"]
 
+_GOAL = Goal(short=500, small=20_000, large=100_000, per_second=40)
 _MOST_CURSORS = 40
 
 
@@ -171,7 +172,7 @@ class _History:
 def run(seed: int, budget: Budget) -> Report:
     """Live random histories; each is a seed of its own, so that one that fails can be lived again alone."""
     report = Report("aliasing", seed, budget)
-    for number in budget.rounds(small=2000):
+    for number in report.until("histories", _GOAL):
         name = f"aliasing-{seed}-{number}"
         with report.case(f"history {number}"):
             history = _History(name, Random(name), report)
@@ -180,9 +181,8 @@ def run(seed: int, budget: Budget) -> Report:
             history.log.commit_once()
             history.resume(opened=True)
         report.count("histories")
-    report.require("histories", 2000, 20)
-    report.require("records lost", 1000, 10)
+    report.require_share("records lost", 0.5)
     for answer in ("expired", "CursorAheadError", "CursorUnknownError"):
-        report.require(f"cursors: {answer}", 500, 5)
-    report.require("cursors: resumed", 10_000, 100)
-    return report.finish()
+        report.require_share(f"cursors: {answer}", 0.25)
+    report.require_share("cursors: resumed", 5)
+    return report

@@ -14,10 +14,10 @@ Torture = Callable[[Suite, int], Report]
 
 @pytest.fixture
 def torture(request: pytest.FixtureRequest) -> Torture:
-    """Run a suite at its small size, and keep what it exercised for the summary (also that of parallel runs)."""
+    """Run a suite at its short size, and keep what it exercised for the summary (also that of parallel runs)."""
 
     def run(suite: Suite, seed: int) -> Report:
-        report = suite(seed, Budget.small())
+        report = suite(seed, Budget("short")).stop().finish()
         request.node.user_properties.append((_TORTURED, report.summary()))
         return report
 

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 from tests.faults.memory_files import MemoryFiles
 from tests.torture.judge import Found, check_books, read_out
-from tests.torture.report import Budget, Report
+from tests.torture.report import Budget, Goal, Report
 from tests.torture.rig import DATA, LOG, Rig, platform_with
 from tests.torture.witness import Record, Witness, copy_of, names_in, segment_files
 from yoi_runtime.errors import CursorError, LogError, LogUnavailableError
@@ -191,7 +192,7 @@ def _swap(left: Path, right: Path, memory: MemoryFiles) -> None:
 class _Corruption:
     def __init__(self, seed: int, budget: Budget) -> None:
         self.report = Report("corruption", seed, budget)
-        self.rng = Random(f"corruption-{seed}")
+        self.rng = Random(f"corruption-{seed}-{budget.part}")
         self.lives = 0
         self.bases = [
             _Base("a log closed in order", f"{seed}-clean", clean=True),
@@ -202,8 +203,8 @@ class _Corruption:
         self.lives += 1
         return Rig(platform_with(memory, f"{self.report.seed}-life-{self.lives}"))
 
-    def judge(self, base: _Base, damages: list[_Damage]) -> None:
-        """Do damage to a copy of the log, read it, go on writing it, and read it again, twice."""
+    def judge(self, base: _Base, damages: list[_Damage], *, opens: bool) -> None:
+        """Do damage to a copy of the log, read it, and go on writing it and reading it, at times twice."""
         may_cost = frozenset[int]().union(*(damage.may_cost for damage in damages))
         memory = copy_of(base.memory)
         for damage in damages:
@@ -218,7 +219,8 @@ class _Corruption:
             self.report.count(f"not readable before a writer came: {type(error).__name__}")
         else:
             must_stay |= {record.event_id for record in found.records}
-        for opening in range(2 if self.rng.random() < 0.25 else 1):
+        openings = (2 if self.rng.random() < 0.25 else 1) if opens else 0
+        for opening in range(openings):
             rig = self.open(memory)
             found = self.check(base, known, memory, may_cost, must_stay, opened=True)
             if not may_cost and opening == 0:
@@ -289,40 +291,59 @@ class _Corruption:
                 assert here is None or here.event_id == record.event_id, "silently at a wrong place"
 
 
-def _cases(base: _Base, other: _Base, rng: Random, budget: Budget) -> Iterator[_Damage]:
-    """Yield every single damage in a random order, moves first; in the small size some of each kind, and random runs."""
-    yield from _moves(base, other)
-    truncations, flips = list(_truncations(base)), list(_flips(base))
-    if budget.is_small:
-        yield from (*rng.sample(truncations, 60), *rng.sample(flips, 240))
-        yield from itertools.islice(_runs(base, rng), 60)
-        return
-    singles = truncations + flips
-    rng.shuffle(singles)
-    yield from singles
+class _Case(NamedTuple):
+    """Something that is done to one of the logs; ``is_opened``: that log is then also opened for writing, and goes on."""
+
+    base: _Base
+    damage: _Damage
+    is_opened: bool
 
 
 def run(seed: int, budget: Budget) -> Report:
-    """Damage the log in every way there is time for; in the small size, in some of each kind."""
+    """Damage a log in every way that there is for one place, then in several places at once."""
     corruption = _Corruption(seed, budget)
-    report, rng, bases = corruption.report, corruption.rng, corruption.bases
-    cases = [_cases(base, bases[1 - index], rng, budget) for index, base in enumerate(bases)]
-    turns = itertools.chain.from_iterable(itertools.zip_longest(*cases))
-    for number in budget.rounds(small=len(bases) * 500):
-        base = bases[number % 2]
-        damage = next(turns, None)
-        damages = [damage] if damage is not None else []
-        report.count("single damages", damage is not None)
-        if damage is None or (number > 200 and rng.random() < 0.1):
-            damages += [next(_runs(base, rng)) for _ in range(1 + (damage is None))]
-            report.count("damaged in several places")
+    report, bases = corruption.report, corruption.bases
+    # The same in every part of a run.
+    rng = Random(f"corruption-{seed}")
+    places = [*map(_truncations, bases), *map(_flips, bases)]
+    moves = [_moves(base, bases[base is bases[0]]) for base in bases]
+    # Opening takes five times as long as reading.
+    share = 1.0 if budget.size == "large" else 0.0625
+    at_places = [
+        _Case(base, damage, rng.random() < share)
+        for base, damages in zip(itertools.cycle(bases), places, strict=False)
+        for damage in damages
+    ]
+    of_files = [_Case(base, damage, True) for base, damages in zip(bases, moves, strict=True) for damage in damages]
+
+    def judge(case: _Case, *others: _Damage) -> None:
+        damages = [case.damage, *others]
         for damage in damages:
             report.count(damage.kind)
-        with report.case(f"{base.name}: {', '.join(damage.name for damage in damages)}"):
-            corruption.judge(base, damages)
-    report.require("openings for writing", 900, 20)
-    for kind in ("flips in a segment", "truncations of a segment"):
-        report.require(kind, 60, 2)
-    for kind in ("segments swapped", "segments missing", "segments of another log", "segments duplicated"):
-        report.require(kind, 6, 0.1)
-    return report.finish()
+        with report.case(f"{case.base.name}: {', '.join(damage.name for damage in damages)}"):
+            corruption.judge(case.base, damages, opens=case.is_opened)
+
+    for case in report.each("files moved, deleted and put in", of_files, rng, short=len(of_files), per_second=1):
+        judge(case)
+
+    def judge_several() -> None:
+        base = corruption.rng.choice(bases)
+        runs = _runs(base, corruption.rng)
+        judge(_Case(base, next(runs), True), *itertools.islice(runs, corruption.rng.randrange(3)))
+        report.count("damages in several places")
+
+    for number, case in enumerate(
+        report.each("bits flipped and bytes cut off", at_places, rng, short=600, per_second=100)
+    ):
+        judge(case)
+        # Now and then, so that a run in time comes to these too.
+        if number % 25 == 0:
+            judge_several()
+    for _ in report.until("damages in several places", Goal(short=100, small=4000, large=200_000, per_second=2)):
+        judge_several()
+    report.require("openings for writing", report.floors["bits flipped and bytes cut off"] // 20)
+    report.require("records announced as lost", report.floors["bits flipped and bytes cut off"] // 10)
+    if budget.seconds is None:
+        for kind, floor in (("swapped", 6), ("missing", 6), ("of another log", 6), ("duplicated", 30)):
+            report.require(f"segments {kind}", floor)
+    return report

@@ -24,7 +24,7 @@ from tests.faults.clocks import ManualClock
 from tests.faults.failing_files import FailingFiles
 from tests.faults.memory_files import MemoryFiles
 from tests.torture.judge import adopt, check_books, check_kept, check_tokens, read_out
-from tests.torture.report import Budget, Report
+from tests.torture.report import Budget, Goal, Report
 from tests.torture.rig import DATA, LOG, SMALL, Rig, Step, make_script, platform_with
 from tests.torture.witness import Witness, copy_of, live_mark, names_in, parse_record, segment_files
 from yoi_runtime.errors import LogBrokenError, LogError, LogFullError
@@ -45,6 +45,9 @@ class _Fault(NamedTuple):
     error: int | None
     short: int
     for_ever: bool
+
+    def __str__(self) -> str:
+        return f"{self.name}{' for ever' if self.for_ever else ''}"
 
     def plan(self, files: FailingFiles, at: int) -> None:
         """Have this fault strike at call ``at``, of those that it can strike."""
@@ -123,8 +126,6 @@ class _Caller:
             self._try(step)
         self.files.heal()
         calls = len(self.files.calls)
-        if self.fault is not None:
-            self.report.count(f"runs with {self.fault.name}{' for ever' if self.fault.for_ever else ''}")
         refused = len(self.refused)
         for step in (Step("append", "a", 9), Step("append", "quiet", 9), Step("commit")):
             self._try(step)
@@ -193,12 +194,17 @@ def _texts_of(witness: Witness) -> tuple[dict[str, str], Counter[str]]:
 class _Errors:
     def __init__(self, seed: int, budget: Budget) -> None:
         self.report = Report("errors", seed, budget)
-        self.rng = Random(f"errors-{seed}")
+        self.rng = Random(seed)
+        self.name = ""
         self.lives = 0
 
     def _life(self) -> str:
         self.lives += 1
-        return f"{self.report.seed}-{self.lives}"
+        return f"{self.name}-{self.lives}"
+
+    def _count_fault(self, fault: _Fault | None) -> None:
+        if fault is not None:
+            self.report.count(f"runs with {fault}")
 
     # The writer, retention, and opening after an error.
 
@@ -206,7 +212,8 @@ class _Errors:
         """Fail call ``at`` of a script; returns the files that did."""
         caller = _Caller(self.report, self._life(), fault)
         caller.run(steps, at)
-        self.report.count("runs of writer and retention")
+        self.report.count("runs of writer and retention", fault is not None)
+        self._count_fault(fault)
         broke = bool(caller.uncertain) or caller.reopened > 1
         if caller.files.lost_pages or self.rng.random() < 0.1:
             for _ in range(3):
@@ -266,7 +273,8 @@ class _Errors:
         except (LogError, OSError) as error:
             self.report.count(f"errors of recovery: {type(error).__name__}")
             assert memory.open_files == 0, "an open that failed left descriptors open"
-        self.report.count("runs of recovery")
+        self.report.count("runs of recovery", fault is not None)
+        self._count_fault(fault)
         memory.kill()
         left = [
             self._outcome(survivor) for survivor in (memory, memory.cut_power(self.rng), memory.cut_power(self.rng))
@@ -320,7 +328,8 @@ class _Errors:
         self._insist(files, fault, reader.close)
         if fault is None or not fault.for_ever:
             assert not files.open_files
-        self.report.count("runs of the reader")
+        self.report.count("runs of the reader", fault is not None)
+        self._count_fault(fault)
         return files
 
     def _insist(self, files: FailingFiles, fault: _Fault | None, question: Callable[[], _T]) -> _T:
@@ -364,38 +373,66 @@ class _Errors:
         reader.close()
 
 
-def _each_call(
-    budget: Budget, rng: Random, files: FailingFiles, faults: list[_Fault], small: int
-) -> Iterator[tuple[int, _Fault]]:
-    """Yield every fault at every call of a run that went without, or in the small size ``small`` of them at each."""
-    for method in (None, "pwrite"):
-        kind = [fault for fault in faults if (fault.error is None) == (method == "pwrite")]
-        calls = len(files.calls) if method is None else files.count(method)
-        for at in range(1, calls + 1):
-            for fault in rng.sample(kind, min(small, len(kind))) if budget.is_small else kind:
-                yield at, fault
+class _Case(NamedTuple):
+    """Call ``at`` fails, of the writer, the reader, or the recovery of a log with some damage."""
+
+    whom: str
+    fault: _Fault
+    at: int
+
+
+def _cases(whom: str, files: FailingFiles, faults: list[_Fault]) -> Iterator[_Case]:
+    """Yield every fault at every call that it can strike, of a run that went without."""
+    for fault in faults:
+        calls = len(files.calls) if fault.error is not None else files.count("pwrite")
+        yield from (_Case(whom, fault, at) for at in range(1, calls + 1))
+
+
+class _Round:
+    """A script and what it leaves, and everything that can fail in it."""
+
+    def __init__(self, errors: _Errors, name: str) -> None:
+        self.errors = errors
+        self.name = name
+        # The same for every part of a run.
+        rng = Random(name)
+        errors.rng, errors.name, errors.lives = rng, name, 0
+        self.steps = make_script(rng, appends=24, rolls=2, passes=2)
+        self.left = {damage: errors.unclean(damage) for damage in _DAMAGES}
+        errors.open(whole := errors.unclean("")).close()
+        self.whole = whole
+        cases = [_cases("writer", errors.writer(self.steps, None, 0), _FAULTS)]
+        cases += [_cases(damage, errors.recovery(left, None, 0), _FAULTS) for damage, left in self.left.items()]
+        cases.append(_cases("reader", errors.reader(whole, None, 0), _READ_FAULTS))
+        self.cases = list(itertools.chain.from_iterable(cases))
+
+    def do(self, case: _Case) -> None:
+        whom, fault, at = case
+        with self.errors.report.case(f"{self.name}: {whom}, {fault}, call {at}"):
+            match whom:
+                case "writer":
+                    files = self.errors.writer(self.steps, fault, at)
+                case "reader":
+                    files = self.errors.reader(self.whole, fault, at)
+                case _:
+                    files = self.errors.recovery(self.left[whom], fault, at)
+            assert files.struck
 
 
 def run(seed: int, budget: Budget) -> Report:
-    """Fail every call of scripts, of recoveries and of readers; in the small size, each in a few ways."""
+    """Fail every call of a script, of recoveries and of a reader in every way; then those of more scripts."""
     errors = _Errors(seed, budget)
-    report, rng = errors.report, errors.rng
-    for number in budget.rounds(small=1):
-        steps = make_script(rng, appends=24, rolls=2, passes=2)
-        for at, fault in _each_call(budget, rng, errors.writer(steps, None, 0), _FAULTS, 3):
-            with report.case(f"writer, script {number}, {fault}, call {at}"):
-                assert errors.writer(steps, fault, at).struck
-        for damage in _DAMAGES:
-            unclean = errors.unclean(damage)
-            for at, fault in _each_call(budget, rng, errors.recovery(unclean, None, 0), _FAULTS, 1):
-                with report.case(f"recovery with {damage}, round {number}, {fault}, call {at}"):
-                    assert errors.recovery(unclean, fault, at).struck
-        whole = errors.unclean("")
-        errors.open(whole).close()
-        for at, fault in _each_call(budget, rng, errors.reader(whole, None, 0), _READ_FAULTS, 4):
-            with report.case(f"reader, round {number}, {fault}, call {at}"):
-                assert errors.reader(whole, fault, at).struck
-    report.require("runs of writer and retention", 300, 8)
-    report.require("runs of recovery", 200, 4)
-    report.require("runs of the reader", 150, 4)
-    return report.finish()
+    report = errors.report
+    first = _Round(errors, f"errors-{seed}")
+    for case in report.each("failing calls", first.cases, Random(first.name), short=600, per_second=40):
+        first.do(case)
+    for number in report.until("failing calls", Goal(short=600, small=len(first.cases), large=100_000, per_second=40)):
+        another = _Round(errors, f"errors-{seed}-{number}")
+        for case in Random(another.name).sample(another.cases, 500):
+            another.do(case)
+            report.count("failing calls")
+    for what, share in (("writer and retention", 0.05), ("recovery", 0.2), ("the reader", 0.03)):
+        report.require_share(f"runs of {what}", share)
+    for fault in _FAULTS:
+        report.require_share(f"runs with {fault}", 0.02 if fault.error is not None else 0.002)
+    return report

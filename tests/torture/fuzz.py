@@ -19,7 +19,7 @@ from typing import Any
 from zlib import crc32
 
 from tests.faults.memory_files import MemoryFiles
-from tests.torture.report import Budget, Report
+from tests.torture.report import Budget, Goal, Report
 from tests.torture.rig import DATA, LOG, Rig, platform_with
 from tests.torture.witness import Witness, copy_of, names_in, segment_files
 from yoi_runtime.errors import CursorError, LogError, RecordCorruptError, YoiError
@@ -27,6 +27,8 @@ from yoi_runtime.segment_log.cursor import Cursor, decode_token, encode_token
 from yoi_runtime.segment_log.reader import LogReader
 
 __all__ = ["run"]
+
+_GOAL = Goal(short=600, small=10_000, large=1_000_000, per_second=60)
 
 # Of the processor's time, for one input; generous, for a machine that does other things too.
 _MOST_SECONDS = 0.5
@@ -113,7 +115,7 @@ def _sealed(line: bytes, rng: Random) -> bytes:
 class _Fuzz:
     def __init__(self, seed: int, budget: Budget) -> None:
         self.report = Report("fuzz", seed, budget)
-        self.rng = Random(f"fuzz-{seed}")
+        self.rng = Random(f"fuzz-{seed}-{budget.part}")
         self.memory = MemoryFiles()
         rig = Rig(platform_with(self.memory, f"{seed}-whole"))
         for number in range(30):
@@ -128,7 +130,6 @@ class _Fuzz:
         self.places = {(record.segment, record.offset, record.seq) for record in self.witness.ever.values()}
         self.places |= {(start.segment, start.offset, start.seq) for start in starts}
         self.inputs = 0
-        self.slowest = 0.0
 
     def bounded(self, kind: str, ask: Callable[[], object]) -> None:
         """Ask within bounds of time and memory. Only typed errors, and those of the file system, may come out."""
@@ -152,9 +153,10 @@ class _Fuzz:
                 tracemalloc.stop()
         if measured:
             self.report.count("inputs whose memory was measured")
+            self.report.note_peak("bytes of memory for one input", peak)
             assert peak < _MOST_BYTES, f"{peak} bytes of memory for one input"
         else:
-            self.slowest = max(self.slowest, seconds)
+            self.report.note_peak("seconds of the processor for one input", seconds)
             assert seconds < _MOST_SECONDS, f"{seconds} s for one input"
 
     # What a peer sends.
@@ -277,15 +279,15 @@ def run(seed: int, budget: Budget) -> Report:
     """Feed the engine what it should not be fed."""
     fuzz = _Fuzz(seed, budget)
     report = fuzz.report
-    for number in budget.rounds(small=2000):
+    for number in report.until("files that hold something else", _GOAL):
         with report.case(f"round {number}"):
-            if number % 10 == 0:
+            if number // budget.parts % 10 == 0:
                 fuzz.token()
             fuzz.file()
-    report.require("tokens", 10_000, 300)
-    report.require("event ids", 2000, 60)
-    for kind in ("segments, read", "COMMITTED, read", "catalog.json, opened for writing"):
-        report.require(kind, 100, 1)
-    report.require("inputs whose memory was measured", 100, 1)
-    report.count("milliseconds for the slowest input", round(fuzz.slowest * 1000))
-    return report.finish()
+        report.count("files that hold something else")
+    report.require_share("tokens", 4)
+    report.require_share("event ids", 0.8)
+    for kind in ("segments, read", "COMMITTED, read", "catalog.json, opened for writing", "indexes, read"):
+        report.require_share(kind, 0.05)
+    report.require_share("inputs whose memory was measured", 0.2)
+    return report

@@ -9,16 +9,20 @@ append returned is good; the catalog's numbers are the log's.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Self, cast
+from typing import NamedTuple, Self, cast
+
+import pytest
 
 from tests.faults.memory_files import MemoryFiles, PowerCutError
 from tests.torture.judge import adopt, check_books, check_kept, check_tokens, read_out
-from tests.torture.report import Budget, Report
+from tests.torture.report import Budget, Goal, Report, Size
 from tests.torture.rig import DATA, LOG, Rig, platform_with
 from tests.torture.victim import ACKNOWLEDGED, Answer, Order, retention_of, work
 from tests.torture.witness import Witness, names_in
@@ -30,6 +34,10 @@ __all__ = ["load", "run"]
 
 _ROOT = Path(__file__).absolute().parents[2]
 _SEGMENT_BYTES = 16 << 10
+# A kill takes nothing from the page cache, so nothing of it has to be on a disk: a sync costs nothing here.
+_IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+# After so many kills of the script, each call of the recovery is the last one once.
+_RECOVERIES = 20
 
 
 def load(data_dir: Path) -> MemoryFiles:
@@ -48,20 +56,20 @@ class _Kill:
     def __init__(self, seed: int, budget: Budget) -> None:
         self.report = Report("kill", seed, budget)
         self.rng = Random(f"kill-{seed}")
-        self.appends = 120 if budget.is_small else 300
+        self.appends = 120 if budget.is_short else 300
         # One run that nobody kills: a killed one writes the same bytes, as far as it comes.
         self.whole = Witness(LOG)
         memory = MemoryFiles()
         rig = work(cast(FileOps, _Looking(memory, self.whole)), self.order(DATA), lambda token: None)
         self.whole.look(memory)
         self.calls = memory.calls
-        rolls = len({record.segment for record in self.whole.ever.values()}) - 1
-        self.report.count("appends in the script", len(self.whole.ever))
-        self.report.count("rolls in the script", rolls)
-        self.report.count("records rotated out in the script", self.whole.floor_seq)
-        self.report.count("file calls in the script", self.calls)
-        self.report.require("appends in the script", self.appends)
-        self.report.require("rolls in the script", 6)
+        if budget.part == 0:
+            rolls = len({record.segment for record in self.whole.ever.values()}) - 1
+            self.report.count("appends in the script", len(self.whole.ever))
+            self.report.count("rolls in the script", rolls)
+            self.report.count("passes of retention in the script", 2)
+            self.report.count("records rotated out in the script", self.whole.floor_seq)
+            self.report.count("file calls in the script", self.calls)
         assert rig.log.directory == LOG
 
     def order(self, directory: Path, *, life: int = 0, kill_at: int = 0, after: bool = False) -> Order:
@@ -124,7 +132,18 @@ class _Kill:
 
     # In this process.
 
-    def in_process(self, kill_at: int, recovery_kills: list[int]) -> None:
+    def calls_of_recovery(self) -> int:
+        """Return how many calls it takes to recover the log that a kill in the middle of the script leaves, and to close it."""
+        memory = MemoryFiles()
+        memory.cut_power_at(self.calls // 2)
+        with pytest.raises(PowerCutError):
+            work(memory, self.order(DATA), lambda token: None)
+        memory.kill()
+        before = memory.calls
+        work(memory, self.order(DATA, life=1), lambda token: None)
+        return memory.calls - before
+
+    def in_process(self, kill_at: int, recovery_kills: Sequence[int]) -> None:
         """Kill the script before call ``kill_at``, and each recovery after it before the call that is listed."""
         memory = MemoryFiles()
         acknowledged: list[str] = []
@@ -146,9 +165,9 @@ class _Kill:
 
     # Real processes.
 
-    def real(self, victims: _Victims, kill_at: int, recovery_kills: list[int], *, after: bool) -> None:
+    def real(self, victims: _Victims, kill_at: int, recovery_kills: Sequence[int], *, after: bool) -> None:
         """Do the same with processes: SIGKILL, real files, the page cache of this machine."""
-        with tempfile.TemporaryDirectory(prefix="yoi-kill-") as name:
+        with tempfile.TemporaryDirectory(prefix="yoi-kill-", dir=_IN_MEMORY) as name:
             directory = Path(name) / "data"
             answer = victims.send(self.order(directory, kill_at=kill_at, after=after))
             assert answer["status"] == (-9 if kill_at <= self.calls else 0)
@@ -204,31 +223,63 @@ class _Victims:
         self.process.wait()
 
 
-def run(seed: int, budget: Budget) -> Report:
-    """Kill the script at every one of its calls; real processes at each in the large size, at a few in the small one."""
-    kill = _Kill(seed, budget)
-    report, rng, calls = kill.report, kill.rng, kill.calls
+class _Case(NamedTuple):
+    """The script is killed before (or after) call ``at``, and the recoveries that follow at theirs."""
 
-    # A recovery and the close after it make about seventy calls.
-    def some() -> list[int]:
-        return [rng.randrange(1, 80) for _ in range(rng.randrange(3))]
+    at: int
+    recovery_kills: tuple[int, ...]
+    is_real: bool
+    after: bool = False
 
+
+def _cases(rng: Random, calls: int, calls_of_recovery: int, size: Size | None) -> list[_Case]:
+    """Return a kill at every call of the script and, after some of them, at every call of the recovery as well.
+
+    Of a process, before and after each call; in the small size one of the two, for after a call is before the next.
+    """
+    cases = []
     for at in range(1, calls + 2):
-        with report.case(f"in this process, before call {at}"):
-            kill.in_process(at, some())
-    report.require("kills in this process", calls)
-    report.require("kills of a recovery in this process", calls // 3)
-    points = [(at, after) for at in range(1, calls + 1) for after in (False, True)]
-    if budget.is_small:
-        points = rng.sample(points, 24)
+        # Over and over through the calls of a recovery, and every other time through those of the one after it.
+        again = (1 + at % calls_of_recovery, *([rng.randrange(1, calls_of_recovery)] if at % 2 else []))
+        cases += [_Case(at, (), is_real=False), _Case(at, again, is_real=False)]
+        if at <= calls:
+            both = (at % 2 == 0,) if size == "small" else (False, True)
+            cases += [_Case(at, again, is_real=True, after=after) for after in both]
+    for at in rng.sample(range(1, calls + 1), _RECOVERIES):
+        cases += [_Case(at, (again,), is_real=False) for again in range(1, calls_of_recovery + 1)]
+    return cases
+
+
+def run(seed: int, budget: Budget) -> Report:
+    """Kill the script at every one of its calls, in this process and as a process of its own, and recoveries at theirs."""
+    kill = _Kill(seed, budget)
+    report, calls = kill.report, kill.calls
+    rng = Random(f"kill-{seed}")
+    cases = _cases(rng, calls, kill.calls_of_recovery(), budget.size)
     with _Victims() as victims:
-        for at, after in points:
-            with report.case(f"a process, {'after' if after else 'before'} call {at}"):
-                kill.real(victims, at, some(), after=after)
-        report.require("processes killed", len(points))
-        report.require("processes killed in recovery", len(points) // 3)
-        for _ in budget.rounds(small=0):
-            at, after, again = rng.randrange(1, calls + 1), rng.random() < 0.5, [rng.randrange(1, 80) for _ in range(3)]
-            with report.case(f"a process, {'after' if after else 'before'} call {at}, recoveries at {again}"):
-                kill.real(victims, at, again, after=after)
-    return report.finish()
+
+        def do(case: _Case) -> None:
+            at, again, is_real, after = case
+            how = f"{'a process' if is_real else 'in this process'}, {'after' if after else 'before'} call {at}"
+            with report.case(f"{how}, recoveries at {again}"):
+                if is_real:
+                    kill.real(victims, at, again, after=after)
+                else:
+                    kill.in_process(at, again)
+
+        for case in report.each("kills at a call", cases, rng, short=400, per_second=10):
+            do(case)
+        for number in report.until("kills at a call", Goal(short=400, small=len(cases), large=50_000, per_second=10)):
+            rng = Random(f"kill-{seed}-{number}")
+            again = tuple(rng.randrange(1, 80) for _ in range(3))
+            do(_Case(rng.randrange(1, calls + 1), again, is_real=rng.random() < 0.5, after=rng.random() < 0.5))
+            report.count("kills at a call")
+    report.require("appends in the script", kill.appends)
+    report.require("rolls in the script", 6)
+    report.require("passes of retention in the script", 2)
+    report.require("records rotated out in the script", 20)
+    for what in ("kills in this process", "kills of a recovery in this process"):
+        report.require_share(what, 0.25)
+    for what in ("processes killed", "processes killed in recovery"):
+        report.require_share(what, 0.15)
+    return report

@@ -55,10 +55,12 @@ class Rig:
         options: LogOptions = SMALL,
         retention: RetentionPolicy = KEEP_ALL,
         data_dir: Path = DATA,
+        writer: LogWriter | None = None,
     ) -> None:
+        """Open everything; ``writer`` is taken over if the log in ``data_dir`` is open already."""
         platform.files.make_directory(data_dir)
         self.platform = platform
-        self.writer = LogWriter(data_dir / "log", options, platform, background=False)
+        self.writer = writer or LogWriter(data_dir / "log", options, platform, background=False)
         try:
             steady_now_us = self.writer.steady_clock.now_us
             self.catalog = Catalog(data_dir, self.writer.directory, platform, steady_now_us, retention)

@@ -1,4 +1,4 @@
-"""Cursors into a lost past, at the size that every commit can bear."""
+"""Cursors into a lost past, at the size of every test run."""
 
 from __future__ import annotations
 

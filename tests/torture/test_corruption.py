@@ -1,4 +1,4 @@
-"""Damage of every kind, at the size that every commit can bear."""
+"""Damage of every kind, at the size of every test run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every call fails, in every way, at the size that every commit can bear."""
+"""Every call fails, in every way, at the size of every test run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine should not be fed, at the size that every commit can bear."""
+"""What the engine should not be fed, at the size of every test run."""
 
 from __future__ import annotations
 

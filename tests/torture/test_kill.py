@@ -1,4 +1,4 @@
-"""Killed at every file operation, at the size that every commit can bear."""
+"""Killed at every file operation, at the size of every test run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole engine against a plain list, at the size that every commit can bear."""
+"""The whole engine against a plain list, at the size of every test run."""
 
 from __future__ import annotations
 

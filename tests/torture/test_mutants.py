@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 from hypothesis import Phase
 
+from tests.faults.failing_files import FailingFiles
 from tests.faults.memory_files import MemoryFiles
-from tests.torture import aliasing, corruption, errors, fuzz, kill, model, power
+from tests.torture import aliasing, corruption, errors, fuzz, kill, model, power, processes, rig
 from tests.torture.report import Budget, Suite, VacuousError
+from tests.torture.suites import ENGINE_SUITES
 from yoi_runtime.catalog.catalog import Catalog
 from yoi_runtime.errors import CursorExpiredError, LogBrokenError
 from yoi_runtime.segment_log import record, recovery, segment, watermark
@@ -40,10 +42,8 @@ def _put(target: Any, name: str, stand_in: object = _nothing) -> Break:
 
 
 def _one_nonce_for_all(patch: pytest.MonkeyPatch) -> None:
-    platform_with = aliasing.platform_with
-
     def platform(files: MemoryFiles, life: object) -> Platform:
-        made = platform_with(files, life)
+        made = rig.platform_with(files, life)
         return Platform(made.files, made.clock, Random(1).randbytes, made.boot_id, made.pid)
 
     patch.setattr(aliasing, "platform_with", platform)
@@ -65,8 +65,37 @@ def _the_floor_will_do(reader: LogReader, floor: Position, cursor: Cursor, token
     return floor
 
 
+def _the_last_record_is_dropped(patch: pytest.MonkeyPatch) -> None:
+    def shorter(data: bytes, form: record.RecordFormat, seq: int) -> record.Scan:
+        scan = record.scan_records(data, form, seq)
+        return scan._replace(length=data.rfind(b"\n", 0, scan.length - 1) + 1, records=scan.records - 1)
+
+    patch.setattr(
+        recovery, "scan_records", lambda *given: shorter(*given) if b"\n" in given[0] else record.Scan(0, 0, None)
+    )
+    patch.setattr(recovery, "next_whole_record", lambda *_: None)
+
+
+def _who_comes_back_begins_at_the_end(patch: pytest.MonkeyPatch) -> None:
+    # In the processes that follow.
+    program = """
+import runpy
+from yoi_runtime.segment_log.reader import LogReader
+LogReader.resolve = lambda reader, cursor: reader.end
+runpy.run_module("tests.torture.actors", run_name="__main__", alter_sys=True)
+"""
+    patch.setattr(processes, "_PROGRAM", ("-c", program))
+
+
 def _a_short_write_will_do(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(LogWriter, "_write", lambda log, record, seq: log._files.pwrite(log._fd, record, log._offset))
+    pwrite = FailingFiles.pwrite
+
+    def whole(files: FailingFiles, fd: int, data: bytes, offset: int) -> int:
+        pwrite(files, fd, data, offset)
+        return len(data)
+
+    # Whoever writes is told that all of it was written, which is to not look.
+    patch.setattr(FailingFiles, "pwrite", whole)
 
 
 def _a_failed_sync_is_tried_again(patch: pytest.MonkeyPatch) -> None:
@@ -84,7 +113,7 @@ MUTANTS: dict[str, tuple[Suite, Break]] = {
     "what was recovered is not copied to fresh pages": (power.run, _put(recovery, "_rewrite")),
     "the books are saved before the log is synced": (power.run, _put(LogWriter, "sync")),
     "segments are deleted that were not counted as gone": (kill.run, _put(Catalog, "rotating_out")),
-    "a log is not recovered": (kill.run, _put(recovery, "scan_records", lambda *_: record.Scan(0, 0, None))),
+    "a recovery drops the last whole record": (kill.run, _the_last_record_is_dropped),
     "a short write is taken for a whole one": (errors.run, _a_short_write_will_do),
     "a failed sync is tried again": (errors.run, _a_failed_sync_is_tried_again),
     "checksums are not looked at": (corruption.run, _put(record, "check_crc", lambda line: True)),
@@ -93,10 +122,15 @@ MUTANTS: dict[str, tuple[Suite, Break]] = {
     "nonces come again": (aliasing.run, _one_nonce_for_all),
     "the boundary of a record is not looked at": (fuzz.run, _put(LogReader, "_is_boundary", lambda *_: True)),
     "numbers in files are believed": (fuzz.run, _numbers_are_believed),
+    "who comes back with a cursor begins at the end": (processes.run, _who_comes_back_begins_at_the_end),
     "a cursor below the floor is not looked at": (model.run, _put(LogReader, "_resolve_below", _the_floor_will_do)),
     "worker_seq begins anew at each opening": (model.run, _put(Catalog, "last_worker_seq", lambda *_: 0)),
     "age is told by the wall clock": (model.run, _put(SteadyClock, "now_us", lambda clock: clock._clock.now_us())),
 }
+
+
+def test_every_suite_has_something_to_find():
+    assert {suite for suite, _ in MUTANTS.values()} == set(ENGINE_SUITES.values())
 
 
 @pytest.mark.timeout(300)
@@ -109,5 +143,5 @@ def test_a_broken_engine_is_found_out(name: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(model, "_PHASES", (Phase.generate,))
     break_it(monkeypatch)
     with pytest.raises(Exception) as caught:
-        suite(1, Budget.small())
-    assert not isinstance(caught.value, VacuousError), "it exercised too little to notice"
+        suite(1, Budget("short"))
+    assert not isinstance(caught.value, VacuousError), "it got nowhere, and noticed nothing"

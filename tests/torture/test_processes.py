@@ -1,4 +1,4 @@
-"""A writer that is killed, and those who follow it, at the size that every commit can bear."""
+"""A writer that is killed, and those who follow it, at the size of every test run."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tests.faults.failing_files import FailingFiles
 from tests.faults.memory_files import MemoryFiles
 from tests.torture.judge import read_out
 from tests.torture.rig import DATA, KEEP_ALL, LOG, SMALL, Rig, platform_with
-from tests.torture.witness import copy_of
+from tests.torture.witness import copy_of, parse_record
 from yoi_runtime.errors import CursorUnknownError, LogFormatError
 from yoi_runtime.segment_log.cursor import CursorToken, decode_token
 from yoi_runtime.segment_log.reader import LogReader
@@ -50,7 +50,7 @@ def place_on_server(io_loop: IOLoop, memory: MemoryFiles, scope: str | None, tok
         view = LogView(DATA, LOG, platform_with(memory, 0))
         await view.start()
         try:
-            return place_of_cursor(view, scope, token)
+            return await place_of_cursor(view, scope, token)
         finally:
             await view.close()
 
@@ -72,6 +72,50 @@ def test_books_saved_by_a_retention_pass_know_of_nothing_that_a_power_cut_takes(
     survivor = memory.cut_power(NothingUnsynced())
     rig = rig_on(survivor, 3, TWO_SEGMENTS)
     assert rig.catalog.last_worker_seq("a") == rig.writer.end.seq == 4
+
+
+def test_a_half_done_rename_does_not_let_a_catalog_be_written_over_in_place():
+    memory = MemoryFiles()
+    rig_on(memory, 1).close()
+    memory.kill()
+    whole = memory.read_bytes(DATA / "catalog.json")
+    # What a power cut may leave of a rename: the new name, and the old one still.
+    memory._directory(DATA).bind("catalog.json.tmp", memory._file(DATA / "catalog.json"))
+    files = FailingFiles(memory)
+    rig = Rig(platform_with(files, 2), SMALL, KEEP_ALL)
+    files.fail(errno.EIO, "pwrite", name="catalog.json.tmp")
+    with pytest.raises(OSError):
+        rig.catalog.save()
+    assert memory.read_bytes(DATA / "catalog.json") == whole
+
+
+def test_a_record_that_recovery_gave_up_vouches_for_no_place_when_the_next_segment_is_missing():
+    memory = MemoryFiles()
+    rig = rig_on(memory, 1)
+    for _ in range(4):
+        rig.append("x", "a", 10)
+    memory.kill()
+    path = LOG / segment_name(1)
+    lines = memory.read_bytes(path).splitlines(keepends=True)
+    lost = parse_record(lines[4])
+    assert lost is not None
+    # A hole, a whole record after it, and a last one that is not whole but has its newline.
+    for number in (2, 4):
+        lines[number] = lines[number].replace(b'"time"', b'"tide"')
+    memory.write_bytes(path, b"".join(lines))
+    rig = rig_on(memory, 2)
+    rig.append("another bears its number", "a", 10)
+    rig.writer.commit_once()
+    assert (rig.writer.sealed[0].last_seq, rig.writer.end.seq) == (3, 4)
+    memory.kill()
+    memory.unlink(LOG / segment_name(2))
+    reader = reader_of(memory)
+    with pytest.raises(CursorUnknownError):
+        reader.resolve(decode_token(lost.token))
+    # The record before it is whole, and so is its place.
+    whole = parse_record(lines[3])
+    assert whole is not None
+    assert reader.resolve(decode_token(whole.token)).seq == 3
 
 
 def test_a_reader_whose_files_do_not_close_lets_go_of_all_of_them():

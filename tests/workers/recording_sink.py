@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from yoi_runtime.errors import LogBusyError, LogFullError
 from yoi_runtime.events.conversation_events import Alert, Status
 from yoi_runtime.events.event import Event
 from yoi_runtime.events.output_events import TextDone
@@ -26,6 +27,18 @@ class RecordingSink:
         self._before_emit(event)
         self.events.append(event)
         return f"wo1-{len(self.events)}"
+
+    def emit_many(self, events: Sequence[Event]) -> int:
+        """Take events as the log does: none when one is refused for good, the first ones while there is room."""
+        taken: list[Event] = []
+        for event in events:
+            try:
+                self._before_emit(event)
+            except (LogBusyError, LogFullError):
+                break
+            taken.append(event)
+        self.events += taken
+        return len(taken)
 
     async def ready(self) -> None:
         self.ready_calls += 1

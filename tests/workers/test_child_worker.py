@@ -575,6 +575,10 @@ class Sink:
         if hasattr(event, "text"):
             print(os.getpid(), event.text, flush=True)
         return ""
+    def emit_many(self, events):
+        for event in events:
+            self.emit(event)
+        return len(events)
     async def ready(self): pass
 
 code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"

@@ -8,8 +8,8 @@ from yoi_log.filler import LOST, LostEvent, fill, share_out, smallest_sizes
 
 from yoi_runtime.events.envelope import decode_record, parse_head, payload_bytes
 from yoi_runtime.events.v0_payload import wrap_for_v0
-from yoi_runtime.segment_log.cursor import decode_token
-from yoi_runtime.segment_log.record import RecordFormat, scan_records
+from yoi_runtime.segment_log.cursor import decode_token, worker_tag
+from yoi_runtime.segment_log.record import RecordEncoder, RecordFormat, scan_records
 
 NONCE = 0x0123456789ABCDEF
 LOG_ID = "ab" * 8
@@ -22,7 +22,7 @@ def filled(sizes: list[int], start: int = 500) -> bytes:
 
 
 def test_fillers_are_records_of_the_sizes_that_were_asked_for():
-    smallest = smallest_sizes(EVENTS, NONCE)
+    smallest = smallest_sizes(EVENTS)
     for spare in ([0, 0, 0], [1, 0, 7], [4000, 17, 1]):
         sizes = [one + more for one, more in zip(smallest, spare, strict=True)]
         data = filled(sizes)
@@ -40,7 +40,7 @@ def test_fillers_are_records_of_the_sizes_that_were_asked_for():
 
 
 def test_everybody_who_handles_records_understands_a_filler():
-    line = filled([one + 30 for one in smallest_sizes(EVENTS, NONCE)]).split(b"\n")[0]
+    line = filled([one + 30 for one in smallest_sizes(EVENTS)]).split(b"\n")[0]
     head = parse_head(line)
     assert head is not None
     assert json.loads(payload_bytes(line, head)) == {"event": LOST}
@@ -49,9 +49,9 @@ def test_everybody_who_handles_records_understands_a_filler():
 
 
 def test_the_filler_of_an_event_fits_where_the_shortest_event_of_the_vocabulary_stood():
-    body = b'"worker_id":"coder","worker_seq":3,"time":"%s","payload":{"event":"shutdown"}' % TIME.encode()
-    original = RecordFormat.size(RecordFormat(NONCE).identity(8), body)
-    assert smallest_sizes(EVENTS[:1], NONCE)[0] <= original
+    body = '"worker_id":"coder","worker_seq":3,"time":"%s","payload":{"event":"shutdown"}' % TIME
+    original = RecordEncoder(LOG_ID, 2, NONCE).encode(500, 8, body, b"", worker_tag("coder"), 3)[1]
+    assert smallest_sizes(EVENTS[:1])[0] <= len(original)
 
 
 @pytest.mark.parametrize("total", [900, 901, 5000, 700_000, 3 * (256 << 10)])

@@ -7,9 +7,11 @@ import signal
 from pathlib import Path
 
 from yoi_runtime import Runtime, RuntimeOptions
+from yoi_runtime.catalog.place_indexer import index_segment
 from yoi_runtime.events import TextDelta, TextDone
+from yoi_runtime.segment_log.platform import REAL_PLATFORM
 
-__all__ = ["crash", "make", "options"]
+__all__ = ["crash", "index_places", "make", "options"]
 
 # Opening reads no sealed segment, so large records do and are made ten times as fast.
 _TEXT_BYTES = 16 << 10
@@ -37,6 +39,13 @@ def make(data_dir: str, size_bytes: int, segment_bytes: int) -> list[str]:
                 cursors.append(cursor)
     Runtime.open(data_dir, options(segment_bytes)).close()
     return cursors
+
+
+def index_places(data_dir: str) -> None:
+    """Make the place files of a closed log now; a Runtime makes them in the background."""
+    with Runtime.open(data_dir) as runtime:
+        for segment in runtime._log.sealed_segments():
+            index_segment(runtime.log_directory, segment, REAL_PLATFORM)
 
 
 def crash(data_dir: str, segment_bytes: int) -> None:

@@ -12,7 +12,7 @@ from tools.bench.figures import Figure, Result, Target
 from tools.bench.open_log import LARGE, SMALL
 from tools.bench.setting import Setting
 
-__all__ = ["run"]
+__all__ = ["resident_mb", "run"]
 
 METHOD = (
     "Resident memory of a process that opened a log for writing (`Runtime.open`), less that of one that imported the same modules and opened nothing; "
@@ -54,7 +54,7 @@ def idle() -> float:
     """Return the resident memory of a process that does nothing, in MB."""
     import tools.bench.large_log  # noqa: F401  what opening imports
 
-    return _resident_mb()
+    return resident_mb()
 
 
 def with_open_log(data_dir: str, segment_bytes: int, appends: int) -> float:
@@ -68,10 +68,10 @@ def with_open_log(data_dir: str, segment_bytes: int, appends: int) -> float:
         if worker is not None:
             for _ in range(appends):
                 worker.emit(TextDelta(text="x" * 100))
-        return _resident_mb()
+        return resident_mb()
 
 
-def _resident_mb() -> float:
+def resident_mb() -> float:
     """Return the resident memory of this process in MB. Source: proc(5), /proc/pid/statm."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])

@@ -18,7 +18,7 @@ METHOD = (
     "Clean: the last process closed it. Crash: the last process had filled the active segment to 95 % with 100-byte deltas, all of them durable, and was "
     "killed; opening checks and rewrites that segment and reads it into the ledger. The page cache is warm: it holds the files as the writing left them; cold: "
     "the kernel was told to forget them (`posix_fadvise`) just before. "
-    "Resuming: `decode_token` and `LogReader.resolve` of a cursor in a sealed segment, by a new reader, which opens four files for it, and then once more by the same reader, "
+    "Resuming: `decode_token` and `LogReader.resolve` of a cursor in a sealed segment, by a new reader, which opens three files for it, and then once more by the same reader, "
     "as in a server that has had somebody in that segment: the medians of 200 cursors spread over the log (10 GB as before; 10 MB: 10 segments of 1 MiB). "
     "Opening for reading: `LogReader` itself. "
     "Every opening and resuming is a fresh process; its start and imports are not counted. Large and small take turns."

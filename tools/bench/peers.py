@@ -19,7 +19,15 @@ from pathlib import Path
 
 from tools import dev
 
-__all__ = ["PeerMissingError", "package_python", "redis_program", "redis_server", "redis_version"]
+__all__ = [
+    "PeerMissingError",
+    "nats_program",
+    "nats_version",
+    "package_python",
+    "redis_program",
+    "redis_server",
+    "redis_version",
+]
 
 LOCK = dev.ROOT / "tools" / "bench" / "requirements.lock"
 ENVIRONMENT = dev.ROOT / ".venv-bench"
@@ -72,17 +80,32 @@ def redis_program(*, install: bool) -> str:
     Raises:
         PeerMissingError: there is none.
     """
-    found = shutil.which("redis-server")
+    return _program("redis-server", install=install)
+
+
+def nats_program(*, install: bool) -> str:
+    """Return the path of nats-server, as ``redis_program`` does. Raises ``PeerMissingError``."""
+    return _program("nats-server", install=install)
+
+
+def nats_version(program: str) -> str:
+    """Return ``2.9.10``."""
+    answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    return answer.strip().removeprefix("nats-server: v")
+
+
+def _program(name: str, *, install: bool) -> str:
+    found = shutil.which(name)
     if found is None and install and os.geteuid() == 0 and shutil.which("apt-get") is not None:
-        dev.say("installing redis-server with apt-get, for the comparison; no service is started")
+        dev.say(f"installing {name} with apt-get, for the comparison; no service is started")
         # RUNLEVEL=1: the package's own service stays off (invoke-rc.d(8)).
         variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-        for arguments in (["update"], ["install", "--yes", "--no-install-recommends", "redis-server"]):
+        for arguments in (["update"], ["install", "--yes", "--no-install-recommends", name]):
             command = ["apt-get", "--quiet=2", *arguments]
             subprocess.run(command, env=variables, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
-        found = shutil.which("redis-server")
+        found = shutil.which(name)
     if found is None:
-        raise PeerMissingError("redis-server is missing (Debian, Ubuntu: apt install redis-server)")
+        raise PeerMissingError(f"{name} is missing (Debian, Ubuntu: apt install {name})")
     return found
 
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tools.bench import append, group_commit, memory, open_log
+from tools.bench import (
+    append,
+    client,
+    group_commit,
+    memory,
+    open_log,
+    serve_catch_up,
+    serve_fan_out,
+    serve_idle,
+    serve_latency,
+    serve_processes,
+    serve_scoped,
+)
 from tools.bench.figures import Result
 from tools.bench.setting import Setting
 
@@ -27,6 +39,13 @@ BENCHES = {
         Bench("append", "typed appends per second, beside Redis and SQLite", 7, append.run),
         Bench("group-commit", "events per second when each is awaited until durable", 7, group_commit.run),
         Bench("open", "opening and resuming in a log of 10 GB, beside smaller ones", 7, open_log.run),
+        Bench("serve-fan-out", "live events to 50 subscribers, beside NATS and naive servers", 5, serve_fan_out.run),
+        Bench("serve-catch-up", "readers of an old log, beside JetStream and Redis", 5, serve_catch_up.run),
+        Bench("serve-scoped", "1,000 Workers with a subscriber each; one Worker's resume in 1 GB", 3, serve_scoped.run),
+        Bench("serve-latency", "from append to receipt, beside JetStream that syncs", 3, serve_latency.run),
+        Bench("serve-idle", "handshakes, idle and stalled subscribers", 3, serve_idle.run),
+        Bench("serve-processes", "two server processes on one socket beside one", 3, serve_processes.run),
         Bench("memory", "memory of an open log of 10 MB and of 10 GB", 5, memory.run),
+        Bench("client", "our client on a backlog, beside the websockets client", 3, client.run),
     )
 }

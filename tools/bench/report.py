@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.bench.figures import Figure, Result, show
+from tools.bench.plot import as_svg
 
 __all__ = ["Circumstances", "MarkerError", "as_json", "as_text", "write_section"]
 
@@ -80,7 +81,7 @@ def as_json(results: Sequence[Result], circumstances: Circumstances) -> str:
 
 
 def write_section(document: Path, result: Result, circumstances: Circumstances) -> None:
-    """Replace what stands between the markers of one bench; the rest of the document stays as it is.
+    """Replace what stands between the markers of one bench, and its picture; the rest of the document stays as it is.
 
     Raises:
         MarkerError: the markers are missing; nothing was changed.
@@ -91,10 +92,14 @@ def write_section(document: Path, result: Result, circumstances: Circumstances) 
     _, closed, after = rest.partition(end)
     if not opened or not closed:
         raise MarkerError(f"{document.name} has no section between '{begin.strip()}' and '{end}'")
+    picture = document.parent / document.stem / f"{result.bench}.svg"
+    picture.parent.mkdir(exist_ok=True)
+    picture.write_text(as_svg(result), "utf-8")
     document.write_text(before + begin + _section(result, circumstances) + end + after, "utf-8")
 
 
 def _section(result: Result, circumstances: Circumstances) -> str:
     lines = ["| what | median | lowest .. highest | target | |", "|---|--:|--:|--:|---|"]
     lines += [f"| {' | '.join(_row(figure))} |" for figure in result.figures]
-    return "\n" + "\n".join(lines) + f"\n\n{result.method}\n\n{circumstances.sentence(result)}\n\n"
+    picture = f"![{result.bench}](performance/{result.bench}.svg)"
+    return "\n" + "\n".join(lines) + f"\n\n{picture}\n\n{result.method}\n\n{circumstances.sentence(result)}\n\n"

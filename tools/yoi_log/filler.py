@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from yoi_runtime.segment_log.cursor import NO_WORKER, TokenEncoder, worker_tag
-from yoi_runtime.segment_log.record import RecordFormat
+from yoi_runtime.segment_log.cursor import NO_WORKER, worker_tag
+from yoi_runtime.segment_log.record import RecordEncoder
 
 __all__ = ["LOST", "LostEvent", "fill", "share_out", "smallest_sizes"]
 
@@ -29,19 +29,21 @@ class LostEvent(NamedTuple):
     time: str
 
 
-def _body(event: LostEvent, spaces: int) -> bytes:
+def _encode(encoder: RecordEncoder, start: int, event: LostEvent, spaces: int) -> bytes:
     who = (
         '"worker_id":null,"worker_seq":null'
         if event.worker_id is None
         else f'"worker_id":"{event.worker_id}","worker_seq":{event.worker_seq}'
     )
-    return f'{who},"time":"{event.time}","payload":{{"event":"{LOST}"{" " * spaces}}}'.encode("ascii")
+    head = f'{who},"time":"{event.time}","payload":{{"event":"{LOST}"{" " * spaces}}}'
+    tag = worker_tag(event.worker_id) if event.worker_id is not None else NO_WORKER
+    return encoder.encode(start, event.seq, head, b"", tag, event.worker_seq)[1]
 
 
-def smallest_sizes(events: Sequence[LostEvent], nonce: int) -> list[int]:
+def smallest_sizes(events: Sequence[LostEvent]) -> list[int]:
     """Return how many bytes the filler of each event needs at least."""
-    form = RecordFormat(nonce)
-    return [RecordFormat.size(form.identity(event.seq), _body(event, 0)) for event in events]
+    encoder = RecordEncoder("0" * 16, 0, 0)
+    return [len(_encode(encoder, 0, event, 0)) for event in events]
 
 
 def share_out(smallest: Sequence[int], total: int, wanted: Sequence[int] | None = None) -> list[int] | None:
@@ -66,11 +68,9 @@ def share_out(smallest: Sequence[int], total: int, wanted: Sequence[int] | None 
 
 def fill(log_id: str, segment: int, nonce: int, start: int, events: Sequence[LostEvent], sizes: Sequence[int]) -> bytes:
     """Return the fillers of ``events`` as they stand in the segment from the offset ``start`` on."""
-    form, encoder = RecordFormat(nonce), TokenEncoder(log_id, segment, nonce)
-    records, end = [], start
-    for event, size, smallest in zip(events, sizes, smallest_sizes(events, nonce), strict=True):
-        end += size
-        tag = worker_tag(event.worker_id) if event.worker_id is not None else NO_WORKER
-        token = encoder.encode(end, event.seq, tag, event.worker_seq)
-        records.append(RecordFormat.build(token, form.identity(event.seq), _body(event, size - smallest)))
+    encoder = RecordEncoder(log_id, segment, nonce)
+    records = []
+    for event, size, smallest in zip(events, sizes, smallest_sizes(events), strict=True):
+        records.append(_encode(encoder, start, event, size - smallest))
+        start += size
     return b"".join(records)

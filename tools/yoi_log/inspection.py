@@ -9,7 +9,8 @@ from typing import Any
 
 from yoi_log.log_place import LogPlace
 from yoi_log.walk import Damage, Gone, walk
-from yoi_runtime.catalog.catalog import Snapshot, fold_chunk, read_snapshot
+from yoi_runtime.catalog.catalog import Snapshot, read_snapshot
+from yoi_runtime.catalog.fold import fold_chunk
 from yoi_runtime.catalog.ledger import Ledger
 from yoi_runtime.catalog.worker_state import Tally, WorkerState
 from yoi_runtime.errors import LogFormatError, SegmentGoneError
@@ -196,7 +197,7 @@ def _read_records(
             )
             continue
         progress(len(step.data))
-        fold_chunk(ledger, step)
+        fold_chunk(ledger, step.data)
         segment = segments.get(step.start.segment)
         _count_workers(step.data, workers)
         if segment is not None:

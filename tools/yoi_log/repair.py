@@ -122,19 +122,18 @@ def _owners(plan: Plan, snapshot: Snapshot | None) -> list[Owned]:
     return own_lost_events(plan.segments, before, newest)
 
 
-def _sizes(owned: Owned, nonce: int) -> list[int] | None:
-    return share_out(smallest_sizes(owned.events, nonce), owned.hole.size, owned.sizes)
+def _sizes(owned: Owned) -> list[int] | None:
+    return share_out(smallest_sizes(owned.events), owned.hole.size, owned.sizes)
 
 
 def _fill_or_drop(plan: Plan, snapshot: Snapshot | None) -> None:
     """Take out of the plan what cannot be filled: history begins after it, or ends before it in the last segment."""
     while plan.segments:
-        nonces = {segment.number: segment.nonce for segment in plan.segments}
         worst = None
         for owned in _owners(plan, snapshot):
             if owned.unowned:
                 worst = owned.hole, f"{owned.unowned} events of Workers have no place among the lost ones"
-            elif _sizes(owned, nonces[owned.hole.segment]) is None:
+            elif _sizes(owned) is None:
                 worst = owned.hole, f"{owned.hole.events} events cannot be stood for in {owned.hole.size} bytes"
         if worst is None:
             return
@@ -184,7 +183,7 @@ class _Writer:
 
     def _fill(self, segment: PlannedSegment, file: BinaryIO) -> None:
         owned = next(self._owned)
-        sizes = _sizes(owned, segment.nonce)
+        sizes = _sizes(owned)
         assert sizes is not None, "what cannot be filled was taken out of the plan"
         file.write(fill(self._plan.log_id, segment.number, segment.nonce, owned.hole.start, owned.events, sizes))
         self._repair.lost.append(_lost_place(owned))

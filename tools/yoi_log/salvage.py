@@ -192,7 +192,7 @@ class _Found:
         worker_id = max((worker_id for run in runs for worker_id in run.workers), key=len, default="")
         seqs = [run.last_seq for run in runs] + ([self.mark.shown.seq] if self.mark is not None else [])
         longest = LostEvent(max(seqs, default=0), worker_id, max(seqs, default=0), "1970-01-01T00:00:00.000000Z")
-        return smallest_sizes([longest], 0)[0]
+        return smallest_sizes([longest])[0]
 
     def nonce(self, number: int) -> int | None:
         return self._chosen.get(number, (None, None))[0]

@@ -13,13 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from yoi_runtime.catalog.durable_file import replace_file
-from yoi_runtime.catalog.ledger import LIFECYCLE_EVENT_NAMES, Ledger
+from yoi_runtime.catalog.durable_file import remove_leftover, replace_file
+from yoi_runtime.catalog.fold import fold_chunk
+from yoi_runtime.catalog.ledger import Ledger
+from yoi_runtime.catalog.place_file import place_path
 from yoi_runtime.catalog.segment_index import index_path, read_index, remove_orphans, write_index
 from yoi_runtime.catalog.worker_state import Tally, WorkerState
-from yoi_runtime.errors import EventInvalidError, LogFormatError, RecordCorruptError, SegmentGoneError
-from yoi_runtime.events import Event, decode_payload
-from yoi_runtime.events.envelope import HEAD_PATTERN, parse_head, payload_bytes
+from yoi_runtime.errors import LogFormatError, RecordCorruptError, SegmentGoneError
+from yoi_runtime.events import Event
 from yoi_runtime.segment_log.json_fields import hex_id, hex_number, parse_object, whole_number
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
@@ -28,11 +29,10 @@ from yoi_runtime.segment_log.record import check_crc, seal_object
 from yoi_runtime.segment_log.retention import RetentionPolicy
 from yoi_runtime.segment_log.writer import SealedSegment
 
-__all__ = ["CATALOG", "Catalog", "Snapshot", "fold_chunk", "read_snapshot"]
+__all__ = ["CATALOG", "Catalog", "Snapshot", "read_snapshot"]
 
 CATALOG = "catalog.json"
 _READ_BYTES = 1 << 20
-_LIFECYCLE_NAMES = frozenset(name.encode("ascii") for name in LIFECYCLE_EVENT_NAMES)
 _FORGET_AFTER_US = 30 * 86_400 * 1_000_000
 
 
@@ -83,29 +83,6 @@ def read_snapshot(data_dir: Path, platform: Platform) -> Snapshot | None:
         return None
 
 
-def fold_chunk(ledger: Ledger, chunk: Chunk) -> None:
-    """Fold the records of ``chunk`` into ``ledger`` (2.6 µs a record; only lifecycle events are decoded)."""
-    for found in HEAD_PATTERN.finditer(chunk.data):
-        _, _, seq, worker_id, worker_seq, time, name = found.groups()
-        event = _lifecycle_event(found[0]) if name in _LIFECYCLE_NAMES else None
-        ledger.apply(
-            int(seq),
-            None if worker_id is None else worker_id.decode("ascii"),
-            0 if worker_seq is None else int(worker_seq),
-            time.decode("ascii"),
-            event,
-        )
-
-
-def _lifecycle_event(line: bytes) -> Event | None:
-    head = parse_head(line)
-    try:
-        return decode_payload(payload_bytes(line, head)) if head is not None else None
-    except EventInvalidError:
-        # A newer vocabulary's: what this one does not understand changes nothing.
-        return None
-
-
 def _is_of(snapshot: Snapshot, reader: LogReader) -> bool:
     """Say whether a snapshot was taken of this log, and not of one that went another way from an old copy."""
     if snapshot.log_id != reader.log_id or snapshot.as_of > reader.end or snapshot.as_of.seq > reader.end.seq:
@@ -141,6 +118,7 @@ class Catalog:
         self._platform = platform
         self._steady_now_us = steady_now_us
         self._retention = retention or RetentionPolicy()
+        remove_leftover(data_dir / CATALOG, platform)
         reader = LogReader(log_directory, platform)
         try:
             self._log_id = reader.log_id
@@ -159,7 +137,7 @@ class Catalog:
             self._encoded: dict[str, str] = {}
             self.ledger.changed.update(self.ledger.workers)
             self._as_of = self._fold(reader, position, reader.end)
-            remove_orphans(log_directory, reader.segment_numbers(), platform)
+            remove_orphans(log_directory, frozenset(reader.segment_numbers()), platform)
             if snapshot is None or snapshot.retention != self._retention:
                 self._save_or_wait()
         finally:
@@ -187,7 +165,7 @@ class Catalog:
             if start.segment != position.segment:
                 self._finish_segment(position)
             if chunk is not None:
-                fold_chunk(self.ledger, chunk)
+                fold_chunk(self.ledger, chunk.data)
             position = chunk.end if chunk is not None else start
         if position.segment != end.segment:
             self._finish_segment(position)
@@ -212,6 +190,10 @@ class Catalog:
     def appended(self, seq: int, worker_id: str | None, worker_seq: int, time: str, event: Event) -> None:
         """Take in a record that was just appended."""
         self.ledger.apply(seq, worker_id, worker_seq, time, event)
+
+    def appended_run(self, seq: int, worker_id: str, worker_seq: int, time: str, events: Sequence[Event]) -> None:
+        """Take in records of one Worker that were just appended in one write; the first has these numbers."""
+        self.ledger.apply_run(seq, worker_id, worker_seq, time, events)
 
     def sealed(self, segment: SealedSegment, next_start: Position) -> None:
         """Write the index of a segment that was just sealed, then the snapshot as of its end.
@@ -278,7 +260,7 @@ class Catalog:
                     continue
                 if chunk is None or chunk.start.segment != segment.number:
                     break
-                fold_chunk(ledger, chunk)
+                fold_chunk(ledger, chunk.data)
                 position = chunk.end
         except (LogFormatError, SegmentGoneError):
             pass  # its header is damaged, or somebody else deleted it
@@ -289,10 +271,11 @@ class Catalog:
     def rotated_out(self, segments: Sequence[SealedSegment]) -> None:
         """Delete the indexes of deleted segments; one that stays is deleted at the next open."""
         for segment in segments:
-            try:
-                self._platform.files.unlink(index_path(self._log_directory, segment.number))
-            except OSError:
-                continue
+            for path in (index_path, place_path):
+                try:
+                    self._platform.files.unlink(path(self._log_directory, segment.number))
+                except OSError:
+                    continue
 
     def save(self, end: Position | None = None) -> None:
         """Replace the snapshot; ``end`` moves it to the end of the log, for a clean close.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from yoi_runtime.segment_log.platform import Platform
 
-__all__ = ["replace_file"]
+__all__ = ["remove_leftover", "replace_file"]
 
 
 def replace_file(path: Path, data: bytes, platform: Platform) -> None:
@@ -17,7 +17,7 @@ def replace_file(path: Path, data: bytes, platform: Platform) -> None:
         OSError: the file at ``path`` is as it was, or already the new one; a ``.tmp`` file may be left.
     """
     files = platform.files
-    aside = path.with_name(path.name + ".tmp")
+    aside = _aside(path)
     fd = files.create(aside)
     try:
         written = 0
@@ -31,3 +31,19 @@ def replace_file(path: Path, data: bytes, platform: Platform) -> None:
         files.close(fd)
     files.rename(aside, path)
     files.sync_directory(path.parent)
+
+
+def remove_leftover(path: Path, platform: Platform) -> None:
+    """Delete what a ``replace_file`` that did not come to its end left; call before the first one of a process.
+
+    After a power cut in the middle of a rename, both names may stand for one file: to write aside would then be to
+    write over the very file that is to stay whole.
+    """
+    try:
+        platform.files.unlink(_aside(path))
+    except FileNotFoundError:
+        pass
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(path.name + ".tmp")

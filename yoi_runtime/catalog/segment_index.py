@@ -11,6 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from yoi_runtime.catalog.durable_file import replace_file
+from yoi_runtime.catalog.place_file import PLACES_ENDING
 from yoi_runtime.catalog.worker_state import Tally
 from yoi_runtime.segment_log.json_fields import parse_object
 from yoi_runtime.segment_log.platform import Platform
@@ -74,9 +75,10 @@ def read_index(log_directory: Path, segment: int, nonce: int, platform: Platform
 
 
 def remove_orphans(log_directory: Path, segments: Collection[int], platform: Platform) -> None:
-    """Delete the indexes of segments that are not among ``segments``; what cannot be deleted stays."""
+    """Delete the indexes and place files of segments that are not among ``segments``; what cannot be deleted stays."""
     for name in platform.files.list_directory(log_directory):
-        number = segment_number(name.removesuffix(_ENDING) + ".jsonl") if name.endswith(_ENDING) else None
+        ending = next((ending for ending in (_ENDING, PLACES_ENDING) if name.endswith(ending)), None)
+        number = segment_number(name.removesuffix(ending) + ".jsonl") if ending is not None else None
         if number is not None and number not in segments:
             try:
                 platform.files.unlink(log_directory / name)

@@ -60,6 +60,7 @@ class WorkerState:
     """One Worker. ``worker_seq`` and ``seq`` are those of its newest record (0: none yet).
 
     ``created_seq`` is that of its ``worker_created``. ``run`` counts its starts; ``outcome`` is None while it runs. ``rotated_out`` tallies what of it is gone.
+    ``restart_pending``: it has ended and its Runtime is going to run it again.
     ``found_ended_us``: when, in the log's steady time, a snapshot first found it ended.
     """
 
@@ -76,13 +77,14 @@ class WorkerState:
     created_seq: int = 0
     rotated_out: Tally | None = None
     found_ended_us: int | None = None
+    restart_pending: bool = False
 
     @property
     def ended(self) -> bool:
         return self.outcome is not None
 
     def to_json(self) -> dict[str, object]:
-        return {
+        fields: dict[str, object] = {
             "worker_id": self.worker_id,
             "created_at": self.created_at,
             "started_at": self.started_at,
@@ -97,6 +99,9 @@ class WorkerState:
             "rotated_out": None if self.rotated_out is None else self.rotated_out.to_json(),
             "found_ended_us": self.found_ended_us,
         }
+        if self.restart_pending:
+            fields["restart_pending"] = True
+        return fields
 
     @classmethod
     def from_json(cls, fields: dict[str, object]) -> WorkerState:
@@ -118,6 +123,7 @@ class WorkerState:
             created_seq=whole_number(fields["created_seq"]),
             rotated_out=None if gone is None else Tally.from_json(gone),
             found_ended_us=None if found_ended_us is None else int(str(found_ended_us)),
+            restart_pending=fields.get("restart_pending") is True,
         )
 
 

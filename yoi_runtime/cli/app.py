@@ -36,6 +36,8 @@ from yoi_runtime.cli.options import (
     parse_server_url,
     parse_size,
     parse_start,
+    parse_transcript_bytes,
+    parse_transcript_items,
     parse_workers,
     worker_id_from_command,
 )
@@ -45,6 +47,7 @@ from yoi_runtime.cli.served_runtime import ServeOptions
 from yoi_runtime.cli.tail import TailRequest, tail
 from yoi_runtime.errors import YoiError
 from yoi_runtime.runtime.options import RuntimeOptions
+from yoi_runtime.transcript.options import TranscriptOptions
 from yoi_runtime.version import VERSION
 
 __all__ = ["app", "run_app"]
@@ -66,7 +69,7 @@ app = typer.Typer(
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help=help_texts.DATA_DIR)]
 Bind = Annotated[str, typer.Option("--bind", metavar="HOST:PORT", help=help_texts.BIND)]
-Adapter = Annotated[str, typer.Option("--adapter", metavar="auto|lines|jsonl", help=help_texts.ADAPTER)]
+Adapter = Annotated[str, typer.Option("--adapter", metavar="NAME", help=help_texts.ADAPTER)]
 SegmentBytes = Annotated[str | None, typer.Option("--segment-bytes", metavar="N", help=help_texts.SEGMENT_BYTES)]
 RetainBytes = Annotated[str | None, typer.Option("--retain-bytes", metavar="N", help=help_texts.RETAIN_BYTES)]
 RetainAge = Annotated[str | None, typer.Option("--retain-age", metavar="DURATION", help=help_texts.RETAIN_AGE)]
@@ -118,17 +121,38 @@ def _serve(
     retain_bytes: RetainBytes = None,
     retain_age: RetainAge = None,
     durability: DurabilityName = None,
+    transcript: Annotated[
+        bool, typer.Option("--transcript/--no-transcript", help=help_texts.TRANSCRIPT, show_default=False)
+    ] = True,
+    transcript_items: Annotated[
+        str | None, typer.Option("--transcript-items", metavar="N", help=help_texts.TRANSCRIPT_ITEMS)
+    ] = None,
+    transcript_bytes: Annotated[
+        str | None, typer.Option("--transcript-bytes", metavar="N", help=help_texts.TRANSCRIPT_BYTES)
+    ] = None,
+    cache_bytes: Annotated[str | None, typer.Option("--cache-bytes", metavar="N", help=help_texts.CACHE_BYTES)] = None,
+    processes: Annotated[int, typer.Option("--processes", metavar="N", min=1, help=help_texts.PROCESSES)] = 1,
     read_only: Annotated[bool, typer.Option("--read-only", help=help_texts.READ_ONLY)] = False,
 ) -> None:
     workers = _read(context, "--worker", parse_workers, worker or [])
     options = _serve_options(context, data_dir, bind, segment_bytes, retain_bytes, retain_age, durability)
+    bounds = _transcript_options(context, transcript_items, transcript_bytes)
+    options = replace(options, transcripts=bounds if transcript else None)
+    options = replace(options, processes=processes)
+    if cache_bytes is not None:
+        options = replace(options, cache_bytes=_read(context, "--cache-bytes", parse_size, cache_bytes))
     if read_only:
+        if processes > 1:
+            message = "start servers with --read-only one by one, each on an address of its own"
+            raise typer.BadParameter(message, context, param_hint="--processes")
         for_the_writer = {
             "--worker": worker,
             "--segment-bytes": segment_bytes,
             "--retain-bytes": retain_bytes,
             "--retain-age": retain_age,
             "--durability": durability,
+            "--transcript-items": transcript_items,
+            "--transcript-bytes": transcript_bytes,
         }
         for name, value in for_the_writer.items():
             if value:
@@ -171,6 +195,9 @@ def _tail(
     url: Annotated[str | None, typer.Argument(metavar="URL", hidden=True)] = None,
     worker: Annotated[str | None, typer.Option("--worker", metavar="ID", help=help_texts.TAIL_WORKER)] = None,
     cursor: Annotated[str | None, typer.Option("--cursor", metavar="TOKEN", help=help_texts.CURSOR)] = None,
+    cursor_file: Annotated[
+        Path | None, typer.Option("--cursor-file", metavar="FILE", help=help_texts.CURSOR_FILE)
+    ] = None,
     start: Annotated[str | None, typer.Option("--from", metavar="oldest|now", help=help_texts.FROM)] = None,
     as_json: Annotated[bool, typer.Option("--json", help=help_texts.JSON)] = False,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help=help_texts.TAIL_DATA_DIR)] = None,
@@ -183,6 +210,7 @@ def _tail(
         given_data_dir=data_dir,
         worker_id=_read(context, "--worker", check_id, worker) if worker is not None else None,
         cursor=cursor,
+        cursor_file=cursor_file,
         start=_read(context, "--from", parse_start, start or "now"),
         as_json=as_json,
     )
@@ -283,6 +311,15 @@ def _serve_options(
     if durability is not None:
         runtime = replace(runtime, durability=_read(context, "--durability", parse_durability, durability))
     return ServeOptions(_data_dir(data_dir), _read(context, "--bind", parse_bind, bind), runtime)
+
+
+def _transcript_options(context: typer.Context, items: str | None, size: str | None) -> TranscriptOptions:
+    bounds = TranscriptOptions()
+    if items is not None:
+        bounds = replace(bounds, max_items=_read(context, "--transcript-items", parse_transcript_items, items))
+    if size is not None:
+        bounds = replace(bounds, max_bytes=_read(context, "--transcript-bytes", parse_transcript_bytes, size))
+    return bounds
 
 
 def _finish(command: Coroutine[object, object, int]) -> NoReturn:

@@ -12,6 +12,7 @@ from yoi_runtime.cli.options import DEFAULT_HOST, DEFAULT_PORT, NO_LIMIT
 __all__ = [
     "ADAPTER",
     "BIND",
+    "CACHE_BYTES",
     "CONFORMANCE",
     "CONFORMANCE_BIND",
     "CONFORMANCE_CASE",
@@ -36,6 +37,7 @@ __all__ = [
     "JSON",
     "LINGER",
     "MAIN",
+    "PROCESSES",
     "READ_ONLY",
     "RETAIN_AGE",
     "RETAIN_BYTES",
@@ -48,6 +50,9 @@ __all__ = [
     "TAIL_DATA_DIR",
     "TAIL_END",
     "TAIL_WORKER",
+    "TRANSCRIPT",
+    "TRANSCRIPT_BYTES",
+    "TRANSCRIPT_ITEMS",
     "WORKER",
     "WORKER_ID",
 ]
@@ -101,6 +106,7 @@ input; python3 wants -u, lest it holds its output back.
 \b
 Examples:
   yoi-runtime run -- python3 -u agent.py --task 'fix the tests'
+  yoi-runtime run -- claude -p 'fix the tests' --output-format stream-json --verbose --include-partial-messages
   yoi-runtime run --worker-id build --linger 60 -- make -j4
   yoi-runtime run --adapter lines -- sh -c 'for i in 1 2 3; do echo $i; sleep 1; done'
 """
@@ -190,8 +196,9 @@ BIND = (
 )
 WORKER = "Run COMMAND as the Worker ID; may be repeated. Split into words as a shell would, but no shell runs."
 ADAPTER = (
-    "How output becomes events. lines: each line is text; jsonl: each line is an event in JSON;"
-    " auto: JSON objects with the key event are events, all else is text."
+    "How output becomes events. auto: as the first JSON objects show, text where there are none; claude-code, codex,"
+    " gemini, opencode, acp: the JSON lines of that agent; jsonl: each line is an event in JSON; lines: each line is"
+    " text. Installed distributions may bring more."
 )
 SEGMENT_BYTES = "Size of one file of the log, for example 64MiB; at least 4096. [default: 16MiB]"
 RETAIN_BYTES = f"Keep at most about N bytes of events, the oldest go first; {NO_LIMIT}: no limit. [default: 1GiB]"
@@ -200,10 +207,24 @@ DURABILITY = (
     "When an event is shown. synced: once it survives a power cut; written: at once, it then survives only a"
     " killed process. [default: synced]"
 )
+TRANSCRIPT = (
+    "Keep a transcript of every Worker and answer it at /v1/workers/ID/transcript: what was said, for longer than the"
+    " events are kept. [default: transcript]"
+)
+TRANSCRIPT_ITEMS = "Keep so many items of each Worker's transcript, the oldest go first. [default: 10000]"
+TRANSCRIPT_BYTES = "Keep so many bytes of each Worker's transcript, the oldest items go first. [default: 16MiB]"
+CACHE_BYTES = (
+    "Keep so much of the log in the memory of each server process, shared by its subscribers. [default: 64MiB]"
+)
+PROCESSES = "Serve from so many processes on one address, to use more than one core; one of them writes the log."
 READ_ONLY = "Only serve a directory that another process writes: one more server on the same log. Takes no --worker."
 WORKER_ID = "The Worker's id, 1 to 64 of A-Z a-z 0-9 _ -. [default: made of the program's name]"
 LINGER = "Serve on for so long after the command has ended; Ctrl-C ends that early."
 TAIL_WORKER = "Follow this Worker's events only; waits for it when there is none yet. [default: all events]"
 CURSOR = "Go on after this place, as an earlier tail printed it or an event's envelope has it."
+CURSOR_FILE = (
+    "Remember the place in FILE, and go on there the next time; --from is for the first time. An event that was printed"
+    " in the last second before a kill may come again, none is left out."
+)
 FROM = "Where to begin: the oldest event that is kept, or only what comes now. [default: now]"
 JSON = "Print each event as the JSON line that came over the wire; for programs."

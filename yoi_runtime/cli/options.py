@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePath
 from typing import Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
-from yoi_runtime.errors import RequestInvalidError, WorkerIdInvalidError
+from yoi_runtime.errors import AdapterError, RequestInvalidError, WorkerIdInvalidError
 from yoi_runtime.protocol.paths import events_url
 from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.segment_log.commit import Durability
 from yoi_runtime.segment_log.writer import LogOptions
-from yoi_runtime.workers.adapters import ADAPTER_NAMES, AdapterName
+from yoi_runtime.transcript.options import TranscriptOptions
+from yoi_runtime.workers.adapters import AdapterName, make_adapter
 from yoi_runtime.workers.worker_id import check_worker_id
 
 __all__ = [
+    "DEFAULT_CACHE_BYTES",
     "DEFAULT_HOST",
     "DEFAULT_PORT",
     "NO_LIMIT",
@@ -38,6 +40,8 @@ __all__ = [
     "parse_server_url",
     "parse_size",
     "parse_start",
+    "parse_transcript_bytes",
+    "parse_transcript_items",
     "parse_worker",
     "parse_workers",
     "worker_id_from_command",
@@ -48,6 +52,7 @@ StartName: TypeAlias = Literal["oldest", "now"]
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 38800
+DEFAULT_CACHE_BYTES = 64 << 20
 # Instead of a size or an age: that rule does not apply.
 NO_LIMIT = "off"
 
@@ -133,14 +138,32 @@ def parse_segment_size(text: str) -> int:
     return size
 
 
+def parse_transcript_items(text: str) -> int:
+    """Read how many items of a Worker's transcript are kept."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0):
+        raise ValueError(f"{text!r} is not a number of items; write a whole number from 1 on")
+    return int(text)
+
+
+def parse_transcript_bytes(text: str) -> int:
+    """Read how many bytes of a Worker's transcript are kept; they have a lower limit."""
+    size = parse_size(text)
+    TranscriptOptions(max_bytes=size)  # raises ValueError when it is too small
+    return size
+
+
 def or_no_limit(parse: Callable[[str], _T]) -> Callable[[str], _T | None]:
     """Return a parser that also reads ``off``, as None."""
     return lambda text: None if text == NO_LIMIT else parse(text)
 
 
 def parse_adapter(text: str) -> AdapterName:
-    """Read the name of an adapter."""
-    return _one_of(ADAPTER_NAMES, text)
+    """Read the name of an adapter; one that an installed distribution brings is loaded, to see that it can be."""
+    try:
+        make_adapter(text)
+    except AdapterError as error:
+        raise ValueError(str(error)) from None
+    return text
 
 
 def parse_durability(text: str) -> Durability:

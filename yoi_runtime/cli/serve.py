@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 
 from yoi_runtime.cli.exit_codes import say, signal_exit_code
@@ -10,6 +11,7 @@ from yoi_runtime.cli.extras import load_event_server
 from yoi_runtime.cli.options import WorkerSpec
 from yoi_runtime.cli.served_runtime import ServedRuntime, ServeOptions
 from yoi_runtime.cli.signals import StopSignals
+from yoi_runtime.transcript.reader import TranscriptReader
 from yoi_runtime.workers.adapters import AdapterName
 from yoi_runtime.workers.outcome import WorkerExit
 
@@ -44,21 +46,33 @@ async def serve(options: ServeOptions, workers: Sequence[WorkerSpec], adapter: A
         return signal_exit_code(signalled.result())
 
 
-async def serve_read_only(options: ServeOptions) -> int:
+async def serve_read_only(options: ServeOptions, listening: Sequence[socket.socket] | None = None) -> int:
     """Serve a directory that another process writes, until a signal; return its exit code.
+
+    ``listening``: sockets that are bound already, instead of an address.
 
     Raises:
         MissingExtraError, OSError: nothing is served.
         LogNotFoundError: nothing has ever been written there.
     """
     with StopSignals() as signals:
-        server = await load_event_server().start(options.data_dir, options.bind.host, options.bind.port)
+        reader = TranscriptReader(options.data_dir) if options.transcripts is not None else None
+        server = await load_event_server().start(
+            options.data_dir,
+            *options.bind,
+            listening=listening,
+            cache_bytes=options.cache_bytes,
+            transcripts=reader,
+        )
         try:
-            warn_when_public(options.bind.host)
+            if listening is None:
+                warn_when_public(options.bind.host)
             print(f"yoi-runtime: serving {server.url} (read-only, data {options.data_dir})", flush=True)
             return signal_exit_code(await signals.wait())
         finally:
             await server.stop()
+            if reader is not None:
+                reader.close()
 
 
 def describe_exit(worker_id: str, ended: WorkerExit) -> str:

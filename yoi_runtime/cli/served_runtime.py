@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yoi_runtime.cli.extras import load_event_server
-from yoi_runtime.cli.options import Address
+from yoi_runtime.cli.options import DEFAULT_CACHE_BYTES, Address
 from yoi_runtime.cli.server_file import ServerInfo, remove_server_file, write_server_file
+from yoi_runtime.cli.server_processes import ServerProcesses
 from yoi_runtime.runtime.child_workers import ChildWorkers
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
+from yoi_runtime.transcript.kept_transcripts import KeptTranscripts
+from yoi_runtime.transcript.options import TranscriptOptions
 
 if TYPE_CHECKING:
     from yoi_runtime.server.event_server import EventServer
@@ -22,20 +27,31 @@ __all__ = ["ServeOptions", "ServedRuntime"]
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """Where to keep the log and how, and where to serve it."""
+    """Where to keep the log and how, how much of the transcripts (None: keep none), and where to serve it.
+
+    ``processes``: how many serve. ``cache_bytes``: how much of the log each keeps in memory.
+    """
 
     data_dir: Path
     bind: Address
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
+    transcripts: TranscriptOptions | None = field(default_factory=TranscriptOptions)
+    processes: int = 1
+    cache_bytes: int = DEFAULT_CACHE_BYTES
 
 
 class ServedRuntime:
     """Made by ``start``, taken down by ``stop``; in between, ``children`` starts Workers. One event loop, main thread."""
 
-    def __init__(self, data_dir: Path, host: str, runtime: Runtime, server: EventServer) -> None:
+    def __init__(
+        self, data_dir: Path, host: str, runtime: Runtime, transcripts: KeptTranscripts | None, server: EventServer
+    ) -> None:
         self.data_dir = data_dir
+        self._others: ServerProcesses | None = None
+        self._shared: list[socket.socket] = []
         self._host = host
         self.runtime = runtime
+        self.transcripts = transcripts
         self.server = server
         self.children = ChildWorkers(runtime)
 
@@ -51,13 +67,40 @@ class ServedRuntime:
         """
         event_server = load_event_server()
         runtime = Runtime.open(options.data_dir, options.runtime)
+        transcripts, shared = None, list[socket.socket]()
         try:
-            server = await event_server.start(options.data_dir, *options.bind)
+            if options.transcripts is not None:
+                transcripts = KeptTranscripts(options.data_dir, runtime.log_directory, options.transcripts)
+            listening = event_server.bind(*options.bind)
+            # Copies: the server closes its own at its end, and those that a dead process is replaced by need theirs.
+            shared = [listener.dup() for listener in listening] if options.processes > 1 else []
+            server = await event_server.start(
+                options.data_dir,
+                *options.bind,
+                listening=listening,
+                cache_bytes=options.cache_bytes,
+                transcripts=transcripts.reader if transcripts is not None else None,
+            )
         except BaseException:
             runtime.close("cannot serve")
+            for listener in shared:
+                listener.close()
+            if transcripts is not None:
+                await transcripts.stop()
             raise
-        served = cls(options.data_dir, options.bind.host, runtime, server)
+        served = cls(options.data_dir, options.bind.host, runtime, transcripts, server)
+        served._shared = shared
         try:
+            if shared:
+                address = Address(options.bind.host, server.port)
+                served._others = ServerProcesses(
+                    options.processes - 1,
+                    options.data_dir,
+                    address,
+                    shared,
+                    cache_bytes=options.cache_bytes,
+                    transcripts=options.transcripts is not None,
+                )
             write_server_file(options.data_dir, ServerInfo(server.url, os.getpid(), runtime.log_id))
         except BaseException:
             await served.stop("cannot serve")
@@ -79,12 +122,13 @@ class ServedRuntime:
 
     async def start_server(self) -> None:
         """Serve again, at the same address. Raises as ``start``."""
-        self.server = await load_event_server().start(self.data_dir, self._host, self.server.port)
+        source = self.transcripts.reader if self.transcripts is not None else None
+        self.server = await load_event_server().start(self.data_dir, self._host, self.server.port, transcripts=source)
 
     async def stop(self, reason: str) -> None:
-        """Stop the children, close the log, stop the server, remove ``server.json``. Later steps happen whatever fails.
+        """Stop the children, close the log, remove ``server.json``, stop transcripts and server, whatever fails.
 
-        The log before the server: subscribers still get its last events.
+        The log first: subscribers and transcripts still get its last events.
 
         Raises:
             LogError, OSError: the last events may not have been written.
@@ -98,4 +142,16 @@ class ServedRuntime:
                 try:
                     remove_server_file(self.data_dir, os.getpid())
                 finally:
-                    await self.server.stop()
+                    try:
+                        if self.transcripts is not None:
+                            await self.transcripts.stop()
+                    finally:
+                        await self._stop_servers()
+
+    async def _stop_servers(self) -> None:
+        stopping = [self.server.stop()]
+        if self._others is not None:
+            stopping.append(self._others.stop())
+        for listener in self._shared:
+            listener.close()
+        await asyncio.gather(*stopping)

@@ -16,6 +16,7 @@ from yoi_runtime.cli.options import StartName
 from yoi_runtime.cli.output import EventOutput, make_output
 from yoi_runtime.cli.server_file import find_server, process_is_alive, read_server_file
 from yoi_runtime.cli.signals import StopSignals
+from yoi_runtime.client.cursor_store import FileCursorStore
 from yoi_runtime.client.observe import observe
 from yoi_runtime.client.stream_state import StateDetail, StreamState
 from yoi_runtime.errors import StreamConnectError, StreamError, StreamRefusedError
@@ -27,13 +28,17 @@ _FIRST_CONNECT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class TailRequest:
-    """What to follow, from where, and how to show it. ``given_data_dir``: as typed, None when it was not."""
+    """What to follow, from where, and how to show it. ``given_data_dir``: as typed, None when it was not.
+
+    ``cursor_file`` remembers the place; ``cursor`` goes before what it holds, and ``start`` is for when it holds nothing.
+    """
 
     url: str | None
     data_dir: Path
     given_data_dir: Path | None = None
     worker_id: str | None = None
     cursor: str | None = None
+    cursor_file: Path | None = None
     start: StartName = "now"
     as_json: bool = False
 
@@ -47,6 +52,9 @@ def command_to_go_on(request: TailRequest, *, cursor: str | None = None, start: 
         words += ["--worker", request.worker_id]
     if cursor is not None:
         words += ["--cursor", cursor]
+    # With a start it would come to nothing: what the file remembers goes before.
+    if request.cursor_file is not None and start is None:
+        words += ["--cursor-file", str(request.cursor_file)]
     if start is not None:
         words += ["--from", start]
     if request.as_json:
@@ -60,6 +68,7 @@ async def tail(request: TailRequest) -> int:
     Raises:
         MissingExtraError: the extra ``ws-client`` is not installed.
         StreamError: there is no Runtime to follow, or it refuses for another reason than the cursor.
+        CursorStoreError: the cursor file cannot be read or written, or belongs to another stream.
         BrokenPipeError: nobody reads our output any more.
     """
     with StopSignals() as signals:
@@ -98,12 +107,13 @@ class _Follower:
         self._request = request
         self._output = output
         self._cursor = request.cursor
+        self._store = FileCursorStore(request.cursor_file) if request.cursor_file is not None else None
         self._url = ""
         self.was_live = False
         self._waits = False
 
     async def follow(self) -> None:
-        """Show events until the stream ends, which a Runtime's own stop does not do. Raises as ``tail`` says."""
+        """Show events until the Worker has ended, which a Runtime's own stop does not do. Raises as ``tail`` says."""
         given = self._request.url
         while True:
             self._url = given if given is not None else find_server(self._request.data_dir)
@@ -118,6 +128,7 @@ class _Follower:
             self._url,
             worker_id=self._request.worker_id,
             cursor=self._cursor,
+            cursor_store=self._store,
             start=self._request.start,
             wait_for_worker=True,
             on_state=self._on_state,
@@ -131,9 +142,13 @@ class _Follower:
             finally:
                 # Behind the last event that was shown; None as long as the Runtime has not told any place.
                 self._cursor = stream.cursor or self._cursor
+        if stream.outcome is not None:
+            self._output.notice(f"the Worker has ended ({stream.outcome}); that is all of it")
 
     def say_how_to_go_on(self) -> None:
-        if self._cursor is not None:
+        if self._request.cursor_file is not None:
+            self._output.notice(f"go on from here: {command_to_go_on(self._request)}")
+        elif self._cursor is not None:
             self._output.notice(f"go on from here: {command_to_go_on(self._request, cursor=self._cursor)}")
 
     def say_what_was_refused(self, error: StreamRefusedError) -> None:
@@ -166,7 +181,7 @@ class _Follower:
                     self._output.notice(f"{what} ({detail.reason}); trying again until it is back")
                 self._waits = True
                 self._check_moved()
-            case StreamState.LIVE:
+            case StreamState.REPLAYING | StreamState.LIVE:
                 if self._waits:
                     self._output.notice("connected again; goes on where it was" if self.was_live else "connected")
                 self.was_live, self._waits = True, False

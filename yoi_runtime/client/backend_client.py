@@ -1,4 +1,4 @@
-"""Tornado adapter: one WebSocket to a Runtime. The one module of the client that knows Tornado.
+"""Tornado adapter: one WebSocket to a Runtime.
 
 Tornado's client holds at most two messages and one chunk of 64 KiB; while nobody receives, it reads nothing
 more and the peer has to wait. Its own pings are not used: they take a reader that is busy elsewhere for a
@@ -8,17 +8,23 @@ dead peer, and leave an exception behind when the connection breaks at the wrong
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
+from collections.abc import Callable
 from typing import Final
 
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.iostream import StreamClosedError, UnsatisfiableReadError
+from tornado.simple_httpclient import HTTPTimeoutError
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, WebSocketError, websocket_connect
 
-from yoi_runtime.client.resume import Answered, ConnectFailed, answered
+from yoi_runtime.client.resume import Answered, ConnectFailed, ConnectFault, Silence, answered
 from yoi_runtime.client.settings import ClientSettings
+from yoi_runtime.client.silence import TICKS_PER_HEARTBEAT, SilenceCount, SilenceVerdict
 from yoi_runtime.protocol.close_codes import CloseCode
+from yoi_runtime.protocol.versions import SUBPROTOCOL_V1, ProtocolVersion
 
-__all__ = ["BackendConnection", "connect"]
+__all__ = ["BackendConnection", "connect", "connect_failed"]
 
 # The wait for a pong is cut in parts, so that a loop that stood still for long (a blocking call, a suspended
 # machine) still gets to read what came meanwhile before it judges.
@@ -39,10 +45,15 @@ class BackendConnection:
         self._ended = False
         self._is_awaited = False
         self._heard = False
-        self.unanswered = False
+        self._silence = SilenceCount()
+        self.silence: Silence | None = None
+        # What the server chose of what was offered; one that knows no subprotocols speaks v0.
+        chosen = protocol.selected_subprotocol
+        self.version = ProtocolVersion.V1 if chosen == SUBPROTOCOL_V1 else ProtocolVersion.V0
         # The hook of Tornado's class, which websocket_connect() gives no way to derive from.
         connection.on_pong = self._on_pong  # type: ignore[method-assign]
         self._keepalive = asyncio.create_task(self._keep_alive(), name="keepalive")
+        self._watch: asyncio.Task[None] | None = None
 
     @property
     def close_code(self) -> int | None:
@@ -63,7 +74,20 @@ class BackendConnection:
             if reading.done() and not reading.cancelled():
                 self._ended = reading.result() is None
         self._heard = True
+        self._silence.heard()
         return reading.result()
+
+    def expect_heartbeat(self, seconds: float, on_stalled: Callable[[], None]) -> None:
+        """Give the connection up when nothing comes for three heartbeats of ``seconds``; call once.
+
+        ``on_stalled`` is called when one stays away; it may not raise.
+        """
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._watch_heartbeat(seconds, on_stalled), name="heartbeat")
+
+    def abandon(self) -> None:
+        """Break the connection; whoever receives gets None."""
+        self._break_off()
 
     async def close(self) -> None:
         """Close with 1000 and wait, within the close timeout, until the peer has agreed. Cancelled: after that."""
@@ -75,12 +99,14 @@ class BackendConnection:
             raise
 
     async def _close(self) -> None:
-        self._keepalive.cancel()
+        tasks = {task for task in (self._keepalive, self._watch) if task is not None}
+        for task in tasks:
+            task.cancel()
         self._connection.close(CloseCode.NORMAL)
         await self._drain()
         self._stream.close()
         await self._drain()
-        await asyncio.wait({self._keepalive})
+        await asyncio.wait(tasks)
 
     async def _drain(self) -> None:
         """Read to the end: Tornado's reading task would wait for us for ever."""
@@ -109,17 +135,38 @@ class BackendConnection:
                 if self._heard or not self._is_awaited:
                     break
             else:
-                self.unanswered = True
-                self._stream.close()
-                # Wakes the receiver, also where Tornado's reading task has died (6.5, a close reason that is no UTF-8).
-                self._connection.on_connection_close()
+                self._give_up(Silence.NO_PONG)
                 return
+
+    async def _watch_heartbeat(self, seconds: float, on_stalled: Callable[[], None]) -> None:
+        while True:
+            await asyncio.sleep(seconds / TICKS_PER_HEARTBEAT)
+            match self._silence.tick(listening=self._is_awaited):
+                case SilenceVerdict.STALLED:
+                    on_stalled()
+                case SilenceVerdict.GONE:
+                    self._give_up(Silence.NO_HEARTBEAT)
+                    return
+                case SilenceVerdict.FINE:
+                    pass
+
+    def _give_up(self, silence: Silence) -> None:
+        self.silence = silence
+        self._break_off()
+
+    def _break_off(self) -> None:
+        self._stream.close()
+        # Wakes the receiver, also where Tornado's reading task has died (6.5, a close reason that is no UTF-8).
+        self._connection.on_connection_close()
 
 
 async def connect(
-    url: str, token: str | None, settings: ClientSettings
+    url: str, version: ProtocolVersion, token: str | None, settings: ClientSettings
 ) -> BackendConnection | ConnectFailed | Answered:
-    """Open a WebSocket to ``url`` (ws or wss). ``token`` goes into the Authorization header and nowhere else."""
+    """Open a WebSocket to ``url`` (ws or wss), offering ``version``.
+
+    ``token`` goes into the Authorization header and nowhere else.
+    """
     request = HTTPRequest(
         url,
         headers={} if token is None else {"Authorization": f"Bearer {token}"},
@@ -130,30 +177,58 @@ async def connect(
         ssl_options=settings.ssl_context,
     )
     try:
-        return BackendConnection(await _upgraded(request, settings), settings)
+        return BackendConnection(await _upgraded(request, version, settings), settings)
+    except HTTPTimeoutError:
+        return ConnectFailed("Timeout while connecting", ConnectFault.TIMEOUT)
     except HTTPClientError as error:
         if error.response is None:
-            return ConnectFailed(error.message)
+            return ConnectFailed(error.message, ConnectFault.HANDSHAKE)
         return answered(error.code, error.response.body, error.response.headers.get("Retry-After"))
     except WebSocketError:
         # A success, but no upgrade; Tornado does not say which.
         return Answered(200)
-    except StreamClosedError:
-        return ConnectFailed("the peer broke off during the handshake")
+    except StreamClosedError as error:
+        if isinstance(error.real_error, ssl.SSLError):
+            return connect_failed(error.real_error)
+        return ConnectFailed("the peer broke off during the handshake", ConnectFault.HANDSHAKE)
     except UnsatisfiableReadError:
-        return ConnectFailed("the peer does not speak HTTP")
+        return ConnectFailed("the peer does not speak HTTP", ConnectFault.HANDSHAKE)
     except OSError as error:
-        return ConnectFailed(error.strerror or str(error))
+        return connect_failed(error)
 
 
-async def _upgraded(request: HTTPRequest, settings: ClientSettings) -> WebSocketClientConnection:
+def connect_failed(error: OSError) -> ConnectFailed:
+    """Return why there is no connection, in our words."""
+    match error:
+        case socket.gaierror():
+            fault = ConnectFault.DNS
+        case ssl.SSLError():
+            fault = ConnectFault.TLS
+        case TimeoutError():
+            fault = ConnectFault.TIMEOUT
+        case ConnectionRefusedError():
+            fault = ConnectFault.REFUSED
+        case _:
+            fault = ConnectFault.FAILED
+    reason = error.strerror or str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConnectFailed(f"the certificate is not good: {error.verify_message}", fault, for_good=True)
+    return ConnectFailed(reason, fault)
+
+
+async def _upgraded(
+    request: HTTPRequest, version: ProtocolVersion, settings: ClientSettings
+) -> WebSocketClientConnection:
     """Do as ``websocket_connect`` does, and leave nothing behind when cancelled, which it cannot.
 
     Then the attempt gets the close timeout to come to its end and be closed in order. Of one that has not, Tornado
     closes the socket at the connect timeout.
     """
     others = asyncio.all_tasks()
-    attempt = asyncio.ensure_future(websocket_connect(request, max_message_size=settings.max_frame_bytes))
+    subprotocols = [SUBPROTOCOL_V1] if version is ProtocolVersion.V1 else None
+    attempt = asyncio.ensure_future(
+        websocket_connect(request, max_message_size=settings.max_frame_bytes, subprotocols=subprotocols)
+    )
     started = asyncio.all_tasks() - others
     try:
         # Shielded: cancelled itself, it would go on and open a connection that nobody takes.

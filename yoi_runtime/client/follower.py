@@ -1,50 +1,65 @@
 """The loop under a stream: connect, read, come back, until there is a reason to stop.
 
-    connect -> frames -> sequence (once, none missing) -> position -> handover
-       ^                                                                 |
-       +--- wait <--- decide <--- ending                              consumer
+    connect -> messages -> session (decides what they mean) -> handover
+       ^                                                          |
+       +--- wait <--- decide <--- ending                       consumer
 
 Knows no Tornado: a connection is what ``connect`` returns.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeAlias, assert_never, get_args
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Final, Protocol, TypeAlias, assert_never
 
 from yoi_runtime.client.backoff import Backoff
 from yoi_runtime.client.event_sequence import EventSequence
 from yoi_runtime.client.handover import Handover
 from yoi_runtime.client.resume import (
     Answered,
+    AskCaller,
     Closed,
     ConnectFailed,
-    Ending,
+    GiveUp,
     Refuse,
     RestartBehindGap,
     ResumePolicy,
     Retry,
+    Silence,
+    behind_gap,
     decide,
+    may_offer_less,
 )
+from yoi_runtime.client.session import Ended, Session, StreamView
 from yoi_runtime.client.settings import ClientSettings
-from yoi_runtime.client.stream_event import StreamEvent, StreamGap
+from yoi_runtime.client.stream_event import StreamEvent, StreamGap, StreamItem
 from yoi_runtime.client.stream_position import StreamPosition
-from yoi_runtime.client.stream_state import OnState, StateDetail, StreamState
-from yoi_runtime.errors import FrameInvalidError, StreamConnectError, StreamFrameError, StreamRefusedError
+from yoi_runtime.client.stream_state import StateDetail, StreamState
+from yoi_runtime.errors import StreamConnectError, StreamRefusedError
 from yoi_runtime.events.conversation_events import WorkerStatus
-from yoi_runtime.protocol.diagnostics import Recovery, Severity
-from yoi_runtime.protocol.frames import DiagnosticFrame, EventFrame, Frame, UnknownFrame, decode_frame
 from yoi_runtime.protocol.paths import events_url
 from yoi_runtime.protocol.stream_request import StreamRequest
+from yoi_runtime.protocol.versions import ProtocolVersion
 
 __all__ = ["Connect", "Connection", "Follower"]
 
 _log = logging.getLogger("yoi_runtime.client")
 
+# A Worker that has ended runs again soon, when its Runtime was restarted, or late. Asking is cheap, and is answered
+# at once: this is no trouble that would have to be given time.
+_SECONDS_AFTER_END: Final = 0.5
+
 
 class Connection(Protocol):
     """An open WebSocket, read by one task."""
+
+    @property
+    def version(self) -> ProtocolVersion:
+        """The version that the Runtime chose of what was offered."""
+        ...
 
     @property
     def close_code(self) -> int | None:
@@ -52,12 +67,20 @@ class Connection(Protocol):
         ...
 
     @property
-    def unanswered(self) -> bool:
-        """Whether it was given up because the peer answered no ping."""
+    def silence(self) -> Silence | None:
+        """How the peer was found to be gone, if that is why it ended."""
         ...
 
     async def receive(self) -> str | bytes | None:
         """Return the next message, or None for ever after the end."""
+        ...
+
+    def expect_heartbeat(self, seconds: float, on_stalled: Callable[[], None]) -> None:
+        """Give up when nothing comes for three heartbeats; tell when one stays away."""
+        ...
+
+    def abandon(self) -> None:
+        """Break the connection; ``receive`` returns None."""
         ...
 
     async def close(self) -> None:
@@ -65,8 +88,8 @@ class Connection(Protocol):
         ...
 
 
-Connect: TypeAlias = Callable[[str], Awaitable[Connection | ConnectFailed | Answered]]
-"""Takes the address of a stream."""
+Connect: TypeAlias = Callable[[str, ProtocolVersion], Awaitable[Connection | ConnectFailed | Answered]]
+"""Takes the address of a stream and the version to offer."""
 
 
 class Follower:
@@ -75,145 +98,190 @@ class Follower:
     def __init__(
         self,
         base_url: str,
-        worker_id: str | None,
+        view: StreamView,
         position: StreamPosition,
-        handover: Handover[StreamEvent | StreamGap],
+        handover: Handover[StreamItem],
         connect: Connect,
         policy: ResumePolicy,
         settings: ClientSettings,
-        on_state: OnState | None,
+        on_state: Callable[[StreamState, StateDetail], None],
     ) -> None:
-        """Prepare; nothing is connected.
-
-        Raises:
-            RequestInvalidError: ``base_url`` is no address of a Runtime.
-            WorkerIdInvalidError: the id breaks the grammar.
-        """
-        self.url = events_url(base_url, worker_id)
+        """Prepare; nothing is connected."""
+        self.view = view
         self.state = StreamState.CONNECTING
         self.worker_status: WorkerStatus | None = None
+        self.behind: tuple[int, int] | None = None
+        self.outcome: str | None = None
+        self.version: ProtocolVersion | None = None
+        self.position = position
         self._base_url = base_url
-        self._worker_id = worker_id
-        self._position = position
         self._handover = handover
         self._connect = connect
         self._policy = policy
         self._settings = settings
         self._on_state = on_state
         self._backoff = Backoff(settings.random)
-        self._sequence = EventSequence(self.url, of_one_worker=worker_id is not None)
+        # Of its own: a restart is another request, and the floor it goes to moves on while it waits.
+        self._restarts = Backoff(settings.random)
+        self._sequence = EventSequence(
+            view.url, of_one_worker=view.worker_id is not None, filtered=view.events is not None
+        )
         self._was_live = False
-        # Since when the present connection has brought frames.
-        self._live_since_seconds: float | None = None
 
     async def run(self) -> None:
-        """Follow until cancelled.
+        """Follow until the Worker's end, or until cancelled.
 
         Raises:
             StreamRefusedError, StreamGapError, StreamFrameError: as their names say.
-            StreamConnectError: ``max_tries`` are used up.
+            StreamConnectError: ``max_tries`` are used up, or the certificate is not good.
         """
-        reason = ""
+        detail = StateDetail()
         try:
             while True:
                 self._change(StreamState.CONNECTING, StateDetail(self._backoff.tries))
                 ending = await self._one_connection()
-                await self._wait_after(ending)
+                if isinstance(ending, Ended):
+                    detail = StateDetail(reason=f"the Worker has ended: {ending.outcome}", code="worker.ended")
+                    if self._policy.after_end == "stop":
+                        self.outcome = ending.outcome
+                        return
+                    delay_seconds = _SECONDS_AFTER_END * (1 + self._settings.random())
+                    await self._wait(replace(detail, delay_seconds=delay_seconds))
+                else:
+                    await self._wait_after(ending)
         except Exception as error:
-            reason = str(error)
+            detail = StateDetail(self._backoff.tries, reason=str(error), code=str(getattr(error, "code", "")))
             raise
         finally:
-            self._change(StreamState.ENDED, StateDetail(self._backoff.tries, reason=reason))
+            self._change(StreamState.ENDED, detail)
 
-    async def _one_connection(self) -> Ending:
-        request = StreamRequest(worker_id=self._worker_id, start=self._position.start)
-        connection = await self._connect(events_url(self._base_url, self._worker_id, **request.parameters()))
+    # One connection.
+
+    async def _one_connection(self) -> ConnectFailed | Answered | Closed | Ended:
+        connection = await self._connected()
         if isinstance(connection, ConnectFailed | Answered):
             return connection
-        self._live_since_seconds = None
+        self.version = connection.version
+        session = Session(self.view, connection.version, self._sequence, self.position)
+        open_since_seconds: list[float] = []
         try:
-            return await self._read(connection)
+            return await self._read(connection, session, open_since_seconds)
         finally:
             await connection.close()
-            if self._live_since_seconds is not None:
-                self._backoff.connection_ended(self._settings.monotonic_seconds() - self._live_since_seconds)
+            for since_seconds in open_since_seconds:
+                self._backoff.connection_ended(self._settings.monotonic_seconds() - since_seconds)
 
-    async def _wait_after(self, ending: Ending) -> None:
-        match decision := decide(ending, self._policy, was_live=self._was_live):
+    async def _connected(self) -> Connection | ConnectFailed | Answered:
+        *first, last = self._versions()
+        for version in first:
+            connection = await self._connect(self._request_url(version), version)
+            if not isinstance(connection, Answered) or not may_offer_less(connection):
+                return connection
+            _log.info("%s: %s is refused with 400; offering less", self.view.url, version)
+        return await self._connect(self._request_url(last), last)
+
+    def _versions(self) -> Sequence[ProtocolVersion]:
+        match self._settings.protocol:
+            case "auto":
+                return ProtocolVersion.V1, ProtocolVersion.V0
+            case "v1":
+                return (ProtocolVersion.V1,)
+            case "v0":
+                return (ProtocolVersion.V0,)
+            case _:
+                assert_never(self._settings.protocol)
+
+    def _request_url(self, version: ProtocolVersion) -> str:
+        is_v1 = version is ProtocolVersion.V1
+        request = StreamRequest(
+            version=version,
+            worker_id=self.view.worker_id,
+            start=self.position.start,
+            batch=is_v1,
+            events=self.view.events if is_v1 else None,
+        )
+        return events_url(self._base_url, self.view.worker_id, **request.parameters())
+
+    async def _read(self, connection: Connection, session: Session, open_since_seconds: list[float]) -> Closed | Ended:
+        mishaps: list[Exception] = []
+        state_before_stall = StreamState.LIVE
+
+        def stalled() -> None:
+            try:
+                self._change(StreamState.STALLED, StateDetail(self._backoff.tries, code="connection.stalled"))
+            except Exception as error:  # noqa: BLE001  the caller's on_state: it ends the stream, not a task of ours
+                mishaps.append(error)
+                connection.abandon()
+
+        while (message := await connection.receive()) is not None:
+            heard = session.receive(message)
+            if session.is_open and not open_since_seconds:
+                open_since_seconds.append(self._settings.monotonic_seconds())
+                self._was_live = True
+                if session.heartbeat_seconds is not None:
+                    connection.expect_heartbeat(session.heartbeat_seconds, stalled)
+            if session.has_caught_up and heard.state is StreamState.LIVE:
+                self._backoff.reset()
+            self.behind = session.behind
+            self.worker_status = session.worker_status or self.worker_status
+            if heard.state is not None:
+                state_before_stall = heard.state
+                self._change(heard.state, StateDetail(self._backoff.tries))
+            elif self.state is StreamState.STALLED:
+                self._change(state_before_stall, StateDetail(self._backoff.tries))
+            if self._restarts.tries and any(isinstance(item, StreamEvent) for item in heard.items):
+                self._restarts.reset()
+            if heard.items:
+                await self._handover.put(heard.items, len(message))
+            match heard.verdict:
+                case None:
+                    continue
+                case Closed() | Ended():
+                    return heard.verdict
+                case _:
+                    raise heard.verdict
+        for mishap in mishaps:
+            raise mishap
+        return Closed(connection.close_code, session.complaint, connection.silence)
+
+    # Between two.
+
+    async def _wait_after(self, ending: ConnectFailed | Answered | Closed) -> None:
+        decision = decide(ending, self._policy, was_live=self._was_live)
+        backoff, retry_after_ms = self._backoff, None
+        if isinstance(decision, AskCaller):
+            decision = await self._ask(decision.gap)
+        match decision:
             case Refuse(diagnostic):
-                raise StreamRefusedError(self.url, diagnostic)
+                raise StreamRefusedError(self.view.url, diagnostic)
+            case GiveUp(reason, code):
+                raise StreamConnectError(self.view.url, reason, code)
             case RestartBehindGap(gap):
-                self._position.restarts(gap.cursor)
+                self.position.restarts(gap.cursor)
                 self._sequence.expect_gap()
-                await self._handover.put(gap, 0)
-                retry_after_ms = None
-            case Retry(_, retry_after_ms):
-                pass
+                await self._handover.put([gap], 0)
+                backoff = self._restarts
+            case Retry():
+                retry_after_ms = decision.retry_after_ms
             case _:
                 assert_never(decision)
-        delay_seconds = self._backoff.next_delay_seconds(retry_after_ms)
-        tries, max_tries = self._backoff.tries, self._settings.max_tries
+        delay_seconds = backoff.next_delay_seconds(retry_after_ms)
+        tries, max_tries = backoff.tries, self._settings.max_tries
         if max_tries is not None and tries >= max_tries:
-            raise StreamConnectError(self.url, f"{decision.reason} (try {tries} of {max_tries})")
-        _log.info("%s: %s; next try in %.1f s", self.url, decision.reason, delay_seconds)
-        self._change(StreamState.WAITING, StateDetail(tries, delay_seconds, decision.reason))
-        await self._settings.sleep(delay_seconds)
+            reason = f"{decision.reason} (try {tries} of {max_tries})"
+            raise StreamConnectError(self.view.url, reason, decision.code)
+        _log.info("%s: %s; next try in %.1f s", self.view.url, decision.reason, delay_seconds)
+        await self._wait(StateDetail(tries, delay_seconds, decision.reason, decision.code))
 
-    async def _read(self, connection: Connection) -> Closed:
-        # What the peer complained of without saying what to do: the close code will.
-        complaint = None
-        while (message := await connection.receive()) is not None:
-            frame = self._decoded(message)
-            match frame:
-                case EventFrame():
-                    complaint = None
-                    await self._event(frame)
-                case DiagnosticFrame(diagnostic=diagnostic):
-                    if diagnostic.recovery is not Recovery.NONE:
-                        return Closed(None, diagnostic)
-                    if diagnostic.severity is not Severity.INFO:
-                        complaint = diagnostic
-                    elif diagnostic.resume_cursor is not None:
-                        self._opened(diagnostic.resume_cursor)
-                case UnknownFrame():
-                    pass
-                case _:
-                    assert_never(frame)
-        return Closed(connection.close_code, complaint, connection.unanswered)
+    async def _wait(self, detail: StateDetail) -> None:
+        self._change(StreamState.WAITING, detail)
+        await self._settings.sleep(detail.delay_seconds or 0)
 
-    def _decoded(self, message: str | bytes) -> Frame:
-        try:
-            return decode_frame(message)
-        except FrameInvalidError as error:
-            raise StreamFrameError(self.url, str(error)) from error
-
-    async def _event(self, frame: EventFrame) -> None:
-        if frame.is_synthetic:
-            self._opened(frame.cursor)
-            self.worker_status = _status_in(frame)
-            return
-        self._live()
-        if self._sequence.admit(frame):
-            self._position.received(frame.cursor)
-            await self._handover.put(StreamEvent(frame), len(frame.raw))
-
-    def _opened(self, cursor: str) -> None:
-        self._live()
-        self._position.opened(cursor)
-
-    def _live(self) -> None:
-        if self._live_since_seconds is None:
-            self._live_since_seconds = self._settings.monotonic_seconds()
-            self._was_live = True
-            self._change(StreamState.LIVE, StateDetail(self._backoff.tries))
+    async def _ask(self, gap: StreamGap) -> Refuse | RestartBehindGap:
+        assert callable(self._policy.on_expired)
+        answer = self._policy.on_expired(gap)
+        return behind_gap(gap, await answer if inspect.isawaitable(answer) else answer)
 
     def _change(self, state: StreamState, detail: StateDetail) -> None:
         self.state = state
-        if self._on_state is not None:
-            self._on_state(state, detail)
-
-
-def _status_in(snapshot: EventFrame) -> WorkerStatus | None:
-    data = snapshot.payload.get("data")
-    status = data.get("status") if isinstance(data, dict) else None
-    return next((known for known in get_args(WorkerStatus) if known == status), None)
+        self._on_state(state, detail)

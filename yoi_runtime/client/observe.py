@@ -1,75 +1,51 @@
 """Follow a Runtime's events from a program on asyncio:
 
-async with observe("http://127.0.0.1:38800", cursor=stored) as stream:
+async with observe("http://127.0.0.1:38800", worker_id="coder", cursor_store=FileCursorStore("coder.cursor")) as stream:
     async for event in stream:
         ...
-        store(stream.cursor)
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
+from collections.abc import Collection
 from functools import partial
-from types import TracebackType
-from typing import Generic, Literal, Self, TypeVar, overload
+from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack, cast, overload
 
-from yoi_runtime.client.follower import Connect, Follower
-from yoi_runtime.client.handover import Handover
-from yoi_runtime.client.resume import OnExpired, ResumePolicy
+from yoi_runtime.client.cursor_store import CursorStore
+from yoi_runtime.client.follower import Connect
+from yoi_runtime.client.resume import AfterEnd, OnCorrupt, OnExpired, ResumePolicy
+from yoi_runtime.client.session import StreamView
 from yoi_runtime.client.settings import ClientSettings
-from yoi_runtime.client.stream_event import StreamEvent, StreamGap
-from yoi_runtime.client.stream_position import StreamPosition
-from yoi_runtime.client.stream_state import OnState, StreamState
+from yoi_runtime.client.stream import Stream
+from yoi_runtime.client.stream_event import Place, StreamEvent, StreamGap, StreamItem
+from yoi_runtime.client.stream_state import OnState
 from yoi_runtime.errors import MissingExtraError, RequestInvalidError
-from yoi_runtime.events.conversation_events import WorkerStatus
+from yoi_runtime.protocol.paths import events_url
 from yoi_runtime.protocol.stream_request import FromCursor, FromNow, FromOldest, Start
 
-__all__ = ["EventStream", "observe"]
+__all__ = ["EventStream", "ObserveOptions", "StreamParts", "check_token", "observe", "stream_parts"]
 
 # What RFC 6750 allows and a little more; never a blank or a line end, which would be another header.
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+_EVENT_NAME = re.compile(r"[a-z0-9_]+")
 
 _ItemT_co = TypeVar("_ItemT_co", bound=StreamEvent | StreamGap, covariant=True)
 
 
-class EventStream(Generic[_ItemT_co]):
-    """A stream that is followed while its ``async with`` block runs. Belongs to one event loop.
+class EventStream(Stream, Generic[_ItemT_co]):
+    """One stream, taken by one consumer, event by event.
 
     Iterating may be cancelled and taken up again, and then loses nothing. After an error it raises the same again.
     """
 
-    def __init__(self, follower: Follower, position: StreamPosition, handover: Handover[_ItemT_co]) -> None:
-        self._follower = follower
-        self._position = position
-        self._handover = handover
-        self._following: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        """Begin to connect; do not wait for it."""
-        if self._following is not None:
-            raise RuntimeError("a stream can be entered once")
-        self._following = asyncio.create_task(self._follower.run(), name="event stream")
-        self._following.add_done_callback(self._followed)
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connection and end the iteration. Again: nothing happens."""
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait({self._following})
-        self._handover.discard()
-
-    def _followed(self, following: asyncio.Task[None]) -> None:
-        self._handover.finish(None if following.cancelled() else following.exception())
+    def __init__(self, parts: StreamParts) -> None:
+        super().__init__(**parts)
+        # Newest first: the next one is popped off the end.
+        self._ready: list[StreamItem] = []
+        self._held: StreamEvent | StreamGap | None = None
+        self._dealt: StreamItem | None = None
+        self._is_taking = False
 
     def __aiter__(self) -> Self:
         return self
@@ -81,40 +57,85 @@ class EventStream(Generic[_ItemT_co]):
             StreamRefusedError: the Runtime says not to come back.
             StreamGapError: events are missing; none behind the hole was handed over.
             StreamFrameError: a message cannot be read.
-            StreamConnectError: ``max_tries`` are used up.
+            StreamConnectError: ``max_tries`` are used up, or the certificate is not good.
+            CursorStoreError: the cursor cannot be saved.
         """
-        if self._following is None:
-            raise RuntimeError("a stream is followed inside of its 'async with' block")
-        self._position.ack()
-        item = await self._handover.take()
-        self._position.taken(item.cursor)
-        return item
+        # Written out: a backlog of a million events comes this way.
+        held = self._held
+        if held is not None:
+            self._held = None
+            # A gap of unknown end gives no place to go on from.
+            if not isinstance(held, StreamGap) or held.cursor is not None:
+                self._dealt = held
+        ready = self._ready
+        while True:
+            while ready:
+                item = ready.pop()
+                if not isinstance(item, Place):
+                    self._held = item
+                    return cast("_ItemT_co", item)
+                self._dealt = item
+            if not self._entered:
+                raise RuntimeError("a stream is followed inside of its 'async with' block")
+            self._is_taking = True
+            try:
+                block = await self._handover.take()
+            finally:
+                self._is_taking = False
+            ready = self._ready = [*reversed(block)]
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        self._ready.clear()
 
     def ack(self) -> None:
         """Say that the event at hand has been dealt with, without asking for the next: moves ``cursor`` behind it."""
-        self._position.ack()
+        held, self._held = self._held, None
+        if held is not None and (not isinstance(held, StreamGap) or held.cursor is not None):
+            self._dealt = held
 
     @property
     def cursor(self) -> str | None:
-        """The place to go on from, safe to store: behind every event that has been dealt with.
+        # Places that wait in front are reached: nothing before them is left to be dealt with.
+        while self._held is None:
+            while self._ready and isinstance(self._ready[-1], Place):
+                self._dealt = self._ready.pop()
+            # What comes while the consumer waits is the consumer's.
+            if self._ready or self._is_taking or (block := self._handover.take_ready()) is None:
+                break
+            self._ready = [*reversed(block)]
+        if self._dealt is not None:
+            return self._dealt.cursor
+        return self._start.token if isinstance(self._start, FromCursor) else None
 
-        Before the first event: the cursor given, or where the Runtime began the stream; None until it has.
-        """
-        return self._position.safe_cursor
 
-    @property
-    def state(self) -> StreamState:
-        return self._follower.state
+class StreamParts(TypedDict):
+    """What a ``Stream`` is made of, checked."""
 
-    @property
-    def worker_status(self) -> WorkerStatus | None:
-        """The Worker's status when the connection was made; None for a stream of everything."""
-        return self._follower.worker_status
+    base_url: str
+    view: StreamView
+    start: Start
+    connect: Connect
+    policy: ResumePolicy
+    settings: ClientSettings
+    cursor_store: CursorStore | None
+    on_state: OnState | None
 
-    @property
-    def url(self) -> str:
-        """The stream's address, without its query."""
-        return self._follower.url
+
+class ObserveOptions(TypedDict, total=False):
+    """What ``observe`` explains."""
+
+    cursor: str | None
+    cursor_store: CursorStore | None
+    start: Literal["now", "oldest"]
+    events: Collection[str] | None
+    token: str | None
+    on_expired: OnExpired
+    on_corrupt: OnCorrupt
+    wait_for_worker: bool
+    after_end: AfterEnd
+    on_state: OnState | None
+    settings: ClientSettings | None
 
 
 @overload
@@ -123,10 +144,14 @@ def observe(
     worker_id: str | None = None,
     *,
     cursor: str | None = None,
+    cursor_store: CursorStore | None = None,
     start: Literal["now", "oldest"] = "now",
+    events: Collection[str] | None = None,
     token: str | None = None,
     on_expired: Literal["raise"] = "raise",
+    on_corrupt: Literal["raise"] = "raise",
     wait_for_worker: bool = False,
+    after_end: AfterEnd = "stop",
     on_state: OnState | None = None,
     settings: ClientSettings | None = None,
 ) -> EventStream[StreamEvent]: ...
@@ -136,25 +161,18 @@ def observe(
     worker_id: str | None = None,
     *,
     cursor: str | None = None,
+    cursor_store: CursorStore | None = None,
     start: Literal["now", "oldest"] = "now",
+    events: Collection[str] | None = None,
     token: str | None = None,
-    on_expired: OnExpired,
+    on_expired: OnExpired = "raise",
+    on_corrupt: OnCorrupt = "raise",
     wait_for_worker: bool = False,
+    after_end: AfterEnd = "stop",
     on_state: OnState | None = None,
     settings: ClientSettings | None = None,
 ) -> EventStream[StreamEvent | StreamGap]: ...
-def observe(
-    url: str,
-    worker_id: str | None = None,
-    *,
-    cursor: str | None = None,
-    start: Literal["now", "oldest"] = "now",
-    token: str | None = None,
-    on_expired: OnExpired = "raise",
-    wait_for_worker: bool = False,
-    on_state: OnState | None = None,
-    settings: ClientSettings | None = None,
-) -> EventStream[StreamEvent | StreamGap]:
+def observe(url: str, worker_id: str | None = None, **options: Unpack[ObserveOptions]) -> EventStream[Any]:
     """Prepare to follow the events of one Worker or, without ``worker_id``, of everything.
 
     Connections that break are made again, after growing waits, and go on behind the last event: each is handed over
@@ -163,26 +181,77 @@ def observe(
     Args:
         url: where the Runtime is: http(s) or ws(s), without a query.
         cursor: go on here; from a former stream's ``cursor``.
+        cursor_store: go on where the last run stopped, unless ``cursor`` says where; saved as the stream goes on, once
+            the consumer has asked for the next event or called ``ack``.
         start: where to begin without a cursor.
-        token: sent as Bearer token.
+        events: only events of these names.
+        token: sent as Bearer token, in the Authorization header and nowhere else.
         on_expired: what to do when events behind the cursor were rotated out: raise ``StreamRefusedError``, or hand
-            over a ``StreamGap`` and go on at the oldest event.
+            over a ``StreamGap`` and go on at the oldest event; or a function of the gap that says which, or at which
+            other cursor (``ResumeAt``). It is called while earlier events may still wait for the consumer.
+        on_corrupt: what to do about damaged records: raise ``StreamRefusedError``, or hand over a ``StreamGap`` and go
+            on behind them.
         wait_for_worker: take a Worker that does not exist for one that does not exist yet.
+        after_end: what to do when the Worker has ended and all of it has come: end the stream, or go on when it runs
+            again. With a Runtime that speaks v0 alone a stream never ends by itself.
         on_state: called with every change of state.
     Raises:
         MissingExtraError: Tornado is not installed.
         RequestInvalidError: ``url`` is no address of a Runtime, or ``token`` cannot be a token; it is not quoted.
         WorkerIdInvalidError: the id breaks the grammar.
     """
+    return EventStream(stream_parts(url, worker_id, **options))
+
+
+def stream_parts(
+    url: str,
+    worker_id: str | None = None,
+    *,
+    cursor: str | None = None,
+    cursor_store: CursorStore | None = None,
+    start: Literal["now", "oldest"] = "now",
+    events: Collection[str] | None = None,
+    token: str | None = None,
+    on_expired: OnExpired = "raise",
+    on_corrupt: OnCorrupt = "raise",
+    wait_for_worker: bool = False,
+    after_end: AfterEnd = "stop",
+    on_state: OnState | None = None,
+    settings: ClientSettings | None = None,
+) -> StreamParts:
+    """Check what a stream is asked for; see ``observe``."""
+    check_token(token)
+    settings = settings if settings is not None else ClientSettings()
+    names = _names(events)
+    view = StreamView(events_url(url, worker_id), worker_id, names, settings.verify_crc, on_corrupt)
+    return StreamParts(
+        base_url=url,
+        view=view,
+        start=_start(cursor, start),
+        connect=_connect_with(token, settings),
+        policy=ResumePolicy(on_expired, wait_for_worker, on_corrupt, after_end),
+        settings=settings,
+        cursor_store=cursor_store,
+        on_state=on_state,
+    )
+
+
+def check_token(token: str | None) -> None:
+    """Look whether ``token`` may stand in a header.
+
+    Raises:
+        RequestInvalidError: it may not; it is not quoted.
+    """
     if token is not None and _TOKEN.fullmatch(token) is None:
         raise RequestInvalidError("token", "must be of visible ASCII characters, and not empty")
-    settings = settings if settings is not None else ClientSettings()
-    position = StreamPosition(_start(cursor, start))
-    handover = Handover[StreamEvent | StreamGap](settings.read_ahead_bytes)
-    policy = ResumePolicy(on_expired, wait_for_worker)
-    connect = _connect_with(token, settings)
-    follower = Follower(url, worker_id, position, handover, connect, policy, settings, on_state)
-    return EventStream(follower, position, handover)
+
+
+def _names(events: Collection[str] | None) -> frozenset[str] | None:
+    if events is None:
+        return None
+    if isinstance(events, str) or not events or not all(_EVENT_NAME.fullmatch(name) for name in events):
+        raise RequestInvalidError("events", "must be a collection of event names, and not empty")
+    return frozenset(events)
 
 
 def _start(cursor: str | None, start: Literal["now", "oldest"]) -> Start:

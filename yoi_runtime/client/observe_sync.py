@@ -10,13 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
-from yoi_runtime.client.observe import EventStream, observe
-from yoi_runtime.client.resume import OnExpired
-from yoi_runtime.client.settings import ClientSettings
+from yoi_runtime.client.observe import EventStream, ObserveOptions, stream_parts
 from yoi_runtime.client.stream_event import StreamEvent, StreamGap
-from yoi_runtime.client.stream_state import OnState, StreamState
+from yoi_runtime.client.stream_state import StreamLag, StreamState
 from yoi_runtime.events.conversation_events import WorkerStatus
 
 __all__ = ["SyncEventStream", "observe_sync"]
@@ -80,37 +78,31 @@ class SyncEventStream:
         return self._stream.state
 
     @property
+    def lag(self) -> StreamLag:
+        """See ``EventStream.lag``."""
+        return self._stream.lag
+
+    @property
     def worker_status(self) -> WorkerStatus | None:
         """See ``EventStream.worker_status``."""
         return self._stream.worker_status
 
+    @property
+    def outcome(self) -> str | None:
+        """See ``EventStream.outcome``."""
+        return self._stream.outcome
 
-def observe_sync(
-    url: str,
-    worker_id: str | None = None,
-    *,
-    cursor: str | None = None,
-    start: Literal["now", "oldest"] = "now",
-    token: str | None = None,
-    on_expired: OnExpired = "raise",
-    wait_for_worker: bool = False,
-    on_state: OnState | None = None,
-    settings: ClientSettings | None = None,
-) -> SyncEventStream:
+    def save(self) -> None:
+        """See ``EventStream.save``."""
+        self._run(self._stream.save())
+
+
+def observe_sync(url: str, worker_id: str | None = None, **options: Unpack[ObserveOptions]) -> SyncEventStream:
     """Prepare to follow events, as ``observe`` does; use the stream in ``with``. Not inside of a running event loop.
+
+    A cursor store is written while the next event is waited for, by ``save``, and at the end.
 
     Raises:
         MissingExtraError, RequestInvalidError, WorkerIdInvalidError: as ``observe``.
     """
-    stream = observe(
-        url,
-        worker_id,
-        cursor=cursor,
-        start=start,
-        token=token,
-        on_expired=on_expired,
-        wait_for_worker=wait_for_worker,
-        on_state=on_state,
-        settings=settings,
-    )
-    return SyncEventStream(stream)
+    return SyncEventStream(EventStream(stream_parts(url, worker_id, **options)))

@@ -1,13 +1,14 @@
 """What to do when a try to follow a stream has ended: come back, refuse, or restart behind a gap.
 
 Pure. Decided by a diagnostic's ``recovery`` and ``code``, else by HTTP status or close code, and never by a text
-that is meant for people. Specification: docs/protocol.md, "Diagnostics" and "Close codes".
+that is meant for people. Specification: docs/protocol.md, "Recovery" and "Close codes".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Final, Literal, TypeAlias, assert_never
 
@@ -18,21 +19,47 @@ from yoi_runtime.protocol.diagnostics import CODE_SPECS, DiagnosticCode, Receive
 from yoi_runtime.protocol.frames import DiagnosticFrame, decode_frame
 
 __all__ = [
+    "AfterEnd",
     "Answered",
+    "AskCaller",
     "Closed",
     "ConnectFailed",
+    "ConnectFault",
     "Decision",
     "Ending",
+    "ExpiredAnswer",
+    "GiveUp",
+    "OnCorrupt",
     "OnExpired",
     "Refuse",
     "RestartBehindGap",
+    "ResumeAt",
     "ResumePolicy",
     "Retry",
+    "Silence",
     "answered",
+    "behind_gap",
     "decide",
+    "gap_of",
+    "may_offer_less",
 ]
 
-OnExpired: TypeAlias = Literal["raise", "oldest"]
+AfterEnd: TypeAlias = Literal["stop", "wait"]
+"""What to do when a Worker has ended: end the stream, or come back until it runs again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeAt:
+    """Go on at ``cursor``: from a snapshot that was taken anew, as a rule."""
+
+    cursor: str
+
+
+ExpiredAnswer: TypeAlias = "Literal['raise', 'oldest'] | ResumeAt"
+OnExpired: TypeAlias = "Literal['raise', 'oldest'] | Callable[[StreamGap], ExpiredAnswer | Awaitable[ExpiredAnswer]]"
+"""What to do when events behind the cursor were rotated out; a function is given the gap and answers for this time."""
+OnCorrupt: TypeAlias = Literal["raise", "gap"]
+"""What to do about damaged records: raise, or hand over a gap and go on behind them."""
 
 # Answers without a diagnostic that say "not now" rather than "not this": from a proxy, as a rule.
 _PASSING_STATUSES: Final = frozenset({408, 425, 429})
@@ -46,11 +73,24 @@ _CODES_BY_CLOSE_CODE: Final[Mapping[int | None, DiagnosticCode]] = {
 }
 
 
+class ConnectFault(StrEnum):
+    """Why there is no connection. dns: the name is not known; handshake: it is no HTTP, or broke off before its end."""
+
+    DNS = "connect.dns"
+    REFUSED = "connect.refused"
+    TLS = "connect.tls"
+    TIMEOUT = "connect.timeout"
+    HANDSHAKE = "connect.handshake"
+    FAILED = "connect.failed"
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectFailed:
-    """No answer at all. ``reason`` is for people."""
+    """No answer at all. ``reason`` is for people. ``for_good``: trying again soon is in vain (a bad certificate)."""
 
     reason: str
+    fault: ConnectFault = ConnectFault.FAILED
+    for_good: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +102,22 @@ class Answered:
     retry_after_ms: int | None = None
 
 
+class Silence(StrEnum):
+    """How a peer that is gone was noticed: it answered no ping, or its heartbeat stayed away."""
+
+    NO_PONG = "connection.no_pong"
+    NO_HEARTBEAT = "connection.no_heartbeat"
+
+
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The end of a connection. ``close_code`` None: it broke off, or we left because of the diagnostic.
-
-    ``unanswered``: the peer did not answer a ping.
+    """The end of a connection. ``close_code`` None: it broke off, or we left: because of the diagnostic, or because of
+    ``silence``.
     """
 
     close_code: int | None
     diagnostic: ReceivedDiagnostic | None = None
-    unanswered: bool = False
+    silence: Silence | None = None
 
 
 Ending: TypeAlias = ConnectFailed | Answered | Closed
@@ -83,14 +129,25 @@ class ResumePolicy:
 
     on_expired: OnExpired = "raise"
     wait_for_worker: bool = False
+    on_corrupt: OnCorrupt = "raise"
+    after_end: AfterEnd = "stop"
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Come back with the same request or, if events came, after the last of them."""
+    """Come back with the same request or, if events came, after the last of them. ``code`` is why, for programs."""
 
     reason: str
     retry_after_ms: int | None = None
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """There is no connection, and there will be none until somebody changes something."""
+
+    reason: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +164,20 @@ class RestartBehindGap:
     gap: StreamGap
     reason: str
 
+    @property
+    def code(self) -> str:
+        return self.gap.code
 
-Decision: TypeAlias = Retry | Refuse | RestartBehindGap
+
+@dataclass(frozen=True, slots=True)
+class AskCaller:
+    """Have the caller's function say what to do about the gap, and go on with ``behind_gap``."""
+
+    gap: StreamGap
+    reason: str
+
+
+Decision: TypeAlias = Retry | GiveUp | Refuse | RestartBehindGap | AskCaller
 
 
 def answered(status: int, body: bytes, retry_after: str | None) -> Answered:
@@ -127,6 +196,13 @@ def answered(status: int, body: bytes, retry_after: str | None) -> Answered:
     return Answered(status, diagnostic, int(seconds) * 1000 if in_seconds else None)
 
 
+def may_offer_less(answer: Answered) -> bool:
+    """Say whether an older version of the protocol may do: so a Runtime answers that has never heard of this one."""
+    if answer.status != HTTPStatus.BAD_REQUEST:
+        return False
+    return answer.diagnostic is None or answer.diagnostic.code == DiagnosticCode.INVALID_REQUEST
+
+
 def decide(ending: Ending, policy: ResumePolicy, *, was_live: bool) -> Decision:
     """Decide what to do after ``ending``.
 
@@ -135,8 +211,8 @@ def decide(ending: Ending, policy: ResumePolicy, *, was_live: bool) -> Decision:
             with its Runtime; one that never was is taken for a mistake, unless the caller waits for it.
     """
     match ending:
-        case ConnectFailed(reason):
-            return Retry(reason)
+        case ConnectFailed(reason, fault, for_good):
+            return GiveUp(reason, fault.value) if for_good and not was_live else Retry(reason, code=fault.value)
         case Answered() | Closed():
             return _decide_answer(ending, policy, was_live)
         case _:
@@ -146,8 +222,14 @@ def decide(ending: Ending, policy: ResumePolicy, *, was_live: bool) -> Decision:
 def _decide_answer(ending: Answered | Closed, policy: ResumePolicy, was_live: bool) -> Decision:
     code, recovery = _code(ending), _recovery(ending)
     fields = _fields(ending, code, recovery)
-    if code == DiagnosticCode.CURSOR_EXPIRED and recovery is not Recovery.RECONNECT and policy.on_expired == "oldest":
-        return RestartBehindGap(_gap(ending.diagnostic, fields), code)
+    if recovery is not Recovery.RECONNECT:
+        gap = _gap(ending.diagnostic, fields)
+        if code == DiagnosticCode.CURSOR_EXPIRED:
+            return AskCaller(gap, code) if callable(policy.on_expired) else behind_gap(gap, policy.on_expired)
+        # The oldest event would lead to the same damage again: without a place behind it there is no way on.
+        resume_cursor = ending.diagnostic.resume_cursor if ending.diagnostic is not None else None
+        if code == DiagnosticCode.RECORD_CORRUPT and policy.on_corrupt == "gap" and resume_cursor is not None:
+            return RestartBehindGap(gap, code)
     worker_is_missing = code in (DiagnosticCode.WORKER_NOT_FOUND, _PLAIN_404)
     is_awaited = was_live or policy.wait_for_worker
     if recovery is not Recovery.RECONNECT or (worker_is_missing and not is_awaited):
@@ -155,7 +237,34 @@ def _decide_answer(ending: Answered | Closed, policy: ResumePolicy, was_live: bo
     asked_ms = ending.diagnostic.retry_after_ms if ending.diagnostic is not None else None
     if asked_ms is None and isinstance(ending, Answered):
         asked_ms = ending.retry_after_ms
-    return Retry(_reason(ending), asked_ms)
+    return Retry(_reason(ending), asked_ms, _retry_code(ending, code))
+
+
+def behind_gap(gap: StreamGap, answer: ExpiredAnswer) -> Refuse | RestartBehindGap:
+    """Decide about a gap as the caller answered."""
+    match answer:
+        case "raise":
+            return Refuse(gap.diagnostic)
+        case "oldest":
+            return RestartBehindGap(gap, gap.code)
+        case ResumeAt(cursor):
+            return RestartBehindGap(replace(gap, cursor=cursor), gap.code)
+        case _:
+            raise TypeError(f"on_expired answered {answer!r}: not 'raise', 'oldest' or ResumeAt(cursor)")
+
+
+def gap_of(diagnostic: ReceivedDiagnostic) -> StreamGap:
+    """Return the gap that a diagnostic announces: it ends where the stream goes on."""
+    received = {**diagnostic.received, **diagnostic.model_dump(mode="json", exclude_none=True)}
+    return _gap(diagnostic, received)
+
+
+def _retry_code(ending: Answered | Closed, code: str) -> str:
+    match ending:
+        case Closed(None, None, silence):
+            return silence.value if silence is not None else "connection.broken"
+        case _:
+            return code
 
 
 def _recovery(ending: Answered | Closed) -> Recovery:
@@ -195,8 +304,10 @@ def _reason(ending: Answered | Closed) -> str:
     match ending:
         case Answered(status):
             return f"HTTP {status}"
-        case Closed(unanswered=True):
+        case Closed(silence=Silence.NO_PONG):
             return "no answer to a ping"
+        case Closed(silence=Silence.NO_HEARTBEAT):
+            return "the heartbeat stayed away"
         case Closed(close_code=None):
             return "the connection broke"
         case Closed(close_code):
@@ -223,4 +334,6 @@ def _fields(ending: Answered | Closed, code: str, recovery: Recovery) -> Mapping
 def _gap(diagnostic: ReceivedDiagnostic | None, fields: Mapping[str, object]) -> StreamGap:
     if diagnostic is None:
         return StreamGap(requested_cursor=None, cursor=None, lost=None, diagnostic=fields)
-    return StreamGap(diagnostic.requested_cursor, diagnostic.oldest_cursor, diagnostic.lost, fields)
+    # A damaged place is passed; an expired one lies before everything that is left.
+    cursor = diagnostic.resume_cursor if diagnostic.code == DiagnosticCode.RECORD_CORRUPT else diagnostic.oldest_cursor
+    return StreamGap(diagnostic.requested_cursor, cursor, diagnostic.lost, fields)

@@ -129,7 +129,7 @@ class ScriptedLog:
             "latest_cursor": step.latest,
             "resume_cursor": step.resume,
         }
-        fields = {name: self.cursor(place) for name, place in cursors.items() if place is not None}
+        fields: dict[str, Any] = {name: self.cursor(place) for name, place in cursors.items() if place is not None}
         retry_after_ms = None if step.retry_after_ms is None else self._timing.told_ms(step.retry_after_ms)
         made: dict[str, Any]
         if step.code in list(DiagnosticCode):

@@ -23,6 +23,10 @@ class Bookkeeper(Protocol):
         """Take in a record that was just appended."""
         ...
 
+    def appended_run(self, seq: int, worker_id: str, worker_seq: int, time: str, events: Sequence[Event]) -> None:
+        """Take in records of one Worker that were just appended in one write; the first has these numbers."""
+        ...
+
     def sealed(self, segment: SealedSegment, next_start: Position) -> None:
         """Take note that a segment was sealed; raises ``OSError`` when that cannot be made durable now."""
         ...

@@ -7,48 +7,65 @@ be for ever. So it is refused, with an error that says so.
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
+from threading import RLock
+from typing import Protocol, TypeVar
 
 from yoi_runtime.errors import LogReentryError
 
-__all__ = ["Turn"]
+__all__ = ["Locked", "Turn"]
+
+_T = TypeVar("_T")
+
+
+class Locked(Protocol):
+    """What turns are taken in: a log. Its ``lock`` is another one in a forked child."""
+
+    lock: RLock
+
+    @property
+    def directory(self) -> Path: ...
 
 
 class Turn:
-    """A lock for ``with``. ``interrupted`` is set when something other than an error ended a turn (Ctrl-C)."""
+    """Who holds the log's lock has the turn. ``interrupted``: something other than an error ended one (Ctrl-C).
 
-    __slots__ = ("_directory", "_held", "_lock", "interrupted")
+    A context manager would have methods of Python's, and Ctrl-C may strike as those begin: the lock or ``held``
+    would stay for ever. Between ``with lock`` and ``try`` it cannot strike, because nothing is called there.
+    """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._lock = threading.RLock()
-        self._held = False
+    __slots__ = ("_log", "held", "interrupted")
+
+    def __init__(self, log: Locked) -> None:
+        self._log = log
+        self.held = False
         self.interrupted = False
 
-    def __enter__(self) -> None:
-        """Wait for one's turn.
+    def take(self, action: Callable[[], _T]) -> _T:
+        """Wait for one's turn and return what ``action`` returns. ``EventLog.append`` spells this out.
 
         Raises:
             LogReentryError: this very thread is in the middle of its turn; nothing was done.
         """
-        self._lock.acquire()
-        if self._held:
-            self._lock.release()
-            raise LogReentryError(self._directory)
-        # A handler that ran before this line found nothing begun, and has ended by now.
-        self._held = True
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None and not issubclass(kind, Exception):
-            self.interrupted = True
-        self._held = False
-        self._lock.release()
+        with self._log.lock:
+            if self.held:
+                raise LogReentryError(self._log.directory)
+            self.held = True
+            try:
+                return action()
+            except Exception:
+                raise
+            except BaseException:
+                self.interrupted = True
+                raise
+            finally:
+                self.held = False
 
     def check_outside(self) -> None:
         """Raise ``LogReentryError`` when this thread is in the middle of its turn."""
-        with self:
-            pass
+        self.take(_nothing)
+
+
+def _nothing() -> None:
+    """Be what somebody does who only wants to know whether it is his turn."""

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from yoi_runtime.events.event import Event
-from yoi_runtime.events.scalars import I32, U32, U64, Omittable, Str, UtcTime, WorkerId
+from yoi_runtime.events.scalars import I32, U32, U64, Flag, Omittable, Str, UtcTime, WorkerId
 
 __all__ = [
     "RUNTIME_EVENTS",
@@ -60,12 +60,16 @@ class WorkerStarted(Event):
 
 
 class WorkerEnded(Event):
-    """A Worker's run ended; ``lost`` when nobody saw how. ``exit_code`` when its process left one."""
+    """A Worker's run ended; ``lost`` when nobody saw how. ``exit_code`` when its process left one.
+
+    ``restart_pending``: its Runtime is going to run it again, so this is not the end of its events.
+    """
 
     event_name: ClassVar[str] = "worker_ended"
     worker_id: WorkerId
     outcome: WorkerOutcome
     exit_code: Omittable[I32] = None
+    restart_pending: Omittable[Flag] = None
 
 
 class LogRecovered(Event):

@@ -53,6 +53,7 @@ class DiagnosticCode(StrEnum):
     CURSOR_UNKNOWN = "runtime.cursor_unknown"
     OBSERVATION_ONLY = "runtime.observation_only"
     RECORD_CORRUPT = "runtime.record_corrupt"
+    ITEMS_EXPIRED = "runtime.items_expired"
     CONSUMER_TOO_SLOW = "runtime.consumer_too_slow"
     SHUTTING_DOWN = "runtime.shutting_down"
     INTERNAL = "runtime.internal"
@@ -117,6 +118,7 @@ CODE_SPECS: Mapping[DiagnosticCode, CodeSpec] = MappingProxyType(
         DiagnosticCode.CURSOR_UNKNOWN: CodeSpec(_ERROR, None, CloseCode.CURSOR_UNKNOWN, Recovery.RESNAPSHOT),
         DiagnosticCode.OBSERVATION_ONLY: CodeSpec(_ERROR, None, CloseCode.OBSERVATION_ONLY, Recovery.FIX_REQUEST),
         DiagnosticCode.RECORD_CORRUPT: CodeSpec(_ERROR, None, CloseCode.RECORD_CORRUPT, Recovery.RESTART_FROM_OLDEST),
+        DiagnosticCode.ITEMS_EXPIRED: CodeSpec(_ERROR, 410, None, Recovery.RESTART_FROM_OLDEST),
         DiagnosticCode.CONSUMER_TOO_SLOW: CodeSpec(_WARN, None, CloseCode.CONSUMER_TOO_SLOW, Recovery.RECONNECT),
         DiagnosticCode.SHUTTING_DOWN: CodeSpec(_WARN, None, CloseCode.GOING_AWAY, Recovery.RECONNECT),
         DiagnosticCode.INTERNAL: CodeSpec(_ERROR, 500, CloseCode.INTERNAL, Recovery.RECONNECT),
@@ -195,6 +197,7 @@ class _DiagnosticFields(BaseModel):
     resume_cursor: StrictStr | None = None
     retry_after_ms: Annotated[StrictInt, Field(ge=0)] | None = None
     worker_id: StrictStr | None = None
+    oldest_start: Annotated[StrictInt, Field(ge=0)] | None = None
     lost: Lost | None = None
 
 
@@ -263,6 +266,7 @@ def diagnostic(
     resume_cursor: str | None = None,
     retry_after_ms: int | None = None,
     worker_id: str | None = None,
+    oldest_start: int | None = None,
     lost: Lost | None = None,
 ) -> Diagnostic:
     """Make a diagnostic: severity, retryable, recovery and (unless given) retry_after_ms come from the table.
@@ -285,6 +289,7 @@ def diagnostic(
         resume_cursor=resume_cursor,
         retry_after_ms=retry_after_ms,
         worker_id=_encodable(worker_id),
+        oldest_start=oldest_start,
         lost=lost,
     )
 

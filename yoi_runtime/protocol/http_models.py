@@ -57,6 +57,7 @@ class WorkerInfo(_Model):
     """A Worker. ``outcome``, ``exit_code`` and ``ended_at`` are of its latest run and None while it runs.
 
     ``worker_seq`` is the number of its latest event, 0 before the first. ``run`` counts its starts, from 1.
+    ``restart_pending`` is True when it has ended and its Runtime is going to run it again.
     ``cursor`` is the point after its latest event.
     """
 
@@ -64,6 +65,7 @@ class WorkerInfo(_Model):
     status: WorkerStatus
     outcome: WorkerOutcome | None = None
     exit_code: int | None = None
+    restart_pending: bool | None = None
     worker_seq: _Count
     run: Annotated[int, Field(ge=1)] | None = None
     created_at: str | None = None
@@ -91,9 +93,10 @@ class RuntimeAnswer(_Answer):
 
 
 class WorkersAnswer(_Answer):
-    """``/v1/workers``."""
+    """``/v1/workers``: one page, in the order of ids; ``next_after`` leads to the next page, None on the last."""
 
     workers: tuple[WorkerInfo, ...]
+    next_after: str | None = None
 
 
 class WorkerAnswer(_Answer):
@@ -103,7 +106,10 @@ class WorkerAnswer(_Answer):
 
 
 class EventsStatus(_Answer):
-    """``/v1/events/status``: readable events, their bytes and segments, and the ends between which cursors are good."""
+    """``/v1/events/status``: readable events, their bytes and segments, and the ends between which cursors are good.
+
+    ``workers`` is one page, as in ``WorkersAnswer``.
+    """
 
     log_id: str
     oldest_cursor: str
@@ -113,3 +119,4 @@ class EventsStatus(_Answer):
     bytes: _Count
     segments: _Count
     workers: tuple[WorkerEventsStatus, ...]
+    next_after: str | None = None

@@ -20,9 +20,11 @@ __all__ = [
     "WORKER",
     "WORKERS",
     "WORKER_EVENTS_WS",
+    "WORKER_TRANSCRIPT",
     "events_url",
     "worker_events_path",
     "worker_path",
+    "worker_transcript_path",
 ]
 
 EVENTS_WS = "/v1/events/ws"
@@ -30,6 +32,7 @@ WORKER_EVENTS_WS = "/v1/workers/{worker_id}/events/ws"
 RUNTIME = "/v1/runtime"
 WORKERS = "/v1/workers"
 WORKER = "/v1/workers/{worker_id}"
+WORKER_TRANSCRIPT = "/v1/workers/{worker_id}/transcript"
 EVENTS_STATUS = "/v1/events/status"
 HEALTHZ = "/healthz"
 READYZ = "/readyz"
@@ -56,6 +59,15 @@ def worker_events_path(worker_id: str) -> str:
         WorkerIdInvalidError: the id breaks the grammar.
     """
     return WORKER_EVENTS_WS.format(worker_id=_checked(worker_id))
+
+
+def worker_transcript_path(worker_id: str) -> str:
+    """Build the path of one Worker's transcript.
+
+    Raises:
+        WorkerIdInvalidError: the id breaks the grammar.
+    """
+    return WORKER_TRANSCRIPT.format(worker_id=_checked(worker_id))
 
 
 def events_url(base_url: str, worker_id: str | None = None, **parameters: str | None) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from yoi_runtime.errors import LogBusyError, LogError, LogFullError
+from yoi_runtime.errors import LogBusyError, LogError, LogFullError, LogStoppedError
 from yoi_runtime.events import Event
 from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.runtime.worker import Outcome, Worker
@@ -33,6 +33,16 @@ class _WorkerSink:
 
     def emit(self, event: Event) -> str:
         return self._worker.offer(event)
+
+    def emit_many(self, events: Sequence[Event]) -> int:
+        try:
+            return len(self._worker.offer_many(events))
+        except (LogBusyError, LogFullError):
+            return 0
+        except LogStoppedError as error:
+            if not isinstance(error.cause, (LogBusyError, LogFullError)):
+                raise error.cause from error
+            return len(error.cursors)
 
     async def ready(self) -> None:
         await self._worker.ready()
@@ -63,15 +73,16 @@ class ChildWorkers:
         """Start ``command`` as the Worker ``worker_id``; the task returns how it ended, after its end was written.
 
         Raises:
-            WorkerIdInvalidError, WorkerRunningError, LogError: nothing was started.
+            AdapterError, WorkerIdInvalidError, WorkerRunningError, LogError: nothing was started.
             WorkerStartError: there is no process; the Worker's end (``failed``) was written.
         """
+        made = make_adapter(adapter)
         worker = self._runtime.create_worker(worker_id, command=command)
         try:
             child = ChildWorker(
                 worker_id,
                 command,
-                make_adapter(adapter),
+                made,
                 _WorkerSink(worker),
                 cwd=cwd,
                 env=env,

@@ -16,6 +16,7 @@ class RuntimeOptions:
     """Settings of a Runtime's log. Sizes in bytes, times in seconds; ``None`` switches a retention rule off.
 
     ``durability="synced"``: readers see an event once it survives a power cut. ``"written"``: at once.
+    ``allow_network_filesystem``: there, a lock may hold nobody off and a sync may keep nothing; for who knows that his does.
     """
 
     segment_bytes: int = 16 << 20
@@ -23,10 +24,15 @@ class RuntimeOptions:
     retain_age_seconds: float | None = 7 * 86_400.0
     retain_segments: int | None = None
     durability: Durability = "synced"
+    allow_network_filesystem: bool = False
 
     @property
     def log(self) -> LogOptions:
-        return LogOptions(segment_bytes=self.segment_bytes, durability=self.durability)
+        return LogOptions(
+            segment_bytes=self.segment_bytes,
+            durability=self.durability,
+            allow_network_filesystem=self.allow_network_filesystem,
+        )
 
     @property
     def retention(self) -> RetentionPolicy:

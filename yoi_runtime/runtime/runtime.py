@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from yoi_runtime.catalog.catalog import Catalog
+from yoi_runtime.catalog.place_indexer import PlaceIndexer
 from yoi_runtime.errors import LogClosedError, LogError, WorkerRunningError
+from yoi_runtime.event_log.author import Author
 from yoi_runtime.event_log.event_log import EventLog
 from yoi_runtime.events import (
     LogRecovered,
@@ -23,7 +25,7 @@ from yoi_runtime.events import (
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.worker import Outcome, Worker
 from yoi_runtime.segment_log.cursor import CursorToken
-from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
+from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform, abandon_after_fork
 from yoi_runtime.segment_log.writer import LogWriter
 from yoi_runtime.version import VERSION
 from yoi_runtime.workers.worker_id import check_worker_id
@@ -65,6 +67,14 @@ class Runtime:
             writer.close()
             raise
         self._log.start_maintenance(options.maintenance_interval_seconds)
+        self._place_indexer = PlaceIndexer(writer.directory, self._log.sealed_segments, platform)
+        abandon_after_fork(self)
+
+    def abandon_in_child(self) -> None:
+        """Leave the log to the parent in a forked child: what is called there raises ``LogClosedError``, and nothing waits."""
+        self._lock = threading.RLock()
+        self._closing = threading.RLock()
+        self._closed = True
 
     def _begin(self, writer: LogWriter, platform: Platform) -> None:
         self._log.append(RuntimeStarted(version=VERSION, pid=platform.pid()))
@@ -121,14 +131,20 @@ class Runtime:
             if known is None or known.created_at is None:
                 self._log.append(WorkerCreated(worker_id=worker_id))
             self._log.append(WorkerStarted(worker_id=worker_id, run=run, command=shown))
-            worker = Worker(worker_id, run, self._log, self._end_worker)
+            worker = Worker(Author(worker_id), run, self._log, self._end_worker)
             self._workers[worker_id] = worker
             return worker
 
-    def _end_worker(self, worker: Worker, outcome: Outcome, exit_code: int | None) -> None:
-        self._log.append(WorkerEnded(worker_id=worker.worker_id, outcome=outcome, exit_code=exit_code))
-        with self._lock:
-            self._workers.pop(worker.worker_id, None)
+    def _end_worker(self, worker: Worker, outcome: Outcome, exit_code: int | None, restart_pending: bool) -> None:
+        ended = WorkerEnded(
+            worker_id=worker.worker_id,
+            outcome=outcome,
+            exit_code=exit_code,
+            restart_pending=True if restart_pending else None,
+        )
+        if self._log.end(worker.author, ended):
+            with self._lock:
+                self._workers.pop(worker.worker_id, None)
 
     def running_workers(self) -> list[str]:
         """Return the ids of the Workers that run."""
@@ -160,6 +176,7 @@ class Runtime:
                     return
                 self._closed = True
                 running = list(self._workers.values())
+            self._place_indexer.stop()
             try:
                 for worker in running:
                     self._end_at_close(worker)

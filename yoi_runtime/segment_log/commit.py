@@ -24,18 +24,24 @@ from yoi_runtime.segment_log.watermark import WatermarkFile
 
 __all__ = ["Commit", "Durability"]
 
-# Somebody appends as fast as he can: every turn of this thread then takes the interpreter from him twice. With a
-# pause between turns that come with this many bytes, one thread appends 1.4 times as much; a turn is 2 ms longer.
+# Somebody appends as fast as he can, and nobody waits for the disk: every turn of this thread then takes the
+# interpreter from him twice. With a pause of 0.5 ms between turns that come with this many bytes one thread appended
+# 134,000 events/s, with 2 ms 149,000, with 5 ms 155,000; what readers are shown is that much older.
+#
+# Several waiters were woken: most append again at once. Pausing for them, until as many wait again and for no longer
+# than the sync took, brings them into one sync: 100 tasks on a disk that syncs in 2 ms got 24,000 events/s, not 15,000.
 _STREAMING_BYTES = 32 << 10
-_PAUSE_SECONDS = 0.002
+_PAUSE_SECONDS = 0.004
 
-_Waiter = tuple[Callable[[], bool], asyncio.AbstractEventLoop, asyncio.Future[None]]
+_Future = asyncio.Future[None]
+# What is waited for, and how to wake who waits: by a call, or by a future and its loop.
+_Waiter = tuple[Callable[[], bool], Callable[[], None] | tuple[asyncio.AbstractEventLoop, _Future]]
 
 Durability = Literal["synced", "written"]
 
 
 class Commit:
-    """The committed end of one open log. ``appended`` and ``unsynced_bytes`` may be read from any thread."""
+    """The committed end of one open log. Its public members may be read from any thread."""
 
     def __init__(
         self,
@@ -54,34 +60,42 @@ class Commit:
         self._doorbell = doorbell_of(directory)
         # Held during a sync and while the active file changes; never taken by an append.
         self._sync_mutex = threading.Lock()
-        # Guards what waiters look at. Taken by itself it costs a third of what it costs through the condition.
-        self._turn_lock = threading.RLock()
-        self._turn = threading.Condition(self._turn_lock)
+        # Guards what waiters look at. No Condition and no Event: their methods are Python's, and Ctrl-C in one of them
+        # keeps its lock taken for ever.
+        self._turn = threading.RLock()
         self._waiters: list[_Waiter] = []
+        # How many waiters there were before the last commit, if that woke more than one of them.
+        self._gathering = 0
+        self._sync_seconds = 0.0
         self._fd = -1
         self._path = directory
-        self._work = threading.Event()
-        self._pause = threading.Event()
-        self._idle = False
+        # Locked while there is nothing to do; the thread takes it, whoever has work releases it.
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self.idle = False
         self._stopping = False
+        # How many waiters end the pause; 0 when there is none.
+        self._pausing_for = 0
         self._failure: LogError | None = None
         self._thread: threading.Thread | None = None
-        nowhere = Position(0, 0, 0, 0)
-        self.appended = self.shown = self.synced = nowhere
-        self._appended_bytes = 0
+        self.shown = self.synced = Position(0, 0, 0, 0)
+        self.last: tuple[int, int, int, int] = self.shown
+        self.appended_bytes = 0
         self._synced_bytes = 0
+        # How far ``appended_bytes`` may go without waiting for anything; nowhere once the log is out of service.
+        self.ceiling_bytes = max_unsynced_bytes
 
     # The appending side.
 
     @property
+    def appended(self) -> Position:
+        """Return the place after the last appended record."""
+        return Position(*self.last)
+
+    @property
     def unsynced_bytes(self) -> int:
         """Return how many appended bytes still wait for the disk."""
-        return self._appended_bytes - self._synced_bytes
-
-    def takes(self, size_bytes: int) -> bool:
-        """Return whether an append of that size has nothing to wait for and nothing to fail of."""
-        unsynced_bytes = self._appended_bytes - self._synced_bytes
-        return self._failure is None and unsynced_bytes + size_bytes <= self._max_unsynced_bytes
+        return self.appended_bytes - self._synced_bytes
 
     @property
     def failure(self) -> LogError | None:
@@ -92,15 +106,25 @@ class Commit:
         """Go on with a new active file whose header is on the disk. Everything before is synced (``seal``)."""
         with self._sync_mutex:
             self._fd, self._path = fd, path
-            self.appended = start
+            self.last = start
             self._publish(shown=start, synced=start)
 
-    def note_appended(self, end: Position, size_bytes: int) -> None:
-        """Take note of one appended record; called by the appending thread, waits for nothing."""
-        self._appended_bytes += size_bytes
-        self.appended = end
-        if self._idle:
-            self._work.set()
+    def note_appended(self, end: tuple[int, int, int, int], size_bytes: int) -> None:
+        """Take note of appended records; called by the appending thread, waits for nothing.
+
+        ``end`` is the Position after them, as it stands in memory: made into a named tuple only for who looks.
+        """
+        self.appended_bytes += size_bytes
+        self.last = end
+        if self.idle:
+            self.wake()
+
+    def wake(self) -> None:
+        """Have the thread look again, if it sleeps or pauses. Safe from any thread."""
+        try:
+            self._bell.release()
+        except RuntimeError:  # it was told already
+            return
 
     def seal(self) -> None:
         """Sync and publish everything appended; the active file may then be closed.
@@ -120,6 +144,7 @@ class Commit:
         with self._turn:
             if self._failure is None:
                 self._failure = failure
+            self.ceiling_bytes = -1
             self._wake()
         return failure
 
@@ -157,8 +182,13 @@ class Commit:
     def _wait(self, ready: Callable[[], bool], deadline_seconds: float | None) -> None:
         if ready():
             return
-        with self._turn:
-            self._turn.wait_for(lambda: ready() or self._failure is not None, deadline_seconds)
+        reached = threading.Lock()
+        reached.acquire()
+        waiter = (ready, reached.release)
+        if self._join(waiter) and not reached.acquire(timeout=-1 if deadline_seconds is None else deadline_seconds):
+            with self._turn:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
         if ready():
             return
         if self._failure is not None:
@@ -169,45 +199,65 @@ class Commit:
         if ready():
             return
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        with self._turn_lock:
-            if not ready() and self._failure is None:
-                self._waiters.append((ready, loop, future))
-            else:
-                future.set_result(None)
-        await future
+        future = loop.create_future()
+        if self._join((ready, (loop, future))):
+            await future
         if self._failure is not None and not ready():
             raise self._failure
+
+    def _join(self, waiter: _Waiter) -> bool:
+        """Add a waiter and end the thread's pause; False when there is nothing to wait for any more."""
+        with self._turn:
+            if waiter[0]() or self._failure is not None:
+                return False
+            self._waiters.append(waiter)
+        if 0 < self._pausing_for <= len(self._waiters):
+            self.wake()
+        return True
 
     # The committing side.
 
     def start(self) -> None:
         """Start the background thread."""
+        self._doorbell.attach()
         self._thread = threading.Thread(target=self._run, name="yoi-commit", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Stop the thread; waiters that were not served get ``LogClosedError``. Call after ``seal``."""
         self._stopping = True
-        self._pause.set()
-        self._work.set()
+        self.wake()
         if self._thread is not None:
             self._thread.join()
+            self._doorbell.detach()
         with self._turn:
             if self._failure is None:
                 self._failure = LogClosedError(self._directory)
+            self.ceiling_bytes = -1
             self._wake()
+
+    def abandon_in_child(self) -> None:
+        """Be out of service in a forked child, with locks that none of the parent's threads holds."""
+        self._failure = LogClosedError(self._directory)
+        self._sync_mutex = threading.Lock()
+        self._turn = threading.RLock()
+        self._waiters = []
+        self._thread = None
+        # Nothing is taken from here on.
+        self.ceiling_bytes = -1
 
     def commit_once(self) -> bool:
         """Commit what was appended until now; False when there was nothing, or the log is out of service."""
         with self._sync_mutex:
-            target, target_bytes = self.appended, self._appended_bytes
+            target, target_bytes = self.appended, self.appended_bytes
             if target == self.synced or self._failure is not None:
                 return False
             try:
                 if self._durability == "written" and target > self.shown:
                     self._publish(shown=target, synced=self.synced)
+                begun = self._clock.monotonic()
                 self._files.fdatasync(self._fd)
+                self._sync_seconds = self._clock.monotonic() - begun
                 self._synced_bytes = max(self._synced_bytes, target_bytes)
                 self._publish(shown=target, synced=target)
             except OSError as error:
@@ -227,44 +277,65 @@ class Commit:
         while True:
             before = self._synced_bytes
             if self.commit_once():
-                if self._synced_bytes - before >= _STREAMING_BYTES:
-                    self._pause.wait(_PAUSE_SECONDS)
+                if self._gathering:
+                    self._pause(self._gathering, min(self._sync_seconds, _PAUSE_SECONDS))
+                elif self._synced_bytes - before >= _STREAMING_BYTES:
+                    self._pause(1, _PAUSE_SECONDS)
                 continue
-            self._idle = True
+            self.idle = True
             # Looked at again after _idle is set, so that an append between the two is not slept over.
             if self.appended == self.synced and not self._stopping and self._failure is None:
-                self._work.wait()
-            self._idle = False
-            self._work.clear()
+                self._bell.acquire()
+            self.idle = False
             if self._stopping or self._failure is not None:
                 return
+
+    def _pause(self, waiters: int, seconds: float) -> None:
+        """Do nothing for so long, or until there are so many waiters."""
+        self._bell.acquire(blocking=False)  # of somebody whose record is synced by now
+        self._pausing_for = waiters
+        # Looked at after _pausing_for is set, so that nobody who comes between the two waits for the pause.
+        if len(self._waiters) < waiters and not self._stopping:
+            self._bell.acquire(timeout=seconds)
+        self._pausing_for = 0
 
     def _publish(self, shown: Position, synced: Position) -> None:
         # The slot before the memory: whoever is woken may be told of nothing that a reader elsewhere cannot see.
         self._slots.write(shown, synced)
         with self._turn:
             self.shown, self.synced = shown, synced
+            if self._failure is None:
+                self.ceiling_bytes = self._synced_bytes + self._max_unsynced_bytes
             self._wake()
         self._doorbell.ring()
 
     def _wake(self) -> None:
-        self._turn.notify_all()
+        """Wake whoever has waited long enough; called with ``_turn``."""
+        self._gathering = 0
         if not self._waiters:
             return
         waiting: list[_Waiter] = []
-        reached: list[_Waiter] = []
+        futures: dict[asyncio.AbstractEventLoop, list[_Future]] = {}
         for waiter in self._waiters:
-            (reached if self._failure is not None or waiter[0]() else waiting).append(waiter)
+            ready, whom = waiter
+            if self._failure is None and not ready():
+                waiting.append(waiter)
+            elif isinstance(whom, tuple):
+                futures.setdefault(whom[0], []).append(whom[1])
+            else:
+                whom()
+        if len(self._waiters) > len(waiting) + 1:
+            self._gathering = len(self._waiters)
         self._waiters = waiting
-        for loop in {loop for _, loop, _ in reached}:
-            futures = [future for _, other, future in reached if other is loop]
+        # One call for all of a loop: each writes to its self-pipe.
+        for loop, resolved in futures.items():
             try:
-                loop.call_soon_threadsafe(_resolve, futures)
+                loop.call_soon_threadsafe(_resolve, resolved)
             except RuntimeError:  # the loop was closed; nobody waits there any more
                 continue
 
 
-def _resolve(futures: list[asyncio.Future[None]]) -> None:
+def _resolve(futures: list[_Future]) -> None:
     for future in futures:
         if not future.done():
             future.set_result(None)

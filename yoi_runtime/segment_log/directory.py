@@ -6,7 +6,7 @@ from pathlib import Path
 
 from yoi_runtime.errors import LogFormatError, LogNotFoundError, SegmentGoneError
 from yoi_runtime.segment_log.platform import Platform
-from yoi_runtime.segment_log.segment import MAX_HEADER_BYTES, SegmentHeader, segment_name, segment_number
+from yoi_runtime.segment_log.segment import MAX_HEADER_BYTES, SegmentHeader, segment_name, segment_numbers
 
 __all__ = ["SegmentDirectory"]
 
@@ -37,7 +37,7 @@ class SegmentDirectory:
             names = self._files.list_directory(self.directory)
         except (FileNotFoundError, NotADirectoryError):
             raise LogNotFoundError(self.directory) from None
-        found = sorted(number for name in names if (number := segment_number(name)) is not None)
+        found = segment_numbers(names)
         if found:
             for number in [known for known in self._headers if known < found[0]]:
                 del self._headers[number]

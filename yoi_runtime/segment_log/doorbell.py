@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from yoi_runtime.segment_log.platform import abandon_after_fork
+
 __all__ = ["Doorbell", "doorbell_of"]
 
 _bells: dict[str, Doorbell] = {}
@@ -22,6 +24,30 @@ class Doorbell:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._listeners: tuple[Callable[[], None], ...] = ()
+        self._ringers = 0
+        abandon_after_fork(self)
+
+    def abandon_in_child(self) -> None:
+        """Forget the parent's writer and listeners in a forked child: neither is here."""
+        self._lock = threading.Lock()
+        self._listeners = ()
+        self._ringers = 0
+
+    @property
+    def has_ringer(self) -> bool:
+        """Return whether the writer is in this process: what it commits is rung for, and nobody needs to look by himself."""
+        return self._ringers > 0
+
+    def attach(self) -> None:
+        """Promise to ring after each commit, until ``detach``."""
+        with self._lock:
+            self._ringers += 1
+
+    def detach(self) -> None:
+        """Take the promise back, after a last ring: who listens looks by himself from now on."""
+        with self._lock:
+            self._ringers -= 1
+        self.ring()
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Add a listener; returns the call that removes it again (calling it twice is harmless)."""

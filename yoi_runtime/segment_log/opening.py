@@ -1,29 +1,29 @@
 """What a writer finds when it opens a log: who it was, how it ended, which segments there are.
 
-Each function looks at one thing; the order is the writer's. Only ``remove_leftovers`` and the reserve change anything.
+Each function looks at one thing; the order is the writer's. Only ``remove_leftovers``, ``recover`` and the reserve change
+anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from yoi_runtime.errors import LogFormatError, LogNotFoundError, LogPlacementError
 from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.platform import Platform
-from yoi_runtime.segment_log.recovery import RESERVE, release_reserve
+from yoi_runtime.segment_log.recovery import RESERVE, RecoveryReport, recover_last_segment, release_reserve
 from yoi_runtime.segment_log.segment import Previous
 from yoi_runtime.segment_log.timestamp import parse_timestamp
 from yoi_runtime.segment_log.watermark import Watermark, read_watermark
 
 __all__ = [
-    "SealedSegment",
     "last_watermark",
-    "list_sealed",
     "log_id_of",
     "make_reserve",
     "newest_time_us",
+    "recover",
     "refuse_network_filesystem",
     "remove_leftovers",
 ]
@@ -48,17 +48,6 @@ _NETWORK_FILESYSTEMS = frozenset(
         "smbfs",
     ]
 )
-
-
-class SealedSegment(NamedTuple):
-    """A segment that will never change again; ``sealed_us`` is in the log's steady time."""
-
-    number: int
-    nonce: int
-    first_seq: int
-    last_seq: int
-    size_bytes: int
-    sealed_us: int
 
 
 def refuse_network_filesystem(directory: Path, platform: Platform) -> None:
@@ -91,16 +80,25 @@ def log_id_of(segments: SegmentDirectory, numbers: Sequence[int], mark: Watermar
     Raises:
         LogFormatError: the log is of a format version that this program does not know.
     """
-    found: list[str] = []
+    newest: str | None = None
+    # From the newest on, which nearly always bears it: no need to look at the many old ones. Nor for the version's
+    # sake, because a newer program that wrote here has begun a newer segment.
     for number in reversed(numbers):
         try:
-            found.append(segments.header(number).log_id)
+            log_id = segments.header(number).log_id
         except LogFormatError as error:
             if "format version" in error.reason:
                 raise
-    if mark is not None and (mark.log_id in found or not found):
-        return mark.log_id
-    return found[0] if found else platform.random_bytes(8).hex()
+            continue
+        newest = newest or log_id
+        if mark is None or log_id == mark.log_id:
+            break
+    else:
+        # No segment bears the watermark's.
+        if mark is not None and newest is None:
+            return mark.log_id
+        return newest or platform.random_bytes(8).hex()
+    return log_id
 
 
 def newest_time_us(segments: SegmentDirectory, numbers: Sequence[int]) -> int | None:
@@ -113,23 +111,33 @@ def newest_time_us(segments: SegmentDirectory, numbers: Sequence[int]) -> int | 
     return None
 
 
-def list_sealed(
-    segments: SegmentDirectory, numbers: Sequence[int], previous: Previous | None, now_us: int
-) -> list[SealedSegment]:
-    """Describe the segments on disk, oldest first; one with a damaged header borrows from its neighbours."""
-    sealed: list[SealedSegment] = []
-    next_first = previous.last_seq + 1 if previous is not None else 1
-    next_us = now_us
-    for number in reversed(numbers):
-        try:
-            header = segments.header(number)
-            nonce, first_seq, begun_us = header.nonce, header.first_seq, parse_timestamp(header.time)
-        except (LogFormatError, ValueError):
-            nonce, first_seq, begun_us = 0, next_first, next_us
-        sealed.append(SealedSegment(number, nonce, first_seq, next_first - 1, segments.size(number), next_us))
-        next_first, next_us = first_seq, begun_us
-    sealed.reverse()
-    return sealed
+def recover(
+    segments: SegmentDirectory, numbers: Sequence[int], mark: Watermark | None, platform: Platform
+) -> tuple[RecoveryReport | None, Previous | None]:
+    """Bring the last segment to a state that a new one can follow; return what was done, and how the log ends now.
+
+    ``segments.log_id`` is the log's; a new log has no end, so that is None.
+
+    Raises:
+        OSError: as ``recover_last_segment``.
+    """
+    report: RecoveryReport | None = None
+    previous: Previous | None = None
+    if numbers:
+        recovered = recover_last_segment(segments, numbers[-1], mark, platform)
+        report, previous = recovered.report, recovered.previous
+    if mark is None or mark.log_id != segments.log_id:
+        return report, previous
+    shown = mark.shown
+    if previous is None or shown.segment > previous.segment:
+        # Segments that were shown are gone: number on after them, so that no place is named twice.
+        previous = Previous(shown.segment, shown.nonce, shown.offset, shown.seq)
+        report = RecoveryReport(shown.segment, 0, 0, 0, "the segment file is missing")
+    elif shown.segment == previous.segment and shown.nonce != previous.nonce:
+        # A file of another history stands in its place: the next header goes on vouching for the lost one alone.
+        previous = replace(previous, nonce=shown.nonce, last_seq=max(shown.seq, previous.last_seq))
+        report = RecoveryReport(shown.segment, 0, 0, 0, "another segment stands in its place")
+    return report, previous
 
 
 def make_reserve(directory: Path, size_bytes: int, platform: Platform) -> None:

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 __all__ = [
     "REAL_PLATFORM",
@@ -79,8 +79,8 @@ class RealFileOps:
     def pread(self, fd: int, size: int, offset: int) -> bytes:
         return os.pread(fd, size, offset)
 
-    def pwrite(self, fd: int, data: bytes, offset: int) -> int:
-        return os.pwrite(fd, data, offset)
+    # No method of Python's around it: this one is called for every append (0.06 µs).
+    pwrite = staticmethod(cast("Callable[[int, bytes, int], int]", os.pwrite))
 
     def fdatasync(self, fd: int) -> None:
         _fdatasync(fd)

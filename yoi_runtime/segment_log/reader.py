@@ -19,14 +19,16 @@ from yoi_runtime.errors import (
 )
 from yoi_runtime.segment_log.cursor import Cursor, CursorToken, encode_token
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.record import parse_event_id, seq_of_line
+from yoi_runtime.segment_log.record import MAX_RECORD_BYTES, RecordFormat, parse_event_id, scan_records, seq_of_line
 from yoi_runtime.segment_log.record_reader import UNKNOWN_SEQ, Chunk, RecordReader
+from yoi_runtime.segment_log.segment import SegmentHeader
 
 __all__ = ["Chunk", "LogReader"]
 
 # Long enough for the members of a record up to its seq.
 _HEAD_BYTES = 256
 _FIND_BYTES = 1 << 20
+_FIRST_LOOK_BACK_BYTES = 4 << 10
 
 
 class LogReader(RecordReader):
@@ -47,15 +49,17 @@ class LogReader(RecordReader):
         if (cursor.segment, cursor.offset) > (self.end.segment, self.end.offset):
             self.refresh()
         while True:
-            floor = self.floor()
-            if cursor.segment < floor.segment:
-                return self._resolve_below(floor, cursor, token)
+            # A segment whose header can be read is not below the floor, which then need not be looked for.
+            if not self._has_header(cursor.segment):
+                floor = self.floor()
+                if cursor.segment < floor.segment:
+                    return self._resolve_below(floor, cursor, token)
             try:
                 return self._resolve_in_segment(cursor, token)
             except (SegmentGoneError, FileNotFoundError):
-                known = self._numbers
+                known = self._listed
                 self.relist()
-                if self._numbers == known:
+                if self._listed == known:
                     raise CursorUnknownError(token, f"segment {cursor.segment} is missing") from None
 
     def _resolve_below(self, floor: Position, cursor: Cursor, token: CursorToken) -> Position:
@@ -90,12 +94,14 @@ class LogReader(RecordReader):
                 raise LogUnavailableError(self.directory, "the cursor's event is not committed, or not known to be")
             raise CursorAheadError(token, f"segment {number} ends before offset {cursor.offset}")
         position = Position(number, header.nonce, cursor.offset, cursor.seq)
-        if not self._is_boundary(position, limit, header.length):
+        if not self._is_boundary(position, limit, header):
             raise CursorUnknownError(token, f"offset {cursor.offset} is not just after event {cursor.seq}")
         return position
 
     def find_event(self, event_id: str) -> Position:
-        """Return the place just after the event ``event_id``; reads one segment at most. Looks for new commits itself.
+        """Return the place just after the event ``event_id``. Looks for new commits itself.
+
+        Reads one segment at most, and of others a header each: of few, because segments are in the order of their seqs.
 
         Raises:
             CursorMalformedError: not an event id.
@@ -111,7 +117,7 @@ class LogReader(RecordReader):
             raise CursorUnknownError(event_id, "its segment was rotated out") from None
 
     def _find(self, event_id: str, nonce: int, seq: int) -> Position:
-        number = next((number for number in reversed(self._numbers) if self._has_nonce(number, nonce)), None)
+        number = self._segment_of(nonce, seq)
         if number is None:
             raise CursorUnknownError(event_id, "no segment here has this event")
         position = self.start_of(number)
@@ -132,15 +138,30 @@ class LogReader(RecordReader):
             return Position(number, position.nonce, chunk.start.offset + offset, seq)
         raise CursorUnknownError(event_id, "its segment does not hold it")
 
+    def _segment_of(self, nonce: int, seq: int) -> int | None:
+        """Return the number of the segment that event ``seq`` of segment ``nonce`` is in, None when there is none."""
+        low, high = 0, len(self._numbers)
+        try:
+            while low < high:
+                middle = (low + high) // 2
+                if self._segments.header(self._numbers[middle]).first_seq <= seq:
+                    low = middle + 1
+                else:
+                    high = middle
+        except (LogFormatError, SegmentGoneError):
+            # Without that header the order says nothing.
+            return next((number for number in reversed(self._numbers) if self._has_nonce(number, nonce)), None)
+        return self._numbers[low - 1] if low and self._has_nonce(self._numbers[low - 1], nonce) else None
+
     def _has_nonce(self, number: int, nonce: int) -> bool:
         try:
             return self._segments.header(number).nonce == nonce
         except (LogFormatError, SegmentGoneError):
             return False
 
-    def _is_boundary(self, position: Position, limit: Position, header_length: int) -> bool:
+    def _is_boundary(self, position: Position, limit: Position, header: SegmentHeader) -> bool:
         """Say whether a record ends at ``position`` and the next one, if readable, has the next seq."""
-        if position.offset < header_length:
+        if position.offset < header.length:
             return False
         if position.offset == limit.offset and limit.seq != UNKNOWN_SEQ:
             return position.seq == limit.seq
@@ -148,4 +169,23 @@ class LogReader(RecordReader):
         if around[:1] != b"\n":
             return False
         following = seq_of_line(around[1:])
+        if following is None and limit.seq == UNKNOWN_SEQ:
+            return self._ends_whole_record(position, header)
         return following is None or following == position.seq + 1
+
+    def _ends_whole_record(self, position: Position, header: SegmentHeader) -> bool:
+        """Say whether the record just before ``position`` is whole and bears its seq.
+
+        Where no header says how a segment ends, bytes may stand there that a recovery has given up, and others bear
+        their numbers since.
+        """
+        if position.offset == header.length:
+            return position.seq == header.first_seq - 1
+        size = _FIRST_LOOK_BACK_BYTES
+        while True:
+            start = max(header.length, position.offset - size)
+            data = self._pread(position.segment, position.offset - start, start)
+            begin = data.rfind(b"\n", 0, -1) + 1
+            if begin or start == header.length or size >= MAX_RECORD_BYTES:
+                return scan_records(data[begin:], RecordFormat(header.nonce), position.seq - 1).records == 1
+            size *= 8

@@ -15,10 +15,11 @@ from typing import NamedTuple
 from zlib import crc32
 
 from yoi_runtime.errors import CursorMalformedError
-from yoi_runtime.segment_log.cursor import TOKEN_LENGTH, Cursor, decode_token
+from yoi_runtime.segment_log.cursor import TOKEN_LENGTH, Cursor, TokenEncoder, decode_token
 
 __all__ = [
     "MAX_RECORD_BYTES",
+    "RecordEncoder",
     "RecordFormat",
     "Scan",
     "check_crc",
@@ -55,7 +56,7 @@ def check_crc(line: bytes) -> bool:
 
 
 class RecordFormat:
-    """Builds and checks the records of one segment; ``nonce`` is the segment's."""
+    """How the records of one segment begin; ``nonce`` is the segment's."""
 
     __slots__ = ("_identity", "nonce_text")
 
@@ -69,16 +70,29 @@ class RecordFormat:
         """Return the members that name a record: its event id and seq, from the token's closing quote on."""
         return self._identity % (seq, seq)
 
-    @staticmethod
-    def size(identity: bytes, body: bytes) -> int:
-        """Return the length in bytes of the record with its newline, before its token exists."""
-        return _AROUND + len(identity) + len(body)
 
-    @staticmethod
-    def build(token: bytes, identity: bytes, body: bytes) -> bytes:
-        """Return the whole record, newline last."""
-        covered = b"".join((_START, token, identity, body, b"}"))
-        return b'%s,"crc":"%08x"}\n' % (covered, crc32(covered))
+class RecordEncoder:
+    """Makes the records of one segment."""
+
+    __slots__ = ("_before_seq", "_token")
+
+    def __init__(self, log_id: str, segment: int, nonce: int) -> None:
+        self._before_seq = f'","event_id":"{RecordFormat(nonce).nonce_text.decode()}-'
+        self._token = TokenEncoder(log_id, segment, nonce).encode
+
+    def encode(
+        self, start: int, seq: int, head: str, tail: bytes, worker: bytes, worker_seq: int
+    ) -> tuple[bytes, bytes]:
+        """Return the token and the whole record, newline last, of a record that begins at offset ``start`` (1.2 µs).
+
+        ``head`` (ASCII) and ``tail`` together are its body, ``worker`` and ``worker_seq`` what the token is issued for.
+        """
+        in_hex = hex(seq)[2:]  # noqa: FURB116 - half the time of a format specification
+        members = f'{self._before_seq}{in_hex}","seq":{seq},{head}'.encode("ascii")
+        # The token names the place after the record, whose length it does not change.
+        token = self._token(start + _AROUND + len(members) + len(tail), seq, worker, worker_seq)
+        covered = b"".join((_START, token, members, tail, b"}"))
+        return token, b'%s,"crc":"%08x"}\n' % (covered, crc32(covered))
 
 
 class Scan(NamedTuple):

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from yoi_runtime.segment_log.platform import Clock
 
-__all__ = ["RetentionPolicy", "SegmentAge", "SteadyClock", "count_to_rotate_out"]
+__all__ = ["Aged", "RetentionPolicy", "SteadyClock", "count_to_rotate_out"]
 
 _DAY_US = 86_400 * 1_000_000
 # Between two runs of a Runtime the wall clock is believed for this long; a larger step is a jump.
@@ -28,28 +29,30 @@ class RetentionPolicy:
     retain_segments: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentAge:
-    """A sealed segment as the decision sees it; ``sealed_us`` in microseconds since 1970."""
+class Aged(Protocol):
+    """A sealed segment as the decision sees it; ``sealed_us`` in microseconds since 1970. Looking may read a file."""
 
-    segment: int
-    size_bytes: int
-    sealed_us: int
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def sealed_us(self) -> int: ...
 
 
-def count_to_rotate_out(sealed: Sequence[SegmentAge], active_bytes: int, policy: RetentionPolicy, now_us: int) -> int:
-    """Return how many of ``sealed`` (oldest first) to delete, from the oldest on."""
-    total = active_bytes + sum(segment.size_bytes for segment in sealed)
+def count_to_rotate_out(sealed: Sequence[Aged], active_bytes: int, policy: RetentionPolicy, now_us: int) -> int:
+    """Return how many of ``sealed`` (oldest first) to delete, from the oldest on. Looks only at what the rules ask for."""
+    too_large = 0
+    if policy.retain_bytes is not None:
+        too_large = active_bytes + sum(segment.size_bytes for segment in sealed) - policy.retain_bytes
     count = 0
     for index, segment in enumerate(sealed):
-        too_many_bytes = policy.retain_bytes is not None and total > policy.retain_bytes
+        too_many_bytes = too_large > 0
         too_many = policy.retain_segments is not None and len(sealed) + 1 - index > policy.retain_segments
         too_old = (
             policy.retain_age_seconds is not None and now_us - segment.sealed_us > policy.retain_age_seconds * 1_000_000
         )
         if not (too_many_bytes or too_many or too_old):
             break
-        total -= segment.size_bytes
+        too_large -= segment.size_bytes
         count = index + 1
     return count
 

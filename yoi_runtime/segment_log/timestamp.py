@@ -14,24 +14,39 @@ _LAST_US = (datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC) - _EPOCH) //
 _SHAPE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
 
-class TimestampFormat:
-    """Formats microseconds since 1970; keeps the text of the current second (0.3 µs a call, 1.9 µs without)."""
+# The last three digits; a format specification takes three times as long as all the rest.
+_MICROS = tuple(f"{micros:03d}Z" for micros in range(1000))
 
-    __slots__ = ("_second_us", "_text")
+
+class TimestampFormat:
+    """Formats microseconds since 1970; keeps the text of the current second and millisecond.
+
+    A call takes 0.1 µs within a millisecond (by ``__call__`` fetched once: through the instance it takes twice as
+    long), 0.5 in the next one, 2 in the next second.
+    """
+
+    __slots__ = ("_milli_text", "_milli_us", "_second_text", "_second_us")
 
     def __init__(self) -> None:
-        self._second_us = 0
-        self._text = "1970-01-01T00:00:00."
+        self._second_us = self._milli_us = 0
+        self._second_text = "1970-01-01T00:00:00."
+        self._milli_text = self._second_text + "000"
 
     def __call__(self, us: int) -> str:
         """Return ``2026-11-22T17:37:23.123456Z``."""
+        rest = us - self._milli_us
+        if 0 <= rest < 1000:
+            return self._milli_text + _MICROS[rest]
+        us = min(max(us, _FIRST_US), _LAST_US)
         rest = us - self._second_us
         if not 0 <= rest < 1_000_000:
-            second, rest = divmod(min(max(us, _FIRST_US), _LAST_US), 1_000_000)
-            self._text = (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S.").rjust(20, "0")
-            self._second_us = second * 1_000_000
-        # The six digits by way of seven: a format specification takes twice as long.
-        return f"{self._text}{str(1_000_000 + rest)[1:]}Z"
+            second, rest = divmod(us, 1_000_000)
+            text = (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S.")
+            self._second_text, self._second_us = text.rjust(20, "0"), second * 1_000_000
+        milli, rest = divmod(rest, 1000)
+        self._milli_us = us - rest
+        self._milli_text = f"{self._second_text}{milli:03d}"
+        return self._milli_text + _MICROS[rest]
 
 
 def parse_timestamp(text: str) -> int:

@@ -16,10 +16,11 @@ from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.record import check_crc, seal_object
 
-__all__ = ["COMMITTED", "Watermark", "WatermarkFile", "read_open_watermark", "read_watermark"]
+__all__ = ["COMMITTED", "SLOTS_BYTES", "Watermark", "WatermarkFile", "read_open_watermark", "read_watermark"]
 
 COMMITTED = "COMMITTED"
 _SLOT_BYTES = 512
+SLOTS_BYTES = 2 * _SLOT_BYTES
 # Both slots torn at once needs two writer turns during one pread of 1 KiB; seen 0 times in 10^7 reads.
 _READ_ATTEMPTS = 5
 

@@ -10,39 +10,38 @@ import errno
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from yoi_runtime.errors import LogBrokenError, LogClosedError, LogFullError, RecordTooLargeError
 from yoi_runtime.segment_log.commit import Commit
-from yoi_runtime.segment_log.cursor import NO_WORKER, TokenEncoder
+from yoi_runtime.segment_log.cursor import NO_WORKER
 from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.lock import WriterLock
 from yoi_runtime.segment_log.opening import (
-    SealedSegment,
     last_watermark,
-    list_sealed,
     log_id_of,
     make_reserve,
     newest_time_us,
+    recover,
     refuse_network_filesystem,
     remove_leftovers,
 )
 from yoi_runtime.segment_log.options import LogOptions
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform, abandon_after_fork
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.record import RecordFormat
-from yoi_runtime.segment_log.recovery import RecoveryReport, recover_last_segment, release_reserve
+from yoi_runtime.segment_log.record import RecordEncoder
+from yoi_runtime.segment_log.recovery import release_reserve
 from yoi_runtime.segment_log.retention import SteadyClock
+from yoi_runtime.segment_log.sealed import SealedSegment, SealedSegments
 from yoi_runtime.segment_log.segment import Previous, SegmentHeader
 from yoi_runtime.segment_log.timestamp import TimestampFormat
-from yoi_runtime.segment_log.watermark import Watermark, WatermarkFile
+from yoi_runtime.segment_log.watermark import WatermarkFile
 
 __all__ = ["Appended", "LogOptions", "LogWriter", "SealedSegment"]
 
-# A named tuple made by its own constructor takes 0.15 µs more, and each append makes two.
-_new_tuple = tuple.__new__
+# Larger writes gain nothing, and what the disk refuses of one is taken back whole.
+_RUN_BYTES = 256 << 10
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -73,7 +72,7 @@ class LogWriter:
         self._max_record_bytes, self._segment_bytes = options.max_record_bytes, options.segment_bytes
         self._platform = platform
         self._files = platform.files
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._closed = False
         self._fd = -1
         self._segments = SegmentDirectory(directory, platform)
@@ -93,7 +92,8 @@ class LogWriter:
 
     def abandon_in_child(self) -> None:
         """Let go of everything in a forked child: the log stays the parent's."""
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        self._commit.abandon_in_child()
         if not self._closed:
             self._closed = True
             self._slots.close()
@@ -106,7 +106,7 @@ class LogWriter:
         Raises:
             LogBrokenError: it was removed or replaced; the writer is out of service for good.
         """
-        with self._lock:
+        with self.lock:
             self._check_in_service()
             if self._writer_lock.is_replaced():
                 raise self._commit.break_off("the log's directory was removed or replaced")
@@ -118,10 +118,10 @@ class LogWriter:
         numbers = self._segments.numbers()
         self.log_id = self._segments.log_id = log_id_of(self._segments, numbers, mark, platform)
         remove_leftovers(directory, platform)
-        previous = self._recover(numbers, mark)
+        self.recovery, previous = recover(self._segments, numbers, mark, platform)
         self.steady_clock = SteadyClock(platform.clock, newest_time_us(self._segments, numbers))
-        self._seq = previous.last_seq if previous is not None else 0
-        self._sealed = list_sealed(self._segments, numbers, previous, self.steady_clock.now_us())
+        self.last_seq = previous.last_seq if previous is not None else 0
+        self.sealed_segments = SealedSegments(self._segments, numbers, previous, self.steady_clock.now_us())
         self._slots = WatermarkFile(directory, platform, self.log_id, mark.generation if mark else 0)
         self._commit = Commit(
             directory, platform, self._slots, self.options.durability, self.options.max_unsynced_bytes
@@ -137,26 +137,6 @@ class LogWriter:
         self._slots.sync()
         files.sync_directory(directory)
         self.make_reserve()
-
-    def _recover(self, numbers: list[int], mark: Watermark | None) -> Previous | None:
-        """Bring the last segment to a state that a new one can follow; return how the log ends, None for a new one."""
-        self.recovery: RecoveryReport | None = None
-        previous: Previous | None = None
-        if numbers:
-            recovered = recover_last_segment(self._segments, numbers[-1], mark, self._platform)
-            self.recovery, previous = recovered.report, recovered.previous
-        if mark is None or mark.log_id != self.log_id:
-            return previous
-        shown = mark.shown
-        if previous is None or shown.segment > previous.segment:
-            # Segments that were shown are gone: number on after them, so that no place is named twice.
-            previous = Previous(shown.segment, shown.nonce, shown.offset, shown.seq)
-            self.recovery = RecoveryReport(shown.segment, 0, 0, 0, "the segment file is missing")
-        elif shown.segment == previous.segment and shown.nonce != previous.nonce:
-            # A file of another history stands in its place: the next header goes on vouching for the lost one alone.
-            previous = replace(previous, nonce=shown.nonce, last_seq=max(shown.seq, previous.last_seq))
-            self.recovery = RecoveryReport(shown.segment, 0, 0, 0, "another segment stands in its place")
-        return previous
 
     def release_reserve(self) -> bool:
         """Give the reserved bytes back to the file system, for what must be written on a full disk."""
@@ -181,7 +161,7 @@ class LogWriter:
         """
         nonce = int.from_bytes(self._platform.random_bytes(8), "big")
         header = SegmentHeader(
-            self.log_id, number, nonce, self._seq + 1, self._timestamp(self.steady_clock.now_us()), previous
+            self.log_id, number, nonce, self.last_seq + 1, self._timestamp(self.steady_clock.now_us()), previous
         ).encode()
         path = self._segments.path(number)
         aside = path.with_suffix(".tmp")
@@ -203,13 +183,12 @@ class LogWriter:
             self._files.close(before)
         self._files.sync_directory(self.directory)
         path = self._segments.path(number)
-        self._path, self._number, self._nonce = path, number, nonce
+        self._path, self.active_number, self._nonce = path, number, nonce
         self._offset = self._header_length = header_length
-        self._first_seq = self._seq + 1
-        self._records = RecordFormat(nonce)
-        self._tokens = TokenEncoder(self.log_id, number, nonce)
+        self._first_seq = self.last_seq + 1
+        self._encode = RecordEncoder(self.log_id, number, nonce).encode
         self.begun_us = self.steady_clock.now_us()
-        self._commit.begin_segment(fd, path, Position(number, nonce, self._offset, self._seq))
+        self._commit.begin_segment(fd, path, Position(number, nonce, self._offset, self.last_seq))
 
     @property
     def end(self) -> Position:
@@ -234,17 +213,18 @@ class LogWriter:
     @property
     def active_start(self) -> Position:
         """Return the place before the first record of the active segment."""
-        return Position(self._number, self._nonce, self._header_length, self._first_seq - 1)
+        return Position(self.active_number, self._nonce, self._header_length, self._first_seq - 1)
 
     @property
     def sealed(self) -> Sequence[SealedSegment]:
-        """Return the sealed segments, oldest first."""
-        return tuple(self._sealed)
+        """Return the sealed segments, oldest first; looks at all of them, where ``sealed_segments`` looks at one."""
+        with self.lock:
+            return self.sealed_segments[:]
 
     @property
     def active_records(self) -> int:
         """Return how many records the active segment holds."""
-        return self._seq + 1 - self._first_seq
+        return self.last_seq + 1 - self._first_seq
 
     @property
     def active_bytes(self) -> int:
@@ -266,50 +246,114 @@ class LogWriter:
 
         Durability: survives a killed process at once, a power cut once ``synced`` has passed it.
         """
-        with self._lock:
-            seq = self._seq + 1
-            identity = self._records.identity(seq)
-            size = RecordFormat.size(identity, body)
-            if self._closed or size > self._max_record_bytes or not self._commit.takes(size):
-                self._refuse_or_wait(size)
-            if self._offset + size > self._segment_bytes and self.active_records:
-                self.roll()
-                identity = self._records.identity(seq)
-            end = self._offset + size
-            token = self._tokens.encode(end, seq, worker, worker_seq)
-            self._write(RecordFormat.build(token, identity, body), seq)
-            self._offset, self._seq = end, seq
-            position = _new_tuple(Position, (self._number, self._nonce, end, seq))
-            self._commit.note_appended(position, size)
-            return _new_tuple(Appended, (token, position))
+        with self.lock:
+            token = self.append_held("", body, worker, worker_seq)
+            return Appended(token, self.end)
 
-    def _refuse_or_wait(self, size: int) -> None:
+    def append_held(self, head: str, tail: bytes, worker: bytes, worker_seq: int) -> bytes:
+        """Like ``append`` of ``head`` (ASCII) + ``tail``, for a caller that holds ``lock``; returns the token."""
+        seq = self.last_seq + 1
+        # Before any check, all of which need its size: what is refused or comes after a roll is rare.
+        token, record = self._encode(self._offset, seq, head, tail, worker, worker_seq)
+        size, commit = len(record), self._commit
+        if (
+            self._closed
+            or size > self._max_record_bytes
+            or self._offset + size > self._segment_bytes
+            or commit.appended_bytes + size > commit.ceiling_bytes
+        ):
+            self._refuse_or_make_way(size)
+            token, record = self._encode(self._offset, seq, head, tail, worker, worker_seq)
+        try:
+            written = self._files.pwrite(self._fd, record, self._offset)
+            if written != size:
+                self._write_rest(record, written)
+        except OSError as error:
+            self._take_back(error, seq)
+            raise
+        end = self._offset + size
+        self._offset, self.last_seq = end, seq
+        # Commit.note_appended, spelled out: this runs for every append.
+        commit.appended_bytes += size
+        commit.last = (self.active_number, self._nonce, end, seq)
+        if commit.idle:
+            commit.wake()
+        return token
+
+    def append_run_held(
+        self, heads: Sequence[str], tails: Sequence[bytes], worker: bytes, first_worker_seq: int | None
+    ) -> list[bytes]:
+        """Append the first of several records, of which ``append_held`` takes one, in one write.
+
+        As many as fit into the active segment, below the bound on unsynced bytes and into _RUN_BYTES; at least one,
+        and when even that does not fit, it is dealt with as by ``append``. They are in the log together or not at all.
+
+        Args:
+            heads, tails: of as many records.
+            first_worker_seq: that of the first record, the others count on; None: they have none.
+        Returns:
+            The tokens of those that were appended.
+        Raises:
+            As ``append``; nothing was written.
+        """
+        commit, tokens, records = self._commit, list[bytes](), list[bytes]()
+        start, seq = self._offset, self.last_seq
+        worker_seq, step = (first_worker_seq, 1) if first_worker_seq is not None else (0, 0)
+        # Below: where the next record has to end.
+        most = min(self._segment_bytes, start + commit.ceiling_bytes - commit.appended_bytes, start + _RUN_BYTES)
+        for head, tail in zip(heads, tails, strict=False):
+            token, record = self._encode(start, seq + 1, head, tail, worker, worker_seq)
+            if start + len(record) > most or len(record) > self._max_record_bytes:
+                break
+            tokens.append(token)
+            records.append(record)
+            start, seq, worker_seq = start + len(record), seq + 1, worker_seq + step
+        if not records or self._closed:
+            return [self.append_held(heads[0], tails[0], worker, first_worker_seq or 0)]
+        data = b"".join(records)
+        try:
+            written = self._files.pwrite(self._fd, data, self._offset)
+            if written != len(data):
+                self._write_rest(data, written)
+        except OSError as error:
+            self._take_back(error, self.last_seq + 1)
+            raise
+        self._offset, self.last_seq = start, seq
+        commit.note_appended((self.active_number, self._nonce, start, seq), len(data))
+        return tokens
+
+    def _refuse_or_make_way(self, size: int) -> None:
         """Deal with what keeps an append of ``size`` bytes from going on at once. Errors: those of ``append``."""
         self._check_in_service()
         if size > self._max_record_bytes:
             raise RecordTooLargeError(self.directory, size, self._max_record_bytes)
-        self._commit.wait_for_room(self.options.append_deadline_seconds)
+        if self._commit.appended_bytes + size > self._commit.ceiling_bytes:
+            self._commit.wait_for_room(self.options.append_deadline_seconds)
+            self._check_in_service()
+        if self._offset + size > self._segment_bytes and self.active_records:
+            self.roll()
 
-    def _write(self, record: bytes, seq: int) -> None:
-        try:
-            written = self._files.pwrite(self._fd, record, self._offset)
-            while written < len(record):
-                # What comes of the rest says why: no room is an error of its own then.
-                count = self._files.pwrite(self._fd, record[written:], self._offset + written)
-                if count == 0:
-                    raise OSError(errno.ENOSPC, "short write")
-                written += count
-        except OSError as error:
-            self._cut_back(seq)
-            if error.errno in _NO_ROOM:
-                raise LogFullError(self._path, self._offset, seq, error.strerror or "no space left") from error
-            raise
+    def _write_rest(self, record: bytes, written: int) -> None:
+        """Finish a short write. What comes of it says why it was one: no room is an error of its own then."""
+        while written < len(record):
+            count = self._files.pwrite(self._fd, record[written:], self._offset + written)
+            if count == 0:
+                raise OSError(errno.ENOSPC, "short write")
+            written += count
 
-    def _cut_back(self, seq: int) -> None:
+    def _take_back(self, error: OSError, seq: int) -> None:
+        """Bring the segment back to its former length after a failed write.
+
+        Raises:
+            LogFullError: there was no room.
+            LogBrokenError: that failed too.
+        """
         try:
             self._files.ftruncate(self._fd, self._offset)
-        except OSError as error:
-            raise self._commit.break_off(f"seq {seq} could not be taken back: {error.strerror}") from error
+        except OSError as failed:
+            raise self._commit.break_off(f"seq {seq} could not be taken back: {failed.strerror}") from failed
+        if error.errno in _NO_ROOM:
+            raise LogFullError(self._path, self._offset, seq, error.strerror or "no space left") from error
 
     def _check_in_service(self) -> None:
         if self._commit.failure is not None and isinstance(self._commit.failure, LogBrokenError):
@@ -325,23 +369,28 @@ class LogWriter:
             LogBrokenError: a sync failed, or the new segment could not be made known.
             OSError: the active segment stays active.
         """
-        with self._lock:
+        with self.lock:
             self.check_place()
             self._commit.seal()
-            previous = Previous(self._number, self._nonce, self._offset, self._seq)
+            previous = Previous(self.active_number, self._nonce, self._offset, self.last_seq)
             sealed = SealedSegment(
-                self._number, self._nonce, self._first_seq, self._seq, self._offset, self.steady_clock.now_us()
+                self.active_number,
+                self._nonce,
+                self._first_seq,
+                self.last_seq,
+                self._offset,
+                self.steady_clock.now_us(),
             )
-            number = self._number + 1
+            number = self.active_number + 1
             try:
                 fd, nonce, length = self._create_segment(number, previous)
             except OSError as error:
                 if error.errno in _NO_ROOM:
                     raise LogFullError(
-                        self._segments.path(number), 0, self._seq + 1, error.strerror or "no space left"
+                        self._segments.path(number), 0, self.last_seq + 1, error.strerror or "no space left"
                     ) from error
                 raise
-            self._sealed.append(sealed)
+            self.sealed_segments.append(sealed)
             try:
                 self._activate(fd, number, nonce, length)
             except BaseException as error:
@@ -360,15 +409,15 @@ class LogWriter:
             LogBrokenError, LogClosedError: the writer is out of service.
             OSError: call again before anything is appended.
         """
-        with self._lock:
+        with self.lock:
             self._check_in_service()
-            begun = self._segments.path(self._number + 1)
+            begun = self._segments.path(self.active_number + 1)
             if begun.name in self._files.list_directory(self.directory):
                 self._files.unlink(begun)
                 self._files.sync_directory(self.directory)
             self._files.ftruncate(self._fd, self._offset)
-            if self.end.seq != self._seq:
-                self._commit.note_appended(Position(self._number, self._nonce, self._offset, self._seq), 0)
+            if self.end.seq != self.last_seq:
+                self._commit.note_appended((self.active_number, self._nonce, self._offset, self.last_seq), 0)
 
     def rotate_out(self, count: int) -> None:
         """Delete the ``count`` oldest sealed segments, oldest first: a crash midway leaves no hole.
@@ -380,16 +429,16 @@ class LogWriter:
             LogBrokenError, LogClosedError: the log is no longer this writer's; nothing was deleted.
             OSError: ``sealed`` says which are gone; call again for the others.
         """
-        with self._lock:
+        with self.lock:
             self._check_in_service()
-            if count > len(self._sealed):
-                raise ValueError(f"{count} segments to rotate out, and {len(self._sealed)} are sealed")
+            if count > len(self.sealed_segments):
+                raise ValueError(f"{count} segments to rotate out, and {len(self.sealed_segments)} are sealed")
             for _ in range(count):
                 try:
-                    self._files.unlink(self._segments.path(self._sealed[0].number))
+                    self._files.unlink(self._segments.path(self.sealed_segments.oldest_number))
                 except FileNotFoundError:  # somebody deleted it by hand
                     pass
-                del self._sealed[0]
+                self.sealed_segments.drop_oldest()
                 self._files.sync_directory(self.directory)
 
     # Commit and close.
@@ -400,7 +449,7 @@ class LogWriter:
 
     def sync(self) -> None:
         """Commit everything appended so far; blocks for the disk. Raises ``LogBrokenError``."""
-        with self._lock:
+        with self.lock:
             self._check_in_service()
             self._commit.seal()
 
@@ -423,7 +472,7 @@ class LogWriter:
             LogBrokenError: the last records could not be synced; the log is closed all the same.
             OSError: the log is closed, and the next writer will recover it.
         """
-        with self._lock, ExitStack() as finally_:
+        with self.lock, ExitStack() as finally_:
             if self._closed:
                 return
             self._closed = True

@@ -33,21 +33,27 @@ def worker_not_found(worker_id: str) -> Diagnostic:
     )
 
 
-def diagnose_cursor(error: Exception, view: LogView, worker_id: str | None, token: str | None) -> Diagnostic:
-    """Answer a cursor that cannot be resumed from; says where the log begins and ends at present."""
+async def diagnose_cursor(error: Exception, view: LogView, worker_id: str | None, token: str | None) -> Diagnostic:
+    """Answer a cursor that cannot be resumed from; says where the log begins and ends at present.
+
+    Raises:
+        LogError, OSError: that cannot be said at present.
+    """
     code, message = _verdict(error)
     if code is DiagnosticCode.CURSOR_MALFORMED:
         return diagnostic(code, message, requested_cursor=token, worker_id=worker_id)
     if code is DiagnosticCode.UNAVAILABLE or code is DiagnosticCode.INTERNAL:
         return diagnostic(code, message, requested_cursor=token, worker_id=worker_id)
+    expired = error if isinstance(error, StreamExpiredError) else None
+    oldest = expired.oldest if expired is not None else await place_of_oldest(view, worker_id)
     return diagnostic(
         code,
         message,
         requested_cursor=token,
         worker_id=worker_id,
-        oldest_cursor=place_of_oldest(view, worker_id).token,
+        oldest_cursor=oldest.token,
         latest_cursor=place_of_now(view, worker_id).token,
-        lost=error.lost if isinstance(error, StreamExpiredError) else None,
+        lost=expired.lost if expired is not None else None,
     )
 
 

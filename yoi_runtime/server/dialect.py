@@ -12,10 +12,10 @@ from typing import Protocol
 from yoi_runtime.events.envelope import HEAD_PATTERN
 from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.reader import Chunk
+from yoi_runtime.server.chunk_cache import SharedChunk
 from yoi_runtime.server.starting_place import Place
 
-__all__ = ["Dialect", "Progress", "Selection", "own_lines"]
+__all__ = ["Dialect", "Progress", "Selection", "lines_for", "own_lines"]
 
 
 @dataclass(slots=True)
@@ -35,9 +35,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What of a chunk is for this peer: its messages, the number of events in them, the newest worker_seq."""
+    """What of a chunk is for this peer: WebSocket frames, the number of events in them, the newest worker_seq.
 
-    messages: list[bytes]
+    Peers at the same place get the same ``frames``, not a copy.
+    """
+
+    frames: bytes
     events: int
     worker_seq: int | None
 
@@ -49,11 +52,11 @@ class Dialect(Protocol):
     goes_on_after_damage: bool
     heartbeat_seconds: float | None
 
-    def opening(self, place: Place) -> list[bytes]:
-        """Return the first messages of a stream that starts at ``place``."""
+    def opening(self, place: Place, oldest: Place) -> list[bytes]:
+        """Return the first messages of a stream that starts at ``place``, of a log that starts at ``oldest``."""
         ...
 
-    def select(self, chunk: Chunk, worker_seq: int | None) -> Selection:
+    def select(self, chunk: SharedChunk, worker_seq: int | None) -> Selection:
         """Return what of ``chunk`` is sent."""
         ...
 
@@ -72,6 +75,17 @@ class Dialect(Protocol):
     def wrote(self, sent_bytes: int, seconds: float) -> None:
         """Take note of how long the peer took for a write."""
         ...
+
+
+def lines_for(chunk: SharedChunk, worker: bytes, worker_seq: int | None) -> tuple[list[bytes], int | None]:
+    """Return a Worker's records in ``chunk``, and its newest worker_seq after them."""
+    if chunk.own_seq is not None:
+        return chunk.data[:-1].split(b"\n"), chunk.own_seq
+    lines = []
+    for line, number in own_lines(chunk.data, worker, None):
+        lines.append(line)
+        worker_seq = number
+    return lines, worker_seq
 
 
 def own_lines(data: bytes, worker: bytes | None, names: frozenset[bytes] | None) -> Iterator[tuple[bytes, int | None]]:

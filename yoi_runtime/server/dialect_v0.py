@@ -5,10 +5,11 @@ from __future__ import annotations
 from yoi_runtime.events.v0_payload import wrap_for_v0
 from yoi_runtime.protocol.frames import snapshot_frame, stream_opened_frame
 from yoi_runtime.protocol.versions import ProtocolVersion
-from yoi_runtime.segment_log.reader import Chunk
-from yoi_runtime.server.dialect import Progress, Selection, own_lines
+from yoi_runtime.server.chunk_cache import SharedChunk
+from yoi_runtime.server.dialect import Progress, Selection, lines_for
 from yoi_runtime.server.log_view import LogView
 from yoi_runtime.server.starting_place import Place
+from yoi_runtime.server.websocket_frames import frames_of_lines, text_frames
 
 __all__ = ["DialectV0"]
 
@@ -25,20 +26,17 @@ class DialectV0:
         self._worker_id = worker_id
         self._worker = worker_id.encode("ascii") if worker_id is not None else None
 
-    def opening(self, place: Place) -> list[bytes]:
+    def opening(self, place: Place, oldest: Place) -> list[bytes]:
         if self._worker_id is None:
             return [stream_opened_frame(place.token, self._view.token(self._view.end))]
         state = self._view.worker(self._worker_id)
         return [snapshot_frame(place.token, self._worker_id, state.status if state else "idle")]
 
-    def select(self, chunk: Chunk, worker_seq: int | None) -> Selection:
+    def select(self, chunk: SharedChunk, worker_seq: int | None) -> Selection:
         if self._worker is None:
-            return Selection(chunk.data[:-1].split(b"\n"), chunk.records, worker_seq)
-        messages = []
-        for line, number in own_lines(chunk.data, self._worker, None):
-            messages.append(wrap_for_v0(line))
-            worker_seq = number
-        return Selection(messages, len(messages), worker_seq)
+            return Selection(self._view.encoded(chunk, frames_of_lines), chunk.records, worker_seq)
+        lines, worker_seq = lines_for(chunk, self._worker, worker_seq)
+        return Selection(text_frames(map(wrap_for_v0, lines)), len(lines), worker_seq)
 
     def aside(self, progress: Progress, now: float) -> list[bytes]:
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from yoi_runtime.catalog.worker_state import WorkerState
 from yoi_runtime.protocol.stream_request import StreamRequest
 from yoi_runtime.protocol.v1_frames import (
     BATCH_END,
@@ -20,13 +21,14 @@ from yoi_runtime.protocol.v1_frames import (
     batch_of_lines,
 )
 from yoi_runtime.protocol.versions import ProtocolVersion
-from yoi_runtime.segment_log.reader import Chunk
-from yoi_runtime.segment_log.timestamp import TimestampFormat
-from yoi_runtime.server.dialect import Progress, Selection, own_lines
+from yoi_runtime.segment_log.timestamp import TimestampFormat, parse_timestamp
+from yoi_runtime.server.chunk_cache import SharedChunk
+from yoi_runtime.server.dialect import Progress, Selection, lines_for, own_lines
 from yoi_runtime.server.log_view import LogView
-from yoi_runtime.server.starting_place import Place, place_of_oldest
+from yoi_runtime.server.starting_place import Place
+from yoi_runtime.server.websocket_frames import frames_of_batch, frames_of_lines, text_frames
 
-__all__ = ["HEARTBEAT_SECONDS", "MAX_FRAME_BYTES", "DialectV1"]
+__all__ = ["HEARTBEAT_SECONDS", "LOST_GRACE_SECONDS", "MAX_FRAME_BYTES", "DialectV1"]
 
 HEARTBEAT_SECONDS = 15.0
 MAX_FRAME_BYTES = 512 << 10
@@ -35,6 +37,8 @@ _MOST_PASSED_OVER = 1000
 # A batch should take a peer about this long: a slow link gets smaller ones and sees events sooner.
 _BATCH_SECONDS = 0.1
 _SMALLEST_BATCH_BYTES = 4 << 10
+# A Runtime that comes back starts its Workers within this time, or it does not start them.
+LOST_GRACE_SECONDS = 10.0
 _AROUND_BATCH_BYTES = len(BATCH_START) + len(BATCH_END)
 
 
@@ -56,7 +60,7 @@ class DialectV1:
         self._caught_up_seq: int | None = None
         self._time = TimestampFormat()
 
-    def opening(self, place: Place) -> list[bytes]:
+    def opening(self, place: Place, oldest: Place) -> list[bytes]:
         view = self._view
         self._caught_up_seq = view.end.seq
         hello = Hello(
@@ -65,7 +69,7 @@ class DialectV1:
             scope=Scope(worker_id=self._worker_id),
             filters=Filters(events=tuple(sorted(self._events)) if self._events is not None else None),
             resumed_from=place.token,
-            oldest_cursor=place_of_oldest(view, self._worker_id).token,
+            oldest_cursor=oldest.token,
             latest_cursor=self._token_at_end(),
             durable_cursor=self._durable_token(),
             heartbeat_ms=int(HEARTBEAT_SECONDS * 1000),
@@ -74,17 +78,25 @@ class DialectV1:
         )
         return [hello.frame()]
 
-    def select(self, chunk: Chunk, worker_seq: int | None) -> Selection:
+    def select(self, chunk: SharedChunk, worker_seq: int | None) -> Selection:
         if self._worker is None and self._names is None:
-            lines = chunk.data[:-1].split(b"\n")
+            if not self._batching:
+                return Selection(self._view.encoded(chunk, frames_of_lines), chunk.records, worker_seq)
+            if len(chunk.data) + chunk.records + _AROUND_BATCH_BYTES <= self._batch_bytes or chunk.records == 1:
+                return Selection(self._view.encoded(chunk, frames_of_batch), chunk.records, worker_seq)
+        lines, worker_seq = self._lines(chunk, worker_seq)
+        messages = self._batches(lines) if self._batching else lines
+        return Selection(text_frames(messages), len(lines), worker_seq)
+
+    def _lines(self, chunk: SharedChunk, worker_seq: int | None) -> tuple[list[bytes], int | None]:
+        """Return what of ``chunk`` is of this scope and passes the filter."""
+        if self._worker is not None:
+            lines, worker_seq = lines_for(chunk, self._worker, worker_seq)
         else:
-            lines = []
-            for line, number in own_lines(chunk.data, self._worker, None):
-                worker_seq = number if self._worker is not None else worker_seq
-                lines.append(line)
-            if self._names is not None:
-                lines = [line for line, _ in own_lines(b"\n".join(lines), None, self._names)]
-        return Selection(self._batches(lines) if self._batching else lines, len(lines), worker_seq)
+            lines = chunk.data[:-1].split(b"\n")
+        if self._names is not None:
+            lines = [line for line, _ in own_lines(b"\n".join(lines), None, self._names)]
+        return lines, worker_seq
 
     def _batches(self, lines: list[bytes]) -> list[bytes]:
         """Join lines into frames of at most the present batch size; one alone goes out alone."""
@@ -117,10 +129,25 @@ class DialectV1:
     def at_end(self, progress: Progress) -> tuple[list[bytes], bool]:
         said = self._caught_up(progress)
         state = self._view.worker(self._worker_id) if self._worker_id is not None else None
-        if state is None or state.outcome is None:
+        if state is None or state.outcome is None or self._may_run_again(state):
             return said, False
         end = End(worker_id=state.worker_id, outcome=state.outcome, cursor=self._token(progress))
         return [*said, end.frame()], True
+
+    def _may_run_again(self, state: WorkerState) -> bool:
+        """Say whether an ended Worker is expected to go on: by its Runtime's word, or because that has just begun.
+
+        ``lost`` is written before a Runtime had the time to start anybody again.
+        """
+        if state.restart_pending:
+            return True
+        if state.outcome != "lost" or state.ended_at is None:
+            return False
+        try:
+            ended_us = self._view.platform.clock.now_us() - parse_timestamp(state.ended_at)
+        except ValueError:
+            return False
+        return 0 <= ended_us < LOST_GRACE_SECONDS * 1_000_000
 
     def farewell(self, progress: Progress) -> list[bytes]:
         return [self._bookmark(progress)]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from tornado.httpserver import HTTPServer
@@ -26,9 +28,11 @@ from yoi_runtime.server.http_views import (
     WorkerView,
 )
 from yoi_runtime.server.keepalive import PING_SECONDS, PONG_SECONDS, Keepalive
-from yoi_runtime.server.log_view import LogView
+from yoi_runtime.server.log_view import CACHE_BYTES, LogView
 from yoi_runtime.server.request_base import NoSuchPath, ServerState
 from yoi_runtime.server.request_guard import HostList
+from yoi_runtime.server.transcript_source import TranscriptSource
+from yoi_runtime.server.transcript_view import TranscriptView
 from yoi_runtime.server.websocket_outlet import STALL_SECONDS
 
 __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "EventServer", "is_loopback"]
@@ -62,11 +66,18 @@ class EventServer:
         host: str = DEFAULT_HOST,
         port: int = DEFAULT_PORT,
         *,
+        transcripts: TranscriptSource | None = None,
         stall_seconds: float = STALL_SECONDS,
         ping_seconds: float = PING_SECONDS,
         pong_seconds: float = PONG_SECONDS,
+        cache_bytes: int = CACHE_BYTES,
+        listening: Sequence[socket.socket] | None = None,
     ) -> EventServer:
         """Bind, read the log's state, and serve. Port 0 picks a free one; ``url`` and ``port`` tell.
+
+        ``listening``: sockets that are bound already (``bind``), instead; the server closes them. ``cache_bytes``: how
+        much of the log is kept in memory for subscribers to share. ``transcripts``: where they come from; None answers
+        none.
 
         The port is bound first and answers only when the log has been read: a port in use costs nothing.
 
@@ -75,9 +86,9 @@ class EventServer:
             LogNotFoundError: there is no log in ``data_dir``.
             LogError: the log cannot be read.
         """
-        sockets = bind_sockets(port, host, reuse_port=False)
+        sockets = cls.bind(host, port) if listening is None else list(listening)
         try:
-            view = LogView(data_dir, data_dir / _LOG_DIRECTORY, REAL_PLATFORM)
+            view = LogView(data_dir, data_dir / _LOG_DIRECTORY, REAL_PLATFORM, cache_bytes)
             try:
                 await view.start()
             except BaseException:
@@ -89,7 +100,7 @@ class EventServer:
             raise
         loop = asyncio.get_running_loop()
         keepalive = Keepalive(loop.time, ping_seconds, pong_seconds)
-        state = ServerState(view, HostList(host), keepalive, stall_seconds=stall_seconds)
+        state = ServerState(view, HostList(host), keepalive, transcripts=transcripts, stall_seconds=stall_seconds)
         http = HTTPServer(
             _application(state),
             idle_connection_timeout=10,
@@ -103,6 +114,15 @@ class EventServer:
         shown_host = f"[{host}]" if ":" in host else host or DEFAULT_HOST
         pinging = loop.create_task(keepalive.run(), name="keepalive")
         return cls(http, state, pinging, f"http://{shown_host}:{bound_port}", bound_port)
+
+    @staticmethod
+    def bind(host: str, port: int) -> list[socket.socket]:
+        """Return sockets that listen at an address, for this process and those that inherit them.
+
+        Raises:
+            OSError: the address cannot be bound; it is never shared with another process.
+        """
+        return bind_sockets(port, host, reuse_port=False)
 
     @property
     def subscribers(self) -> int:
@@ -137,6 +157,7 @@ def _application(state: ServerState) -> Application:
             (r"/v1/runtime", RuntimeView, shared),
             (r"/v1/workers", WorkersView, shared),
             (_WORKER, WorkerView, shared),
+            (_WORKER + r"/transcript", TranscriptView, shared),
             (r"/v1/events/status", EventsStatusView, shared),
             (r"/healthz", HealthView, shared),
             (r"/readyz", ReadyView, shared),

@@ -1,17 +1,19 @@
 """Tornado adapter: the two WebSocket endpoints. Thin: it judges the request, then a subscriber serves.
 
-Order of checks: browser and host (403), upgrade (426), query (400), Worker id (400), shutting down and
-log availability (503), Worker (404); then the upgrade, and only then the cursor. Specification:
-docs/protocol.md, "Connecting".
+Order of checks: browser and host (403), method (405), upgrade (426), handshake key (400), query (400), Worker
+id (400), shutting down and log availability (503), Worker (404); then the upgrade, and only then the cursor.
+Specification: docs/protocol.md, "Connecting".
 """
 
 from __future__ import annotations
 
 import asyncio
+import binascii
 import logging
 from typing import Any
 
 from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from yoi_runtime.errors import LogUnavailableError, RequestInvalidError
@@ -37,15 +39,14 @@ _MAX_RECEIVED_BYTES = 64 << 10
 class EventSocket(GuardedRequest, WebSocketHandler):
     """One Backend's connection to ``/v1/events/ws`` or ``/v1/workers/{worker_id}/events/ws``."""
 
+    allowed_methods = "GET"
     _stream_request: StreamRequest
     _outlet: WebSocketOutlet | None = None
     _serving: asyncio.Task[None] | None = None
 
     def prepare(self) -> None:
         GuardedRequest.prepare(self)
-        if self.request.headers.get("Upgrade", "").lower() != "websocket":
-            problem = diagnostic(DiagnosticCode.INVALID_REQUEST, "this path is a WebSocket: send an Upgrade")
-            raise DiagnosticAnswerError(problem, 426)
+        self._check_handshake()
         worker_id = self.path_kwargs.get("worker_id")
         self._stream_request = self._parsed_request(worker_id)
         if worker_id is not None:
@@ -59,16 +60,29 @@ class EventSocket(GuardedRequest, WebSocketHandler):
         if worker_id is not None and self.state.view.worker(worker_id) is None:
             raise DiagnosticAnswerError(worker_not_found(worker_id))
 
+    def _check_handshake(self) -> None:
+        """Answer what Tornado would refuse without a diagnostic (RFC 6455, section 4.2.1)."""
+        headers = self.request.headers
+        if self.request.method != "GET":
+            raise HTTPError(405)
+        if headers.get("Upgrade", "").strip().lower() != "websocket":
+            problem = diagnostic(DiagnosticCode.INVALID_REQUEST, "this path is a WebSocket: send an Upgrade")
+            raise DiagnosticAnswerError(problem, 426)
+        if "upgrade" not in [option.strip().lower() for option in headers.get("Connection", "").split(",")]:
+            problem = diagnostic(DiagnosticCode.INVALID_REQUEST, "header Connection does not name Upgrade")
+            raise DiagnosticAnswerError(problem, 426)
+        if headers.get("Sec-WebSocket-Version", "").strip() != "13":
+            problem = diagnostic(DiagnosticCode.INVALID_REQUEST, "header Sec-WebSocket-Version is not 13")
+            raise DiagnosticAnswerError(problem, 426)
+        if not _is_websocket_key(headers.get("Sec-WebSocket-Key", "").strip()):
+            problem = diagnostic(DiagnosticCode.INVALID_REQUEST, "header Sec-WebSocket-Key is not 16 bytes in base64")
+            raise DiagnosticAnswerError(problem)
+
     def _parsed_request(self, worker_id: str | None) -> StreamRequest:
-        pairs = [
-            (name, value.decode("utf-8", "replace"))
-            for name, values in self.request.query_arguments.items()
-            for value in values
-        ]
         offered = self.request.headers.get("Sec-WebSocket-Protocol", "")
         subprotocols = [name.strip() for name in offered.split(",") if name.strip()]
         try:
-            return parse_stream_request(worker_id, pairs, subprotocols)
+            return parse_stream_request(worker_id, self.query_pairs(), subprotocols)
         except RequestInvalidError as error:
             raise DiagnosticAnswerError(diagnose_request(error)) from error
 
@@ -92,13 +106,19 @@ class EventSocket(GuardedRequest, WebSocketHandler):
         self.state.sockets.add(self)
         self.state.keepalive.watch(self)
         self._ping_second, self._pings, self._received_bytes = 0, 0, 0
-        self._serving = asyncio.get_running_loop().create_task(self._serve(self._outlet), name="subscriber")
+        subscriber = Subscriber(self.state.view, self._stream_request, self._outlet)
+        self._serving = asyncio.get_running_loop().create_task(self._serve(subscriber, self._outlet), name="subscriber")
 
-    async def _serve(self, outlet: WebSocketOutlet) -> None:
+    async def _serve(self, subscriber: Subscriber, outlet: WebSocketOutlet) -> None:
         try:
-            await Subscriber(self.state.view, self._stream_request, outlet).run()
+            await subscriber.run()
         except ConsumerTooSlowError:
-            problem = diagnostic(DiagnosticCode.CONSUMER_TOO_SLOW, "no byte was taken for too long; come back")
+            problem = diagnostic(
+                DiagnosticCode.CONSUMER_TOO_SLOW,
+                "no byte was taken for too long; come back",
+                resume_cursor=subscriber.resume_cursor,
+                worker_id=self._stream_request.worker_id,
+            )
             await outlet.cut_off(problem.frame(), CloseCode.CONSUMER_TOO_SLOW, problem.close_reason)
         except Exception:  # noqa: BLE001 - nothing above this task would answer the peer
             # A bug of ours must not leave a peer waiting on a stream that nobody feeds.
@@ -151,3 +171,10 @@ class EventSocket(GuardedRequest, WebSocketHandler):
         """End the connection without a word."""
         if self._outlet is not None:
             self._outlet.drop()
+
+
+def _is_websocket_key(text: str) -> bool:
+    try:
+        return len(binascii.a2b_base64(text, strict_mode=True)) == 16
+    except ValueError:
+        return False

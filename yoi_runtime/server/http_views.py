@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Awaitable
+
 from yoi_runtime.catalog.worker_state import WorkerState
-from yoi_runtime.errors import LogUnavailableError
+from yoi_runtime.errors import LogUnavailableError, RequestInvalidError
 from yoi_runtime.protocol.diagnostics import DiagnosticCode, diagnostic
 from yoi_runtime.protocol.http_models import (
     ApiInfo,
@@ -15,8 +18,9 @@ from yoi_runtime.protocol.http_models import (
     WorkerInfo,
     WorkersAnswer,
 )
+from yoi_runtime.protocol.page_request import PageRequest, parse_page_request
 from yoi_runtime.protocol.versions import ProtocolVersion
-from yoi_runtime.server.diagnose import worker_not_found
+from yoi_runtime.server.diagnose import diagnose_request, worker_not_found
 from yoi_runtime.server.log_view import LogView
 from yoi_runtime.server.request_base import DiagnosticAnswerError, GuardedRequest
 from yoi_runtime.version import VERSION
@@ -36,8 +40,15 @@ class _LogRequest(GuardedRequest):
         except LogUnavailableError as error:
             raise DiagnosticAnswerError(diagnostic(DiagnosticCode.UNAVAILABLE, error.reason)) from error
 
-    def head(self, *args: str, **kwargs: str) -> None:
-        self.get(*args, **kwargs)
+    def head(self, *args: str, **kwargs: str) -> Awaitable[None] | None:
+        return self.get(*args, **kwargs)
+
+    def page_request(self) -> PageRequest:
+        """Return which Workers are asked for, or answer 400."""
+        try:
+            return parse_page_request(self.query_pairs())
+        except RequestInvalidError as error:
+            raise DiagnosticAnswerError(diagnose_request(error)) from error
 
 
 class RuntimeView(_LogRequest):
@@ -55,12 +66,13 @@ class RuntimeView(_LogRequest):
 
 
 class WorkersView(_LogRequest):
-    """``/v1/workers``: all Workers that the log knows, by id."""
+    """``/v1/workers``: the Workers that the log knows, by id, a page at a time."""
 
     def get(self) -> None:
         view = self.state.view
-        workers = sorted(view.ledger.workers.values(), key=lambda state: state.worker_id)
-        self.finish(WorkersAnswer(workers=tuple(_worker_info(view, state) for state in workers)).body())
+        states, next_after = _page_of(view, self.page_request())
+        workers = tuple(_worker_info(view, state) for state in states)
+        self.finish(WorkersAnswer(workers=workers, next_after=next_after).body())
 
 
 class WorkerView(_LogRequest):
@@ -75,10 +87,14 @@ class WorkerView(_LogRequest):
 
 
 class EventsStatusView(_LogRequest):
-    """``/v1/events/status``: what can be read, and between which cursors."""
+    """``/v1/events/status``: what can be read, and between which cursors; of the Workers a page at a time."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
         view = self.state.view
+        page = self.page_request()
+        # The last listing may be of before the last rotation.
+        await view.relist()
+        states, next_after = _page_of(view, page)
         floor, end = view.floor(), view.end
         numbers = view.reader.segment_numbers()
         self.finish(
@@ -97,8 +113,9 @@ class EventsStatusView(_LogRequest):
                         oldest_worker_seq=(state.rotated_out.last_worker_seq if state.rotated_out else 0) + 1,
                         cursor=view.token(end, state.worker_id, state.worker_seq),
                     )
-                    for state in sorted(view.ledger.workers.values(), key=lambda state: state.worker_id)
+                    for state in states
                 ),
+                next_after=next_after,
             ).body()
         )
 
@@ -131,12 +148,21 @@ class ReadyView(GuardedRequest):
         self.get()
 
 
+def _page_of(view: LogView, page: PageRequest) -> tuple[list[WorkerState], str | None]:
+    """Return the Workers of a page, and after which id the next one begins if there are more."""
+    workers = view.ledger.workers
+    ids = heapq.nsmallest(page.limit + 1, (worker_id for worker_id in workers if worker_id > page.after))
+    shown = ids[: page.limit]
+    return [workers[worker_id] for worker_id in shown], shown[-1] if len(ids) > page.limit else None
+
+
 def _worker_info(view: LogView, state: WorkerState) -> WorkerInfo:
     return WorkerInfo(
         worker_id=state.worker_id,
         status=state.status,
         outcome=state.outcome,
         exit_code=state.exit_code,
+        restart_pending=state.restart_pending or None,
         worker_seq=state.worker_seq,
         run=state.run or None,
         created_at=state.created_at,

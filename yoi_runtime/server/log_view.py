@@ -10,31 +10,39 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict
 from pathlib import Path
 
-from yoi_runtime.catalog.catalog import Snapshot, fold_chunk, read_snapshot
+from yoi_runtime.catalog.catalog import Snapshot, read_snapshot
+from yoi_runtime.catalog.fold import fold_and_place
 from yoi_runtime.catalog.ledger import Ledger
+from yoi_runtime.catalog.place_file import BLOCK_BYTES, bytes_to_grid
 from yoi_runtime.catalog.worker_state import WorkerState
 from yoi_runtime.errors import LogError, LogUnavailableError, RecordCorruptError, SegmentGoneError
 from yoi_runtime.segment_log.cursor import NO_WORKER, CursorToken, worker_tag
 from yoi_runtime.segment_log.doorbell import doorbell_of
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.reader import Chunk, LogReader
+from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.segment_log.retention import RetentionPolicy
+from yoi_runtime.server.chunk_cache import ChunkCache, Encoder, SharedChunk
+from yoi_runtime.server.own_reading import OwnReading
+from yoi_runtime.server.wake_ups import Sleeper, WakeUps
 
-__all__ = ["LogView"]
+__all__ = ["CACHE_BYTES", "LogView"]
 
 _log = logging.getLogger("yoi_runtime.server")
 
 # One read and fold of this many bytes holds the event loop for about 2 ms.
-CHUNK_BYTES = 128 << 10
-# Recent chunks, which subscribers at the same place share: the last moments of a log. One reader of an old
-# gigabyte grows the process by this much and no more.
-_CACHE_BYTES = 8 << 20
-# How long a reader without a bell sleeps: an event in another process is seen this much later at most.
+CHUNK_BYTES = BLOCK_BYTES
+# Chunks in memory, which subscribers at the same place share: the last moments of a log and what is asked for often.
+CACHE_BYTES = 64 << 20
+# How long a reader without a bell sleeps: an event in another process is seen this much later at most. While events
+# come it looks more often: 70 µs each time on a busy machine, a fiftieth of a processor.
 _POLL_SECONDS = 0.01
+_POLL_BUSY_SECONDS = 0.004
+_BUSY_FOR_SECONDS = 1.0
+# With the writer in this process every commit rings; this is for a ring that was lost.
+_POLL_WITH_BELL_SECONDS = 0.5
 # How often to look which segments are gone, so that their bytes are freed within 5 s.
 _RELIST_SECONDS = 2.0
 
@@ -42,7 +50,9 @@ _RELIST_SECONDS = 2.0
 class LogView:
     """Shows the log in ``log_directory``. Belongs to one event loop."""
 
-    def __init__(self, data_dir: Path, log_directory: Path, platform: Platform = REAL_PLATFORM) -> None:
+    def __init__(
+        self, data_dir: Path, log_directory: Path, platform: Platform = REAL_PLATFORM, cache_bytes: int = CACHE_BYTES
+    ) -> None:
         """Open the log for reading; call ``start`` next.
 
         Raises:
@@ -63,10 +73,12 @@ class LogView:
         self.hurried = False
         self._failure: Exception | None = None
         self._rung = asyncio.Event()
-        self._waiters: set[asyncio.Future[None]] = set()
-        self._cache: OrderedDict[tuple[int, int, int], Chunk] = OrderedDict()
-        self._cached_bytes = 0
+        self._last_news = platform.clock.monotonic()
+        self.wake_ups = WakeUps()
+        self._own_reading = OwnReading(self._reader, platform)
+        self._cache = ChunkCache(cache_bytes)
         self._task: asyncio.Task[None] | None = None
+        self._accounting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Read what the ledger does not know yet, then follow the log in a task.
@@ -74,22 +86,23 @@ class LogView:
         Raises:
             LogError, OSError: the log cannot be read.
         """
-        await self._fold_from(self._load_ledger())
+        await self._fold_from(await self._load_ledger())
         self._caught_up = True
         loop = asyncio.get_running_loop()
 
         def ring() -> None:
             loop.call_soon_threadsafe(self._rung.set)
 
-        self._stop_listening = doorbell_of(self._reader.directory).listen(ring)
+        self._bell = doorbell_of(self._reader.directory)
+        self._stop_listening = self._bell.listen(ring)
         self._task = loop.create_task(self._follow(), name="log view")
 
-    def _load_ledger(self) -> Position:
+    async def _load_ledger(self) -> Position:
         """Take over the catalog's snapshot, and return the place from which the log has to be read on."""
-        snapshot, floor = self._snapshot_and_floor()
+        snapshot, floor = await self._snapshot_and_floor()
         while (accounted_seq := _accounted_seq(snapshot)) < floor.seq:
             # Segments went between the two looks; what went was counted in a newer snapshot before.
-            snapshot, floor = self._snapshot_and_floor()
+            snapshot, floor = await self._snapshot_and_floor()
             if _accounted_seq(snapshot) == accounted_seq:
                 break
         if snapshot is None:
@@ -100,15 +113,19 @@ class LogView:
         self._account_for(floor)
         return max(snapshot.as_of, floor)
 
-    def _snapshot_and_floor(self) -> tuple[Snapshot | None, Position]:
+    async def _snapshot_and_floor(self) -> tuple[Snapshot | None, Position]:
         # The snapshot first: the log, looked at later, reaches at least as far.
-        snapshot = read_snapshot(self._data_dir, self.platform)
+        snapshot = await self._read_snapshot()
         self._reader.refresh()
         self._reader.relist()
         if snapshot is not None and (snapshot.log_id != self._reader.log_id or snapshot.as_of > self._reader.end):
             snapshot = None
         self._retention = snapshot.retention if snapshot is not None else None
         return snapshot, self._reader.floor()
+
+    async def _read_snapshot(self) -> Snapshot | None:
+        # In a thread: 6 ms for every 1,000 Workers, of which decoding holds the interpreter for 2.
+        return await asyncio.to_thread(read_snapshot, self._data_dir, self.platform)
 
     def _account_for(self, floor: Position) -> None:
         """Do not trust the ledger below ``floor`` if it does not know what of whom is gone."""
@@ -204,6 +221,7 @@ class LogView:
                     await self._reopen()
                 self._reader.refresh()
                 if self._reader.end > self._end:
+                    self._last_news = monotonic()
                     await self._fold_from(self._end)
                     continue
                 if monotonic() >= relist_at:
@@ -237,16 +255,19 @@ class LogView:
             if self._reader.is_replaced():
                 self._let_go()
             else:
-                self.relist()
+                self._look_at_segments()
         except OSError as error:
             _log.warning("the log's directory cannot be looked at, will try again: %s", error)
 
     async def _bell_or_poll(self) -> None:
         self._rung.clear()
-        try:
-            await asyncio.wait_for(self._rung.wait(), _POLL_SECONDS)
-        except TimeoutError:
-            return
+        quiet_seconds = self.platform.clock.monotonic() - self._last_news
+        seconds = _POLL_BUSY_SECONDS if quiet_seconds < _BUSY_FOR_SECONDS else _POLL_SECONDS
+        if self._bell.has_ringer:
+            seconds = _POLL_WITH_BELL_SECONDS
+        poll = asyncio.get_running_loop().call_later(seconds, self._rung.set)
+        await self._rung.wait()
+        poll.cancel()
 
     def _let_go(self) -> None:
         """Part with a log that is no longer the one in the directory; whoever follows it is told."""
@@ -263,66 +284,102 @@ class LogView:
         """
         self._reader.close()
         self._cache.clear()
-        self._cached_bytes = 0
         self._reader = LogReader(self._reader.directory, self.platform)
-        await self._fold_from(self._load_ledger())
+        self._own_reading = OwnReading(self._reader, self.platform)
+        await self._fold_from(await self._load_ledger())
         self._caught_up = True
 
     async def _fold_from(self, position: Position) -> None:
         """Fold committed records into the ledger, a bounded piece at a time, and show them."""
-        target = self._reader.end
+        target, over_something = self._reader.end, False
         while position < target:
             try:
                 chunk = self._read_through_cache(position)
             except RecordCorruptError as error:
                 self.note_damage(error)
-                position = self._reader.after_damage(error)
+                position, over_something = self._reader.after_damage(error), True
                 continue
             except SegmentGoneError:
                 # What was rotated out before it was read here, the snapshot has.
-                position = self._load_ledger()
+                position, over_something = await self._load_ledger(), True
                 continue
             if chunk is None:
                 break
-            if chunk.start.segment != position.segment:
-                self._ledger.begin_segment()
-            fold_chunk(self._ledger, chunk)
+            changed = fold_and_place(self._ledger, chunk, self._own_reading.places_for(chunk))
             position = chunk.end
             if self._caught_up:
-                self._show(position)
-            await asyncio.sleep(0)
-        self._show(max(position, target))
-
-    def _show(self, position: Position) -> None:
-        self._end = position
-        self._wake()
+                self._end = position
+                if over_something:
+                    # Whose the records were that were not read, nobody knows here: all have to look.
+                    self._wake()
+                    over_something = False
+                else:
+                    self.wake_ups.wake(changed)
+            if position < target:
+                await asyncio.sleep(0)
+        if over_something or self._end != max(position, target):
+            self._end = max(position, target)
+            self._wake()
 
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, set()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self.wake_ups.wake_all()
 
-    def relist(self) -> None:
-        """Look which segments are gone, and take over what the catalog says of them."""
+    async def relist(self) -> None:
+        """Look which segments are gone, and return when the ledger knows what of whom went with them.
+
+        Raises:
+            LogError, OSError: the directory or the catalog cannot be read; call again.
+        """
+        self._look_at_segments()
+        while self._accounting is not None:
+            # Shared by all who wait, and not ended by one of them who leaves.
+            await asyncio.shield(self._accounting)
+            self._look_at_segments()
+
+    def _look_at_segments(self) -> None:
+        """Look which segments are gone; begin to read what the catalog says of them, unless that is known."""
         self._reader.relist()
         floor = self._reader.floor()
-        if self._ledger.accounted_seq >= floor.seq:
-            return
-        snapshot = read_snapshot(self._data_dir, self.platform)
-        if snapshot is None or snapshot.log_id != self._reader.log_id:
+        self._own_reading.segments.forget_below(floor.segment)
+        if self._accounting is None and self._ledger.accounted_seq < floor.seq:
+            self._accounting = asyncio.get_running_loop().create_task(self._take_over_rotation(), name="rotation")
+            # Whoever waits is told what went wrong; if nobody does, the next look tries again.
+            self._accounting.add_done_callback(lambda task: None if task.cancelled() else task.exception())
+
+    async def _take_over_rotation(self) -> None:
+        """Take over from the catalog what of whom was rotated out below the present floor."""
+        try:
+            reader, floor = self._reader, self._reader.floor()
+            # Counted before it is deleted: a snapshot read now knows of all below the floor.
+            snapshot = await self._read_snapshot()
+            if reader is not self._reader:
+                return
+            if snapshot is not None and snapshot.log_id == reader.log_id:
+                self._take_over(snapshot)
             self._account_for(floor)
+        finally:
+            self._accounting = None
+
+    def _take_over(self, snapshot: Snapshot) -> None:
+        ledger = self._ledger
+        if snapshot.ledger.accounted_seq <= ledger.accounted_seq:
             return
-        self._ledger.rotated_out = snapshot.ledger.rotated_out
-        self._ledger.unaccounted_seq = max(self._ledger.unaccounted_seq, snapshot.ledger.unaccounted_seq)
-        self._ledger.forgotten_seq = snapshot.ledger.forgotten_seq
-        for worker_id, known in list(self._ledger.workers.items()):
-            if known.seq <= snapshot.as_of.seq and known.ended and worker_id not in snapshot.ledger.workers:
-                del self._ledger.workers[worker_id]
+        ledger.rotated_out = snapshot.ledger.rotated_out
+        ledger.unaccounted_seq = max(ledger.unaccounted_seq, snapshot.ledger.unaccounted_seq)
+        ledger.forgotten_seq = snapshot.ledger.forgotten_seq
+        forgotten = [
+            worker_id
+            for worker_id, known in ledger.workers.items()
+            if known.seq <= snapshot.as_of.seq and known.ended and worker_id not in snapshot.ledger.workers
+        ]
+        for worker_id in forgotten:
+            del ledger.workers[worker_id]
+        if forgotten:
+            # Whoever still follows one of them has to be told.
+            self._wake()
         for worker_id, state in snapshot.ledger.workers.items():
-            if worker_id in self._ledger.workers:
-                self._ledger.workers[worker_id].rotated_out = state.rotated_out
-        self._account_for(floor)
+            if worker_id in ledger.workers:
+                ledger.workers[worker_id].rotated_out = state.rotated_out
 
     def note_damage(self, error: RecordCorruptError) -> None:
         """Log a damaged place, once, however many subscribers come upon it: the operator needs file and offset."""
@@ -341,18 +398,17 @@ class LogView:
 
     async def _shown(self, seq: int) -> None:
         # By seq: the end of a segment and the beginning of the next are one place under two names.
-        epoch = self.epoch
-        while self._end.seq < seq and not self._finished and self._failure is None and self.epoch == epoch:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.add(waiter)
-            try:
-                await waiter
-            finally:
-                self._waiters.discard(waiter)
+        epoch, sleeper = self.epoch, Sleeper(None)
+        self.wake_ups.add(sleeper)
+        try:
+            while self._end.seq < seq and not self._finished and self._failure is None and self.epoch == epoch:
+                await sleeper.sleep()
+        finally:
+            self.wake_ups.remove(sleeper)
 
     # Reading.
 
-    def read(self, position: Position) -> Chunk | None:
+    def read(self, position: Position) -> SharedChunk | None:
         """Return records after ``position``, at most about 128 KiB; None at ``end``. Errors: ``LogReader.read``.
 
         Subscribers at the same place get the same object.
@@ -365,20 +421,27 @@ class LogView:
         # The watermark may have moved after the last fold: what is not folded is not shown.
         return chunk if chunk.end <= self._end else _cut_at(chunk, self._end)
 
-    def _read_through_cache(self, position: Position) -> Chunk | None:
-        key = (position.segment, position.nonce, position.offset)
-        cached = self._cache.get(key)
+    def read_own(self, position: Position, worker_id: str, worker_seq: int | None) -> SharedChunk | None:
+        """Return a Worker's own records after ``position``, and as many of others as were read along; None at ``end``.
+
+        There may be none in what is returned: then none stands before its ``end``. ``worker_seq`` is that of the
+        Worker's newest record before ``position``, if known. Errors: ``LogReader.read``.
+        """
+        if position.seq >= self._end.seq:
+            return None
+        own = self._own_reading.read(position, self._end, worker_id, worker_seq)
+        return own if own is not None else self.read(position)
+
+    def _read_through_cache(self, position: Position) -> SharedChunk | None:
+        cached = self._cache.get(position, CHUNK_BYTES)
         if cached is not None:
-            self._cache.move_to_end(key)
             return cached
-        chunk = self._reader.read(position, CHUNK_BYTES)
-        if chunk is not None:
-            self._cache[key] = chunk
-            self._cached_bytes += len(chunk.data)
-            while self._cached_bytes > _CACHE_BYTES:
-                _, oldest = self._cache.popitem(last=False)
-                self._cached_bytes -= len(oldest.data)
-        return chunk
+        chunk = self._own_reading.read_block(position) or self._reader.read(position, bytes_to_grid(position.offset))
+        return self._cache.keep(position, chunk) if chunk is not None else None
+
+    def encoded(self, chunk: SharedChunk, encode: Encoder) -> bytes:
+        """Return ``encode(chunk.data, chunk.records)``, made once for all who are at that place."""
+        return self._cache.encoded(chunk, encode)
 
     def begin_closing(self) -> None:
         """Show what is committed, and then nothing more: subscribers say goodbye when they have sent it."""
@@ -396,6 +459,8 @@ class LogView:
             self._stop_listening()
             await self._task
             self._task = None
+        if self._accounting is not None:
+            await asyncio.gather(self._accounting, return_exceptions=True)
         self._reader.close()
 
     def check_available(self) -> None:
@@ -414,7 +479,7 @@ def _accounted_seq(snapshot: Snapshot | None) -> int:
     return snapshot.ledger.accounted_seq if snapshot is not None else 0
 
 
-def _cut_at(chunk: Chunk, end: Position) -> Chunk:
+def _cut_at(chunk: SharedChunk, end: Position) -> SharedChunk:
     """Return the part of ``chunk`` before ``end``, which lies within."""
     data = chunk.data[: end.offset - chunk.start.offset]
-    return Chunk(data, chunk.start, end, end.seq - chunk.start.seq)
+    return SharedChunk(data, chunk.start, end, end.seq - chunk.start.seq)

@@ -15,6 +15,7 @@ from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, code_sp
 from yoi_runtime.server.keepalive import Keepalive
 from yoi_runtime.server.log_view import LogView
 from yoi_runtime.server.request_guard import HostList, refusal
+from yoi_runtime.server.transcript_source import TranscriptSource
 from yoi_runtime.workers.worker_id import check_worker_id
 
 __all__ = ["DiagnosticAnswerError", "GuardedRequest", "NoSuchPath", "ServerState"]
@@ -30,6 +31,7 @@ class ServerState:
     hosts: HostList
     keepalive: Keepalive
     closing: bool = False
+    transcripts: TranscriptSource | None = None
     stall_seconds: float = 20.0
     sockets: set[Any] = field(default_factory=set)
     _last_left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -61,6 +63,8 @@ class GuardedRequest(RequestHandler):
     """Base of all handlers. Bodies are JSON; header values are fixed text, never a peer's."""
 
     state: ServerState
+    # What a 405 has to say (RFC 9110, section 15.5.6).
+    allowed_methods = "GET, HEAD"
 
     def initialize(self, state: ServerState) -> None:
         self.state = state
@@ -74,6 +78,14 @@ class GuardedRequest(RequestHandler):
         reason = refusal(self.request.headers, self.state.hosts)
         if reason is not None:
             raise DiagnosticAnswerError(diagnostic(DiagnosticCode.ORIGIN_REFUSED, reason))
+
+    def query_pairs(self) -> list[tuple[str, str]]:
+        """Return names and values of the query, decoded; repeated and empty ones included."""
+        return [
+            (name, value.decode("utf-8", "replace"))
+            for name, values in self.request.query_arguments.items()
+            for value in values
+        ]
 
     def checked_worker_id(self, worker_id: str) -> str:
         """Return the id from the path (decoded), or answer 400."""
@@ -95,8 +107,11 @@ class GuardedRequest(RequestHandler):
                 self.set_header("Retry-After", str(-(-retry_after_ms // 1000)))
             if error.http_status == 426:
                 self.set_header("Upgrade", "websocket")
+                self.set_header("Sec-WebSocket-Version", "13")
             self.finish(error.problem.frame())
             return
+        if status_code == 405:
+            self.set_header("Allow", self.allowed_methods)
         if status_code >= 500:
             problem = diagnostic(DiagnosticCode.INTERNAL, "this server failed to answer; its log has the reason")
         else:

@@ -42,10 +42,14 @@ class Place:
 
 
 class StreamExpiredError(Exception):
-    """Events of this scope after the cursor were rotated out; ``lost`` is the receipt."""
+    """Events of this scope after the cursor were rotated out; ``lost`` is the receipt, up to ``oldest``.
 
-    def __init__(self, lost: Lost) -> None:
+    The two belong together: at a floor that has risen since, more is lost than the receipt says.
+    """
+
+    def __init__(self, lost: Lost, oldest: Place) -> None:
         self.lost = lost
+        self.oldest = oldest
         super().__init__(f"{lost.events} events were rotated out")
 
 
@@ -55,11 +59,14 @@ def place_of_now(view: LogView, worker_id: str | None) -> Place:
     return Place(view.end, view.token(view.end, worker_id, worker_seq), worker_seq)
 
 
-def place_of_oldest(view: LogView, worker_id: str | None) -> Place:
+async def place_of_oldest(view: LogView, worker_id: str | None) -> Place:
     """Return the floor of the log. Raises ``LogUnavailableError``."""
     # The last listing may be of before the last rotation.
-    view.relist()
-    floor = view.floor()
+    await view.relist()
+    return _place_of_floor(view, worker_id, view.floor())
+
+
+def _place_of_floor(view: LogView, worker_id: str | None, floor: Position) -> Place:
     state = view.worker(worker_id) if worker_id else None
     gone = state.rotated_out if state is not None else None
     worker_seq: int | None = 0
@@ -73,7 +80,7 @@ def place_of_oldest(view: LogView, worker_id: str | None) -> Place:
     return Place(floor, view.token(floor, worker_id, worker_seq), worker_seq)
 
 
-def place_of_cursor(view: LogView, worker_id: str | None, token: str) -> Place:
+async def place_of_cursor(view: LogView, worker_id: str | None, token: str) -> Place:
     """Return the place that a peer's cursor names, in the scope of its stream.
 
     Raises:
@@ -87,7 +94,7 @@ def place_of_cursor(view: LogView, worker_id: str | None, token: str) -> Place:
         # May lie beyond what the view shows: of a moment ago.
         position = view.reader.resolve(cursor)
     except CursorExpiredError:
-        view.relist()
+        await view.relist()
         place = after_rotation(view, worker_id, cursor.seq, worker_seq)
         _check_history(view.ledger, worker_id, cursor.seq, worker_seq, token)
         return place
@@ -123,8 +130,8 @@ def after_rotation(view: LogView, worker_id: str | None, seq: int, worker_seq: i
     """
     floor = view.floor()
     ledger = view.ledger
-    if worker_id is not None and ledger.rotated_out.last_seq > floor.seq:
-        # Counted as gone and not deleted yet: what of whom is gone can be said in a moment.
+    if worker_id is not None and (ledger.rotated_out.last_seq > floor.seq or ledger.accounted_seq < floor.seq):
+        # Counted as gone and not deleted yet, or the other way round: what of whom is gone can be said in a moment.
         raise LogUnavailableError(view.reader.directory, "segments are being rotated out")
     lost = (
         _lost_of_everything(ledger, seq, floor.seq)
@@ -132,7 +139,7 @@ def after_rotation(view: LogView, worker_id: str | None, seq: int, worker_seq: i
         else _lost_of_worker(ledger, ledger.workers.get(worker_id), seq, worker_seq, floor.seq)
     )
     if lost is not None:
-        raise StreamExpiredError(lost)
+        raise StreamExpiredError(lost, _place_of_floor(view, worker_id, floor))
     return Place(floor, view.token(floor, worker_id, worker_seq), worker_seq)
 
 
@@ -164,8 +171,9 @@ def _newest_worker_seq(view: LogView, worker_id: str | None) -> int:
 def _lost_of_everything(ledger: Ledger, seq: int, floor_seq: int) -> Lost | None:
     if floor_seq <= seq:
         return None
-    to_time = ledger.rotated_out.to_time or None
-    return Lost(events=floor_seq - seq, exact=True, to_time=to_time)
+    gone = ledger.rotated_out
+    from_time = gone.from_time if seq == ledger.unaccounted_seq == 0 else ""
+    return Lost(events=floor_seq - seq, exact=True, from_time=from_time or None, to_time=gone.to_time or None)
 
 
 def _lost_of_worker(
@@ -184,5 +192,12 @@ def _lost_of_worker(
         return Lost(events=between, exact=False)
     # A number that is not lower is of before the catalog was lost, or of a lost tail.
     if worker_seq is not None and worker_seq < gone.last_worker_seq and not 0 < unknown_seq == seq:
-        return Lost(events=gone.last_worker_seq - worker_seq, exact=True, to_time=gone.to_time or None)
+        # Of the first lost event the time is known where it is the Worker's first.
+        from_time = gone.from_time if worker_seq == 0 else ""
+        return Lost(
+            events=gone.last_worker_seq - worker_seq,
+            exact=True,
+            from_time=from_time or None,
+            to_time=gone.to_time or None,
+        )
     return Lost(events=min(between, gone.events), exact=False, to_time=gone.to_time or None)

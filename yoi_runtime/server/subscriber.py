@@ -18,8 +18,9 @@ from yoi_runtime.protocol.close_codes import CloseCode
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, code_spec, diagnostic
 from yoi_runtime.protocol.stream_request import FromCursor, FromEventId, FromNow, FromOldest, StreamRequest
 from yoi_runtime.protocol.versions import ProtocolVersion
-from yoi_runtime.segment_log.reader import Chunk
-from yoi_runtime.server.diagnose import diagnose_cursor, diagnose_damage
+from yoi_runtime.segment_log.cursor import CursorToken
+from yoi_runtime.server.chunk_cache import SharedChunk
+from yoi_runtime.server.diagnose import diagnose_cursor, diagnose_damage, worker_not_found
 from yoi_runtime.server.dialect import Dialect, Progress
 from yoi_runtime.server.dialect_v0 import DialectV0
 from yoi_runtime.server.dialect_v1 import DialectV1
@@ -33,6 +34,7 @@ from yoi_runtime.server.starting_place import (
     place_of_now,
     place_of_oldest,
 )
+from yoi_runtime.server.wake_ups import Sleeper
 
 __all__ = ["ConsumerTooSlowError", "Outlet", "OutletClosedError", "Subscriber"]
 
@@ -58,6 +60,10 @@ class Outlet(Protocol):
         """Send each message as one text message. Raises ``OutletClosedError``, ``ConsumerTooSlowError``."""
         ...
 
+    async def send_frames(self, frames: bytes) -> None:
+        """Send what are WebSocket frames already. Errors: those of ``send``."""
+        ...
+
     def close(self, code: int, reason: str) -> None:
         """Say goodbye; nothing can be sent any more."""
         ...
@@ -72,9 +78,18 @@ class Subscriber:
         self._request = request
         self._worker_id = request.worker_id
         self._outlet = outlet
+        self._sleeper = Sleeper(request.worker_id)
+        self._timer: asyncio.TimerHandle | None = None
         self._dialect: Dialect = (
             DialectV0(view, request.worker_id) if request.version is ProtocolVersion.V0 else DialectV1(view, request)
         )
+        self._progress: Progress | None = None
+
+    @property
+    def resume_cursor(self) -> CursorToken | None:
+        """Return where the peer can go on: after what it was sent whole; None while no place was found to start from."""
+        progress = self._progress
+        return None if progress is None else self._view.token(progress.position, self._worker_id, progress.worker_seq)
 
     async def run(self) -> None:
         """Serve to the end; never raises but for cancellation and bugs of ours."""
@@ -92,16 +107,25 @@ class Subscriber:
             raise
 
     async def _serve(self) -> None:
-        place = await self._starting_place()
-        if place is None:
+        found = await self._starting_place()
+        if found is None:
             return
-        await self._outlet.send(self._dialect.opening(place))
-        await self._pull(Progress(place.position, place.worker_seq, _now()))
+        place, oldest = found
+        self._progress = progress = Progress(place.position, place.worker_seq, _now())
+        await self._outlet.send(self._dialect.opening(place, oldest))
+        self._view.wake_ups.add(self._sleeper)
+        self._wake_for_heartbeat(progress)
+        try:
+            await self._pull(progress)
+        finally:
+            self._view.wake_ups.remove(self._sleeper)
+            if self._timer is not None:
+                self._timer.cancel()
 
     # The start.
 
-    async def _starting_place(self) -> Place | None:
-        """Resolve the request's start; answers and closes when it cannot be honoured."""
+    async def _starting_place(self) -> tuple[Place, Place] | None:
+        """Resolve the request's start, and where the log begins; answers and closes when it cannot be honoured."""
         token = self._request.start.token if isinstance(self._request.start, FromCursor) else None
         deadline = asyncio.get_running_loop().time() + _COMMIT_WAIT_SECONDS
         while True:
@@ -109,16 +133,16 @@ class Subscriber:
                 place = await self._resolve_start()
                 # The opening frame tells a Worker's status: not one that is older than the place.
                 await self._view.reach(place.position)
-                return place
+                return place, await place_of_oldest(self._view, self._worker_id)
             except (LogError, OSError) as error:
                 if asyncio.get_running_loop().time() > deadline or self._view.closing:
                     if not isinstance(error, LogUnavailableError):
                         _log.error("no place for a subscriber to start from: %s", error)
-                    await self._refuse(diagnose_cursor(error, self._view, self._worker_id, token))
+                    await self._refuse(await diagnose_cursor(error, self._view, self._worker_id, token))
                     return None
                 await asyncio.sleep(_COMMIT_POLL_SECONDS)
             except (CursorError, StreamExpiredError) as error:
-                await self._refuse(diagnose_cursor(error, self._view, self._worker_id, token))
+                await self._refuse(await diagnose_cursor(error, self._view, self._worker_id, token))
                 return None
 
     async def _resolve_start(self) -> Place:
@@ -127,9 +151,9 @@ class Subscriber:
             case FromNow():
                 return place_of_now(self._view, self._worker_id)
             case FromOldest():
-                return place_of_oldest(self._view, self._worker_id)
+                return await place_of_oldest(self._view, self._worker_id)
             case FromCursor(token):
-                return place_of_cursor(self._view, self._worker_id, token)
+                return await place_of_cursor(self._view, self._worker_id, token)
             case FromEventId(event_id):
                 return await place_of_event_id(self._view, self._worker_id, event_id)
             case _:
@@ -138,10 +162,9 @@ class Subscriber:
     # The loop.
 
     async def _pull(self, progress: Progress) -> None:
-        view = self._view
         while not await self._stopped(progress):
             try:
-                chunk = view.read(progress.position)
+                chunk = self._read(progress)
             except SegmentGoneError:
                 if not await self._step_over_rotation(progress):
                     return
@@ -155,6 +178,11 @@ class Subscriber:
             elif await self._wait(progress):
                 return
 
+    def _read(self, progress: Progress) -> SharedChunk | None:
+        if self._worker_id is None:
+            return self._view.read(progress.position)
+        return self._view.read_own(progress.position, self._worker_id, progress.worker_seq)
+
     async def _stopped(self, progress: Progress) -> bool:
         """Say goodbye if it is time to."""
         if self._view.epoch != self._epoch:
@@ -165,27 +193,34 @@ class Subscriber:
             return True
         return False
 
-    async def _deliver(self, chunk: Chunk, progress: Progress) -> None:
+    async def _deliver(self, chunk: SharedChunk, progress: Progress) -> None:
         """Send what of ``chunk`` is for this peer, and go on after it."""
         selection = self._dialect.select(chunk, progress.worker_seq)
-        if selection.messages:
+        if selection.frames:
             began = _now()
-            await self._outlet.send(selection.messages)
+            await self._outlet.send_frames(selection.frames)
             progress.told_at, progress.passed_over = _now(), 0
-            self._dialect.wrote(sum(map(len, selection.messages)), progress.told_at - began)
+            self._dialect.wrote(len(selection.frames), progress.told_at - began)
         else:
-            progress.passed_over += chunk.records
+            progress.passed_over += chunk.end.seq - progress.position.seq
         progress.events += selection.events
         progress.worker_seq = selection.worker_seq
         progress.position = chunk.end
-        await self._tell(self._dialect.aside(progress, _now()), progress)
-        # A write the kernel takes at once does not yield: let the others have their turn.
-        await asyncio.sleep(0)
+        if said := self._dialect.aside(progress, progress.told_at if selection.frames else _now()):
+            await self._tell(said, progress)
+        if progress.position.seq < self._view.end.seq:
+            # A write the kernel takes at once does not yield: let the others have their turn.
+            await asyncio.sleep(0)
 
     async def _wait(self, progress: Progress) -> bool:
         """At the end of the log: say what is to be said there, wait for more; True when the stream is over."""
         view = self._view
+        if self._worker_id is not None and view.worker(self._worker_id) is None:
+            # It ended long ago, and all of it was rotated out. Its id may be another one's next.
+            await self._refuse(worker_not_found(self._worker_id))
+            return True
         said, over = self._dialect.at_end(progress)
+        said += self._dialect.aside(progress, _now())
         await self._tell(said, progress)
         if over:
             self._outlet.close(CloseCode.NORMAL, "the Worker has ended")
@@ -196,15 +231,21 @@ class Subscriber:
         if view.failure is not None:
             await self._refuse(diagnostic(DiagnosticCode.UNAVAILABLE, "the log cannot be followed at present"))
             return True
+        # While something was told, more may have come; without that, nothing was awaited since the last look.
+        if not said:
+            await self._sleeper.sleep()
+        return False
+
+    def _wake_for_heartbeat(self, progress: Progress) -> None:
+        """Wake up to say something after a long silence. One timer, set anew only when it fires: writes are many."""
         heartbeat = self._dialect.heartbeat_seconds
         if heartbeat is None:
-            await view.beyond(progress.position)
-            return False
-        try:
-            await asyncio.wait_for(view.beyond(progress.position), max(0.0, progress.told_at + heartbeat - _now()))
-        except TimeoutError:
-            await self._tell(self._dialect.aside(progress, _now()), progress)
-        return False
+            return
+        left = progress.told_at + heartbeat - _now()
+        if left <= 0:
+            self._sleeper.wake()
+            left = heartbeat
+        self._timer = asyncio.get_running_loop().call_later(left, self._wake_for_heartbeat, progress)
 
     async def _step_over_rotation(self, progress: Progress) -> bool:
         """Go on at the floor, if nothing of this scope was lost; else say what was, and close."""
@@ -212,7 +253,7 @@ class Subscriber:
         deadline = _now() + _COMMIT_WAIT_SECONDS
         while True:
             try:
-                view.relist()
+                await view.relist()
                 progress.position = after_rotation(
                     view, self._worker_id, progress.position.seq, progress.worker_seq
                 ).position
@@ -224,7 +265,7 @@ class Subscriber:
                 await asyncio.sleep(_COMMIT_POLL_SECONDS)
             except StreamExpiredError as error:
                 token = view.token(progress.position, self._worker_id, progress.worker_seq)
-                await self._refuse(diagnose_cursor(error, view, self._worker_id, token))
+                await self._refuse(await diagnose_cursor(error, view, self._worker_id, token))
                 return False
 
     async def _step_over_damage(self, progress: Progress, error: RecordCorruptError) -> bool:
@@ -249,7 +290,14 @@ class Subscriber:
 
     async def _say_goodbye(self, progress: Progress) -> None:
         await self._tell(self._dialect.farewell(progress), progress)
-        await self._refuse(diagnostic(DiagnosticCode.SHUTTING_DOWN, "this server is shutting down"))
+        await self._refuse(
+            diagnostic(
+                DiagnosticCode.SHUTTING_DOWN,
+                "this server is shutting down",
+                resume_cursor=self.resume_cursor,
+                worker_id=self._worker_id,
+            )
+        )
 
     async def _refuse(self, problem: Diagnostic) -> None:
         """Tell the peer, then close with the code's close code and the diagnostic's code as reason."""

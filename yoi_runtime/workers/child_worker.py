@@ -1,6 +1,6 @@
 """A Worker that is a child process: follows its output and ends with it.
 
-    pipe -> LineSplitter -> Adapter -> EventSink.emit
+    pipe -> LineSplitter -> Adapter -> EventSink.emit_many
 
 Output waits rather than vanishes: while the sink takes nothing, the pipe is not read and the child
 blocks in ``write``. Memory per Worker is two chunks and two unfinished lines.
@@ -167,23 +167,52 @@ class ChildWorker:
         last = splitter.finish()
         if last is not None:
             await self._emit_lines(stream, [last], translate)
+        if stream == "stdout":
+            # As if the end were one more line.
+            await self._emit_lines(stream, [splitter.end()], lambda _: self._adapter.stdout_end())
 
     async def _emit_lines(
         self, stream: StreamName, lines: list[Line], translate: Callable[[Line], list[Event]]
     ) -> None:
         await self._sink.ready()
+        held: list[tuple[Line, Event]] = []
         for line in lines:
-            events = translate(line) if len(line.data) < LONG_LINE_BYTES else await asyncio.to_thread(translate, line)
-            for event in events:
-                try:
-                    await self._emit(event)
-                except EventInvalidError as error:
-                    await self._emit_refusal(stream, line, str(error))
-                except RecordTooLargeError as error:
-                    # Not the error's text: it names a directory of ours.
-                    reason = f"a record of {error.size_bytes} bytes is over the limit of {error.limit_bytes}"
-                    await self._emit_refusal(stream, line, reason)
+            if len(line.data) >= LONG_LINE_BYTES:
+                # What came before it does not wait for it.
+                await self._emit_held(stream, held)
+                held = [(line, event) for event in await asyncio.to_thread(translate, line)]
+            else:
+                held += [(line, event) for event in translate(line)]
+        await self._emit_held(stream, held)
         await asyncio.sleep(0)
+
+    async def _emit_held(self, stream: StreamName, held: list[tuple[Line, Event]]) -> None:
+        """Emit the events of some lines together, however long the log takes to have room for them."""
+        delay = RETRY_FIRST_SECONDS
+        while held:
+            try:
+                taken = self._sink.emit_many([event for _, event in held])
+            except (EventInvalidError, RecordTooLargeError):
+                # One by one it shows which.
+                for line, event in held:
+                    await self._emit_or_refuse(stream, line, event)
+                return
+            held = held[taken:]
+            if held:
+                delay = RETRY_FIRST_SECONDS if taken else delay
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, RETRY_LAST_SECONDS)
+                await self._sink.ready()
+
+    async def _emit_or_refuse(self, stream: StreamName, line: Line, event: Event) -> None:
+        try:
+            await self._emit(event)
+        except EventInvalidError as error:
+            await self._emit_refusal(stream, line, str(error))
+        except RecordTooLargeError as error:
+            # Not the error's text: it names a directory of ours.
+            reason = f"a record of {error.size_bytes} bytes is over the limit of {error.limit_bytes}"
+            await self._emit_refusal(stream, line, reason)
 
     async def _emit_refusal(self, stream: StreamName, line: Line, reason: str) -> None:
         message = f"{stream} line {line.number}: its event was refused: {quote(reason)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from yoi_runtime.events.event import Event
@@ -21,6 +22,17 @@ class EventSink(Protocol):
             EventInvalidError, RecordTooLargeError: this event will never be taken; the Worker
                 emits an alert in its place.
             LogBrokenError: the log takes nothing more. This or any other error ends the Worker.
+        """
+        ...
+
+    def emit_many(self, events: Sequence[Event]) -> int:
+        """Append events in this order and return how many of them, from the first on, were appended.
+
+        Fewer than all: the log has no room for the next one now, where ``emit`` raises LogBusyError or LogFullError.
+
+        Raises:
+            EventInvalidError, RecordTooLargeError: one of them will never be taken, and nothing was written.
+            LogBrokenError: as ``emit``.
         """
         ...
 

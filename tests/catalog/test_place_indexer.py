@@ -1,0 +1,79 @@
+"""Which segments get a place file, when, and that a damaged segment gets none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.server.serving import damage
+from tests.server.viewing import emit
+from tests.support.deadline import wait_until
+from yoi_runtime.catalog.place_file import PlaceFile, place_path
+from yoi_runtime.catalog.place_indexer import SMALLEST_INDEXED_BYTES, index_segment
+from yoi_runtime.events import TextDelta
+from yoi_runtime.runtime.options import RuntimeOptions
+from yoi_runtime.runtime.runtime import Runtime
+from yoi_runtime.segment_log.platform import REAL_PLATFORM
+
+SMALL = RuntimeOptions(segment_bytes=8192)
+LARGE = RuntimeOptions(segment_bytes=SMALLEST_INDEXED_BYTES + 300_000, retain_segments=4, durability="written")
+
+
+def fill(runtime: Runtime, segments: int, size: int) -> None:
+    worker = runtime.create_worker(f"w{segments}")
+    while len(runtime._log.sealed_segments()) < segments:
+        worker.emit(TextDelta(text="x" * size))
+
+
+def test_a_running_runtime_makes_them_in_the_background_and_deletes_them_with_their_segments(tmp_path: Path):
+    with Runtime.open(tmp_path, LARGE) as runtime:
+        fill(runtime, 2, 5000)
+        first, second = (segment.number for segment in runtime._log.sealed_segments())
+        wait_until(lambda: place_path(runtime.log_directory, first).exists(), 15, "indexed")
+        opened = PlaceFile.open(runtime.log_directory, first, REAL_PLATFORM)
+        assert opened is not None
+        assert opened.is_sound(REAL_PLATFORM)
+        worker = runtime.create_worker("more")
+        while runtime._log.sealed_segments()[0].number <= second:
+            worker.emit(TextDelta(text="x" * 5000))
+        assert not place_path(runtime.log_directory, first).exists()
+
+
+def test_a_missing_and_a_damaged_one_are_made_again_and_a_sound_one_is_left_alone(tmp_path: Path):
+    with Runtime.open(tmp_path, SMALL) as runtime:
+        fill(runtime, 2, 300)
+        segment = runtime._log.sealed_segments()[0]
+        path = place_path(runtime.log_directory, segment.number)
+        assert index_segment(runtime.log_directory, segment, REAL_PLATFORM)
+        whole, made = path.read_bytes(), path.stat().st_ino
+        assert index_segment(runtime.log_directory, segment, REAL_PLATFORM)
+        assert path.stat().st_ino == made
+        damage(path, lambda data: data.__setitem__(-9, data[-9] ^ 1))
+        assert index_segment(runtime.log_directory, segment, REAL_PLATFORM)
+        assert path.read_bytes() == whole
+
+
+def test_a_segment_with_a_damaged_record_gets_none(tmp_path: Path):
+    with Runtime.open(tmp_path, SMALL) as runtime:
+        emit(runtime.create_worker("a"), 3)
+        fill(runtime, 1, 300)
+        segment = runtime._log.sealed_segments()[0]
+        damage(min(runtime.log_directory.glob("*.jsonl")), lambda data: data.__setitem__(data.index(b"xxxx"), 0x79))
+        assert not index_segment(runtime.log_directory, segment, REAL_PLATFORM)
+        assert not place_path(runtime.log_directory, segment.number).exists()
+
+
+def test_it_stops_when_it_is_told_to(tmp_path: Path):
+    with Runtime.open(tmp_path, SMALL) as runtime:
+        fill(runtime, 1, 300)
+        segment = runtime._log.sealed_segments()[0]
+        assert not index_segment(runtime.log_directory, segment, REAL_PLATFORM, lambda: False)
+        assert not place_path(runtime.log_directory, segment.number).exists()
+
+
+def test_what_belongs_to_no_segment_is_deleted_at_the_next_start(tmp_path: Path):
+    with Runtime.open(tmp_path, SMALL) as runtime:
+        log_directory = runtime.log_directory
+    orphan = place_path(log_directory, 99)
+    orphan.write_bytes(b"left over")
+    Runtime.open(tmp_path, SMALL).close()
+    assert not orphan.exists()

@@ -1,0 +1,99 @@
+"""More server processes on one socket: started, started again when they die, and taken down together.
+
+The process that binds the socket writes the log and serves, too; the others only serve. Each accepts for itself from
+the socket that all of them inherited. Decision: docs/decisions/0015-server-processes.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from yoi_runtime.cli.exit_codes import say
+from yoi_runtime.cli.options import Address
+from yoi_runtime.workers.parent_death import die_with_parent
+
+__all__ = ["ServerProcesses"]
+
+_STOP_SECONDS = 10.0
+# Between a death and the next start: short at first, longer when it dies again and again.
+_FIRST_DELAY_SECONDS = 0.5
+_LONGEST_DELAY_SECONDS = 30.0
+# Who lived this long died of something new.
+_WELL_SECONDS = 60.0
+
+
+class ServerProcesses:
+    """So many processes beside this one. One event loop, main thread."""
+
+    def __init__(
+        self,
+        count: int,
+        data_dir: Path,
+        bind: Address,
+        listening: Sequence[socket.socket],
+        *,
+        cache_bytes: int,
+        transcripts: bool,
+    ) -> None:
+        """Start them; ``listening`` stays the caller's, and must stay open until ``stop``."""
+        self._descriptors = [listener.fileno() for listener in listening]
+        self._command = [
+            *(sys.executable, "-m", "yoi_runtime.cli.server_process"),
+            *(str(data_dir), bind.host, str(bind.port), str(cache_bytes), "yes" if transcripts else "no"),
+            *map(str, self._descriptors),
+        ]
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._followed = [asyncio.create_task(self._keep_one(number)) for number in range(count)]
+
+    @property
+    def pids(self) -> list[int]:
+        """Return the processes that run now."""
+        return sorted(process.pid for process in self._processes.values())
+
+    async def _keep_one(self, number: int) -> None:
+        delay = _FIRST_DELAY_SECONDS
+        clock = asyncio.get_running_loop().time
+        while True:
+            began = clock()
+            process = await self._start()
+            self._processes[number] = process
+            code = await process.wait()
+            del self._processes[number]
+            delay = _FIRST_DELAY_SECONDS if clock() - began > _WELL_SECONDS else delay
+            say(f"server process {process.pid} ended with {code}; another one is started in {delay:g} s")
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _LONGEST_DELAY_SECONDS)
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        tie: Callable[[], None] | None = die_with_parent()
+        return await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            pass_fds=self._descriptors,
+            # A session of its own: Ctrl-C in the terminal is for this process, which tells them in its order.
+            start_new_session=True,
+            preexec_fn=tie,
+        )
+
+    async def stop(self) -> None:
+        """Ask all to end, which tells their subscribers; kill who has not after 10 s."""
+        for task in self._followed:
+            task.cancel()
+        await asyncio.gather(*self._followed, return_exceptions=True)
+        processes = list(self._processes.values())
+        for process in processes:
+            if process.returncode is None:
+                process.terminate()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await asyncio.gather(*(process.wait() for process in processes))
+        except TimeoutError:
+            for process in processes:
+                if process.returncode is None:
+                    process.kill()
+            await asyncio.gather(*(process.wait() for process in processes))
