@@ -129,7 +129,8 @@ def _cursor(
         _print_json(asdict(answer))
     else:
         show_cursor(answer, _console())
-    if answer.answer not in (None, "resumes"):
+    # Issued for a Worker, it is meant for that Worker's stream.
+    if (answer.worker_answer or answer.answer) not in (None, "resumes"):
         raise typer.Exit(ExitCode.FOUND)
 
 
