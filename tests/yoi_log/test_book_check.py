@@ -9,7 +9,13 @@ from yoi_log.log_place import find_log
 from yoi_log.verification import verify_log
 
 from tests.yoi_log.sample import GOLDEN, make_log
+from yoi_runtime.catalog.place_file import place_path
+from yoi_runtime.catalog.place_indexer import index_segment
+from yoi_runtime.segment_log.directory import SegmentDirectory
+from yoi_runtime.segment_log.platform import REAL_PLATFORM
 from yoi_runtime.segment_log.record import seal_object
+from yoi_runtime.segment_log.segment import segment_name
+from yoi_runtime.segment_log.writer import SealedSegment
 
 
 @pytest.fixture
@@ -46,6 +52,19 @@ def test_an_index_that_does_not_agree_is_wrong_and_one_that_is_missing_is_not(da
 def test_the_index_of_another_segment_is_damaged(data: Path):
     shutil.copyfile(index_of(data, 1), index_of(data, 2))
     assert found(data) == [("index_damaged", None)]
+
+
+def test_a_place_file_that_is_not_sound_is_told(data: Path):
+    header = SegmentDirectory(data / "log", REAL_PLATFORM).header(2)
+    size = (data / "log" / segment_name(2)).stat().st_size
+    last_seq = SegmentDirectory(data / "log", REAL_PLATFORM).header(3).first_seq - 1
+    sealed = SealedSegment(2, header.nonce, header.first_seq, last_seq, size, 0)
+    assert index_segment(data / "log", sealed, REAL_PLATFORM)
+    assert found(data) == []
+    path = place_path(data / "log", 2)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert found(data) == [("places_damaged", None)]
 
 
 def test_a_catalog_that_does_not_agree_about_a_worker_is_wrong(data: Path):

@@ -206,6 +206,13 @@ def test_the_files_of_another_log_are_left_out(copy: Path, tmp_path: Path):
     assert len(repair.lost) == 1
 
 
+def test_transcripts_are_left_out_and_that_is_said(copy: Path):
+    (copy / "transcript").mkdir()
+    repair, target = repaired(copy)
+    assert [sentence for sentence in repair.left_out if sentence.startswith("transcript/")]
+    assert not (target / "transcript").exists()
+
+
 def test_a_log_that_a_writer_holds_and_a_target_that_exists_are_refused(copy: Path, tmp_path: Path):
     with Runtime.open(copy), pytest.raises(LogHeldError):
         repair_log(find_log(copy), tmp_path / "new")

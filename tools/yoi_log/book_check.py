@@ -1,4 +1,7 @@
-"""The books held against the log: the index of a segment against its records, the catalog against all."""
+"""The books held against the log: index and place file of a segment against its records, the catalog against all.
+
+Transcripts are not looked at: they hold no place of the log that a cursor names, and check themselves at each start.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from pathlib import Path
 from yoi_log.defect import Defect
 from yoi_log.segment_check import SegmentCheck
 from yoi_runtime.catalog.catalog import Snapshot
+from yoi_runtime.catalog.place_file import PlaceFile, place_path
 from yoi_runtime.catalog.segment_index import index_path, read_index
 from yoi_runtime.catalog.worker_state import Tally
 from yoi_runtime.segment_log.platform import REAL_PLATFORM
 
-__all__ = ["check_catalog", "check_index", "tallies_of"]
+__all__ = ["check_catalog", "check_index", "check_places", "tallies_of"]
 
 
 def tallies_of(check: SegmentCheck) -> dict[str, Tally]:
@@ -41,6 +45,17 @@ def check_index(log_directory: Path, check: SegmentCheck) -> tuple[bool, Defect 
     names = ", ".join(name or "the Runtime" for name in differ[:5])
     reason = f"it does not agree with the segment's records about {names}"
     return True, Defect("index_wrong", path.name, None, check.first_seq, check.end_seq, reason)
+
+
+def check_places(log_directory: Path, check: SegmentCheck) -> Defect | None:
+    """Say what is wrong with the place file of a segment. Having none is no defect: it is made a while later."""
+    path = place_path(log_directory, check.number)
+    if not path.exists():
+        return None
+    places = PlaceFile.open(log_directory, check.number, REAL_PLATFORM)
+    if places is not None and places.start.nonce == check.nonce and places.is_sound(REAL_PLATFORM):
+        return None
+    return Defect("places_damaged", path.name, None, None, None, "it is damaged, or that of another segment")
 
 
 def check_catalog(

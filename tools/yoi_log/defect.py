@@ -20,6 +20,7 @@ DefectKind: TypeAlias = Literal[
     "watermark_wrong",
     "index_damaged",
     "index_wrong",
+    "places_damaged",
     "catalog_missing",
     "catalog_damaged",
     "catalog_wrong",

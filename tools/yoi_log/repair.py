@@ -34,6 +34,7 @@ from yoi_runtime.segment_log.watermark import Watermark, WatermarkFile
 __all__ = ["LostPlace", "Repair", "repair_log"]
 
 _COPY_BYTES = 1 << 20
+_TRANSCRIPT = "transcript"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ def repair_log(place: LogPlace, target: Path, progress: Callable[[int], None] = 
         _Writer(plan, log, repair, snapshot).write()
         repair.begins_after, repair.ends_before = plan.begins_after, plan.ends_before
         _tell_leftovers(repair, scans, plan, log_id)
+        _tell_transcripts(repair, place)
         _write_mark(log, plan, mark)
         _make_books(place, aside, snapshot, repair)
         return repair
@@ -219,6 +221,11 @@ def _tell_leftovers(repair: Repair, scans: list[SegmentScan], plan: Plan, log_id
     for scan in scans:
         if scan.number == last.number:
             repair.torn_bytes = max(0, scan.size - last.end_offset)
+
+
+def _tell_transcripts(repair: Repair, place: LogPlace) -> None:
+    if place.data_directory is not None and (place.data_directory / _TRANSCRIPT).is_dir():
+        repair.left_out.append(f"{_TRANSCRIPT}/: copy it by hand, or have transcripts made anew from the log")
 
 
 def _write_mark(log: Path, plan: Plan, mark: Watermark | None) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, NamedTuple, TypeAlias
 
-from yoi_log.book_check import check_catalog, check_index
+from yoi_log.book_check import check_catalog, check_index, check_places
 from yoi_log.defect import Defect
 from yoi_log.log_place import LogPlace
 from yoi_log.segment_check import SegmentCheck, Witness, check_segment
@@ -106,7 +106,7 @@ def check_log(place: LogPlace, progress: Callable[[int], None] = lambda _: None)
     for check in checks:
         present, defect = check_index(place.log_directory, check)
         found.indexes += present
-        found.defects += [defect] if defect is not None else []
+        found.defects += [one for one in (defect, check_places(place.log_directory, check)) if one is not None]
     if catalog_file is not None:
         found.catalog = snapshot is not None
         found.defects += check_catalog(catalog_file, snapshot, checks, log_id)
