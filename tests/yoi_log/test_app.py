@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.codebase.tree import ROOT
 from tests.yoi_log.sample import GOLDEN, make_log, yoi_log
 from yoi_runtime.version import VERSION
 
@@ -49,6 +50,37 @@ def test_a_foreign_cursor_exits_with_1(tmp_path: Path):
     result = yoi_log("cursor", token, "--dir", other)
     assert result.returncode == 1
     assert "foreign" in result.stdout
+
+
+def test_verify_repair_and_fork_as_a_person_runs_them(tmp_path: Path):
+    damaged, repaired, fork = GOLDEN / "corrupt_middle", tmp_path / "repaired", tmp_path / "fork"
+    assert yoi_log("verify", damaged).returncode == 1
+    assert json.loads(yoi_log("verify", "--json", damaged).stdout)["defects"][0]["kind"] == "record_damaged"
+    assert yoi_log("fork", damaged, fork).returncode == 3
+    result = yoi_log("repair", damaged, "--out", repaired)
+    assert (result.returncode, result.stderr) == (1, "")
+    assert "1 event could not be saved" in result.stdout
+    result = yoi_log("verify", repaired)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(yoi_log("fork", repaired, fork, "--json").stdout)["events"] == 26
+    assert yoi_log("verify", fork).returncode == 0
+    result = yoi_log("repair", damaged, "--out", repaired)
+    assert (result.returncode, result.stdout) == (3, "")
+    assert "is there already" in result.stderr
+
+
+def test_ctrl_c_ends_following_with_130(tmp_path: Path):
+    import signal
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "yoi_log", "cat", str(GOLDEN / "clean"), "--follow", "--format", "payloads"]
+    with subprocess.Popen(command, cwd=ROOT / "tools", stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        lines = [program.stdout.readline() for _ in range(15)]
+        assert all(json.loads(line) for line in lines)
+        program.send_signal(signal.SIGINT)
+        assert program.wait(30) == 130
 
 
 def test_the_version_is_that_of_the_distribution():

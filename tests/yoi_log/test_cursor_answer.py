@@ -7,8 +7,11 @@ import pytest
 from yoi_log.cursor_answer import answer_cursor
 from yoi_log.log_place import find_log
 
-from tests.yoi_log.sample import make_log
+from tests.yoi_log.sample import make_log, yoi_log
 from yoi_runtime.errors import CursorMalformedError
+from yoi_runtime.events import TextDelta
+from yoi_runtime.runtime.options import RuntimeOptions
+from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.segment_log.cursor import decode_token, encode_token
 from yoi_runtime.segment_log.reader import LogReader
 
@@ -55,6 +58,25 @@ def test_the_other_answers(tmp_path: Path):
     reader.close()
 
 
+def test_a_quiet_worker_s_cursor_goes_on_where_only_others_events_were_rotated_out(tmp_path: Path):
+    data = tmp_path / "data"
+    options = RuntimeOptions(segment_bytes=4096, retain_bytes=16_384, retain_age_seconds=None)
+    with Runtime.open(data, options) as runtime:
+        noisy, quiet = runtime.create_worker("noisy"), runtime.create_worker("quiet")
+        first = quiet.emit(TextDelta(text="one"))
+        last = quiet.emit(TextDelta(text="two"))
+        own = noisy.emit(TextDelta(text="mine"))
+        for number in range(200):
+            noisy.emit(TextDelta(text=f"piece {number}"))
+    answers = [answer_cursor(token, find_log(data)) for token in (last, first, own)]
+    assert [answer.answer for answer in answers] == ["expired"] * 3
+    assert [answer.worker_answer for answer in answers] == ["resumes", "expired", "expired"]
+    assert answers[1].worker_reason == "1 of its events after it were rotated out"
+    assert yoi_log("cursor", last, "--dir", data).returncode == 0
+    assert "none of its events" in yoi_log("cursor", last, "--dir", data).stdout
+    assert yoi_log("cursor", first, "--dir", data).returncode == 1
+
+
 def test_a_token_that_is_none_is_refused(tmp_path: Path):
     with pytest.raises(CursorMalformedError):
         answer_cursor("wo1nothing", None)
@@ -64,8 +86,6 @@ def test_a_copy_with_a_shorter_end_answers_ahead(tmp_path: Path):
     data = make_log(tmp_path / "data")
     shutil.copytree(data, tmp_path / "copy")
     token = tokens_of(data)[-1]
-    from yoi_runtime.runtime.runtime import Runtime
-
     with Runtime.open(data) as runtime:
         runtime.create_worker("coder")
     later = tokens_of(data)[-1]

@@ -17,19 +17,27 @@ import typer
 from rich.console import Console
 
 from yoi_log import help_texts
+from yoi_log.cat import CatRequest, CatWords, cat_log
+from yoi_log.cat_output import CatFormat, make_cat_output
 from yoi_log.cursor_answer import answer_cursor
 from yoi_log.cursor_text import show_cursor
+from yoi_log.forking import fork_log
 from yoi_log.inspection import inspect_log
 from yoi_log.inspection_text import show_inspection
 from yoi_log.log_place import LogPlace, find_log
 from yoi_log.pace import FLAT_OUT, parse_speed
 from yoi_log.progress import progress_bar
+from yoi_log.repair import repair_log
+from yoi_log.repair_text import show_fork, show_repair
 from yoi_log.replay_command import replay_into, replay_to, serve_replay
+from yoi_log.selection import SelectionError
 from yoi_log.stats import measure_log
 from yoi_log.stats_text import show_stats
 from yoi_log.timeline import MOST_EVENTS, read_timeline
 from yoi_log.timeline_page import render_page
 from yoi_log.timeline_svg import render_svg
+from yoi_log.verification import verify_log
+from yoi_log.verification_text import show_verification
 from yoi_log.wording import count, size
 from yoi_runtime.cli.options import parse_bind
 from yoi_runtime.errors import CursorMalformedError, YoiError
@@ -39,6 +47,7 @@ __all__ = ["ExitCode", "app", "run_app"]
 
 _T = TypeVar("_T")
 _PROGRAM = "yoi-log"
+_INTERRUPTED = 130
 
 
 class ExitCode(IntEnum):
@@ -130,7 +139,8 @@ def _cursor(
         _print_json(asdict(answer))
     else:
         show_cursor(answer, _console())
-    if answer.answer not in (None, "resumes"):
+    # Issued for a Worker, it is meant for that Worker's stream.
+    if (answer.worker_answer or answer.answer) not in (None, "resumes"):
         raise typer.Exit(ExitCode.FOUND)
 
 
@@ -207,6 +217,93 @@ def _replay(
         missing = _or_exit(lambda: replay_to(place, pace, sys.stdout.buffer))
     if missing:
         raise typer.Exit(ExitCode.FOUND)
+
+
+@app.command("verify", help=help_texts.VERIFY, epilog=help_texts.VERIFY_END)
+def _verify(directory: Directory, as_json: AsJson = False) -> None:
+    place = _place(directory)
+    with progress_bar("verifying", _bytes_in(place)) as progress:
+        verification = _or_exit(lambda: verify_log(place, progress))
+    if as_json:
+        _print_json({"sound": verification.sound, **asdict(verification)})
+    else:
+        show_verification(verification, _console())
+    if not verification.sound:
+        raise typer.Exit(ExitCode.FOUND)
+
+
+NewDirectory = Annotated[Path, typer.Argument(metavar="NEW", help=help_texts.NEW, show_default=False)]
+
+
+@app.command("repair", help=help_texts.REPAIR, epilog=help_texts.REPAIR_END)
+def _repair(
+    directory: Directory,
+    target: Annotated[Path, typer.Option("--out", metavar="NEW", help=help_texts.NEW, show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    place = _place(directory)
+    with progress_bar("repairing", 2 * _bytes_in(place)) as progress:
+        repair = _or_exit(lambda: repair_log(place, target, progress))
+    if as_json:
+        _print_json({"complete": repair.complete, **asdict(repair)})
+    else:
+        show_repair(repair, _console())
+    if not repair.complete:
+        raise typer.Exit(ExitCode.FOUND)
+
+
+@app.command("fork", help=help_texts.FORK, epilog=help_texts.FORK_END)
+def _fork(directory: Directory, target: NewDirectory, as_json: AsJson = False) -> None:
+    place = _place(directory)
+    with progress_bar("copying", _bytes_in(place)) as progress:
+        fork = _or_exit(lambda: fork_log(place, target, progress))
+    if as_json:
+        _print_json(asdict(fork))
+    else:
+        show_fork(fork, _console())
+
+
+@app.command("cat", help=help_texts.CAT, epilog=help_texts.CAT_END)
+def _cat(
+    context: typer.Context,
+    directory: Directory,
+    workers: Annotated[list[str] | None, typer.Option("--worker", metavar="ID", help=help_texts.CAT_WORKER)] = None,
+    events: Annotated[list[str] | None, typer.Option("--event", metavar="NAME", help=help_texts.CAT_EVENT)] = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help=help_texts.CAT_SINCE)] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help=help_texts.CAT_UNTIL)] = None,
+    seqs: Annotated[str | None, typer.Option("--seq", metavar="A-B", help=help_texts.CAT_SEQ)] = None,
+    after: Annotated[str | None, typer.Option("--after", metavar="CURSOR", help=help_texts.CAT_AFTER)] = None,
+    before: Annotated[str | None, typer.Option("--before", metavar="CURSOR", help=help_texts.CAT_BEFORE)] = None,
+    grep: Annotated[str | None, typer.Option("--grep", metavar="REGEX", help=help_texts.CAT_GREP)] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help=help_texts.CAT_LIMIT)] = None,
+    tail: Annotated[int | None, typer.Option("--tail", metavar="N", min=0, help=help_texts.CAT_TAIL)] = None,
+    form: Annotated[CatFormat, typer.Option("--format", help=help_texts.CAT_FORMAT)] = "frames",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format frames.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help=help_texts.CAT_FOLLOW)] = False,
+) -> None:
+    words = CatWords(workers or [], events or [], since, until, seqs, after, before, grep)
+    try:
+        selection = words.selection()
+    except (SelectionError, CursorMalformedError) as error:
+        raise typer.BadParameter(str(error), context) from error
+    if follow and form == "markdown":
+        raise typer.BadParameter("a conversation is written at its end: --follow takes another format", context)
+    if follow and before is not None:
+        raise typer.BadParameter("--follow goes on behind the end, and --before stops in front of it", context)
+    place = _place(directory)
+    output = make_cat_output("frames" if as_json else form, sys.stdout)
+    request = CatRequest(selection, limit, tail, follow)
+    try:
+        damage = _or_exit(lambda: cat_log(place, request, output, _tell))
+    except KeyboardInterrupt:
+        output.close()
+        raise typer.Exit(_INTERRUPTED) from None
+    if damage:
+        raise typer.Exit(ExitCode.FOUND)
+
+
+def _tell(notice: str) -> None:
+    print(f"{_PROGRAM}: {notice}", file=sys.stderr)
 
 
 def _place(directory: Path) -> LogPlace:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from yoi_log.log_place import LogPlace
 from yoi_runtime.catalog.catalog import read_snapshot
+from yoi_runtime.catalog.rotation_loss import continues, lost_of_worker
 from yoi_runtime.errors import (
     CursorAheadError,
     CursorError,
@@ -43,10 +44,15 @@ class CursorAnswer:
     reason: str | None = None
     events_behind: int | None = None
     oldest_cursor: str | None = None
+    worker_answer: str | None = None
+    worker_reason: str | None = None
 
 
 def answer_cursor(token: str, place: LogPlace | None) -> CursorAnswer:
-    """Decode ``token`` and, given a log, resolve it there, for the stream of everything.
+    """Decode ``token`` and, given a log, resolve it there: for the stream of everything, and for its Worker's.
+
+    The second answer, ``worker_answer``, differs where all that was rotated out was others'. It is None where the
+    token was issued for no Worker, or the catalog does not say for which.
 
     Raises:
         CursorMalformedError: it is no token.
@@ -64,15 +70,39 @@ def answer_cursor(token: str, place: LogPlace | None) -> CursorAnswer:
         except CursorExpiredError:
             behind = reader.floor().seq - cursor.seq
             reason = f"{behind} events after it were rotated out"
-            return _answer(token, cursor, worker_id, "expired", reason, oldest_cursor=oldest)
+            answer = _answer(token, cursor, worker_id, "expired", reason, oldest_cursor=oldest)
+            return _with_worker(answer, cursor, place, reader.floor().seq)
         except CursorError as error:
-            return _answer(token, cursor, worker_id, _ANSWERS[type(error)], str(error), oldest_cursor=oldest)
+            answer = _answer(token, cursor, worker_id, _ANSWERS[type(error)], str(error), oldest_cursor=oldest)
         except LogUnavailableError as error:
-            return _answer(token, cursor, worker_id, "unavailable", str(error), oldest_cursor=oldest)
-        behind = reader.end.seq - position.seq
-        return _answer(token, cursor, worker_id, "resumes", None, events_behind=behind, oldest_cursor=oldest)
+            answer = _answer(token, cursor, worker_id, "unavailable", str(error), oldest_cursor=oldest)
+        else:
+            behind = reader.end.seq - position.seq
+            answer = _answer(token, cursor, worker_id, "resumes", None, events_behind=behind, oldest_cursor=oldest)
+        return (
+            answer if worker_id is None else replace(answer, worker_answer=answer.answer, worker_reason=answer.reason)
+        )
     finally:
         reader.close()
+
+
+def _with_worker(answer: CursorAnswer, cursor: Cursor, place: LogPlace, floor_seq: int) -> CursorAnswer:
+    """Add what the stream of its Worker would be answered, to a cursor that is expired for everything."""
+    snapshot = read_snapshot(place.data_directory, REAL_PLATFORM) if place.data_directory is not None else None
+    if answer.worker_id is None or snapshot is None:
+        return answer
+    ledger = snapshot.ledger
+    if ledger.rotated_out.last_seq > floor_seq or ledger.accounted_seq < floor_seq:
+        return replace(answer, worker_answer="unavailable", worker_reason="segments are being rotated out")
+    lost = lost_of_worker(ledger, answer.worker_id, cursor.seq, cursor.worker_seq, floor_seq)
+    if lost is not None:
+        most = "" if lost.exact else "at most "
+        reason = f"{most}{lost.events} of its events after it were rotated out"
+        return replace(answer, worker_answer="expired", worker_reason=reason)
+    if not continues(ledger, answer.worker_id, cursor.seq, cursor.worker_seq):
+        reason = f"event {cursor.seq} was lost, and another one bears its number"
+        return replace(answer, worker_answer="unknown", worker_reason=reason)
+    return replace(answer, worker_answer="resumes")
 
 
 def _worker_of(cursor: Cursor, place: LogPlace, log_id: str) -> str | None:

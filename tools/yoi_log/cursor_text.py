@@ -23,7 +23,17 @@ def show_cursor(answer: CursorAnswer, console: Console) -> None:
         facts.add_row("issued for", "the stream of everything")
     if answer.answer is not None:
         facts.add_row("answer", _answer_text(answer))
+    if answer.worker_answer is not None and answer.worker_answer != answer.answer:
+        facts.add_row(f"on {answer.worker_id}'s stream", _worker_text(answer))
+    elif answer.worker_answer == "expired":
+        facts.add_row(f"on {answer.worker_id}'s stream", f"expired: {answer.worker_reason}")
     console.print(facts)
+
+
+def _worker_text(answer: CursorAnswer) -> str:
+    if answer.worker_answer == "resumes":
+        return "resumes: none of its events after it were rotated out"
+    return f"{answer.worker_answer}: {answer.worker_reason}"
 
 
 def _answer_text(answer: CursorAnswer) -> str:

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 __all__ = [
+    "CAT",
+    "CAT_AFTER",
+    "CAT_BEFORE",
+    "CAT_END",
+    "CAT_EVENT",
+    "CAT_FOLLOW",
+    "CAT_FORMAT",
+    "CAT_GREP",
+    "CAT_LIMIT",
+    "CAT_SEQ",
+    "CAT_SINCE",
+    "CAT_TAIL",
+    "CAT_UNTIL",
+    "CAT_WORKER",
     "CURSOR",
     "CURSOR_END",
     "DIRECTORY",
     "END",
+    "FORK",
+    "FORK_END",
     "INSPECT",
     "INSPECT_END",
     "INTO",
     "JSON",
     "LOOP",
     "MAIN",
+    "NEW",
     "NEWEST",
     "OUTPUT",
     "QUICK",
+    "REPAIR",
+    "REPAIR_END",
     "REPLAY",
     "REPLAY_END",
     "SERVE",
@@ -24,6 +43,8 @@ __all__ = [
     "STATS_END",
     "TIMELINE",
     "TIMELINE_END",
+    "VERIFY",
+    "VERIFY_END",
     "WHICH_CURSOR",
 ]
 
@@ -101,3 +122,61 @@ SPEED = "How many times as fast as it was: 10x, 0.5x, or max for no waiting. By 
 INTO = "Make a new Runtime's data directory here, which must not exist, and repeat the events in it."
 SERVE = "Serve it as a live Runtime at HOST:PORT; port 0 chooses one."
 LOOP = "With --serve: begin anew when it has ended."
+VERIFY = """Read everything and report every defect.
+
+Checksums, seqs, worker_seqs, event ids, each record's own cursor against its place, headers against each other, the watermark, the indexes, the catalog. A log that a Runtime writes is read up to its watermark. Without a sound watermark the segments are read by themselves, and that is said.
+
+\b
+Examples:
+  yoi-log verify ./data
+  yoi-log verify --json ./data | jq '.defects[]'
+"""
+VERIFY_END = "Exits with 1 on any defect, with 3 when there is nothing to read."
+
+REPAIR = """Make a sound copy of a damaged log, and report exactly what could not be saved.
+
+The original is only read. What survives keeps its place: cursors, event ids, seqs and worker_seqs stay valid in the copy. Where events are lost the copy has records of the event "lost". Refuses a log that a Runtime holds, and a NEW that exists.
+
+\b
+Examples:
+  yoi-log repair ./data --out ./data-repaired
+  yoi-log repair ./data --out ./data-repaired --json > repair.json
+"""
+REPAIR_END = "Exits with 0 when nothing was lost, with 1 when the copy was made and lacks something, with 3 when there is no copy."
+
+FORK = """Copy a log under a new log id: the way to restore a backup beside its original.
+
+Cursors of the original are answered as foreign by the copy. Events keep their ids, seqs, worker_seqs and times, so that last_event_id goes on, and who has an event knows it again. NEW appears whole or not at all.
+
+\b
+Examples:
+  yoi-log fork ./backup/data ./data-of-yesterday
+"""
+FORK_END = "Exits with 3 when the log is damaged (repair it first) or NEW exists; then nothing was made."
+NEW = "The directory to make; it must not exist. Its parent must."
+
+CAT = """Show the records of a log, all or some.
+
+All filters must agree. Passes over segments that the indexes and headers rule out, and never loads the log. Damage on the way is told on stderr and by the exit code.
+
+\b
+Examples:
+  yoi-log cat ./data --tail 20 --format text
+  yoi-log cat ./data --worker coder --since 2h --format markdown > coder.md
+  yoi-log cat ./data --event tool_result --grep '"is_error":true' --format payloads
+  yoi-log cat ./data --after wo1X3r... | jq .envelope.payload
+  yoi-log cat ./data --follow --format text
+"""
+CAT_END = "Exits with 1 when something in what was read is damaged, or a cursor would not resume; 2 for a filter that cannot be read; 130 on Ctrl-C."
+CAT_WORKER = "Only events of this Worker; may be given more than once."
+CAT_EVENT = "Only events of this name; may be given more than once."
+CAT_SINCE = "Only events at or after this time: 90s, 15m, 2h, 3d, 1w ago, or RFC 3339 (2026-11-22T17:37:23Z)."
+CAT_UNTIL = "Only events before this time, written likewise."
+CAT_SEQ = "Only these seqs: 7, 7-12, 7- or -12."
+CAT_AFTER = "Only events after this cursor."
+CAT_BEFORE = "Only events up to this cursor."
+CAT_GREP = "Only events whose payload, as JSON, this regular expression (Python's) finds something in."
+CAT_LIMIT = "Stop after so many events."
+CAT_TAIL = "Only the last so many of the events that are asked for."
+CAT_FORMAT = "frames: the lines of the log. payloads: what the events say. text: as yoi-runtime tail shows them. markdown: a conversation per Worker."
+CAT_FOLLOW = "Go on with what is appended, until Ctrl-C."

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 
 from yoi_runtime.catalog.ledger import Ledger
-from yoi_runtime.catalog.worker_state import WorkerState
+from yoi_runtime.catalog.rotation_loss import continues, lost_of_everything, lost_of_worker
 from yoi_runtime.errors import CursorExpiredError, CursorUnknownError, LogUnavailableError
 from yoi_runtime.protocol.diagnostics import Lost
 from yoi_runtime.segment_log.cursor import Cursor, CursorToken, decode_token, worker_tag
@@ -134,12 +134,13 @@ def after_rotation(view: LogView, worker_id: str | None, seq: int, worker_seq: i
         # Counted as gone and not deleted yet, or the other way round: what of whom is gone can be said in a moment.
         raise LogUnavailableError(view.reader.directory, "segments are being rotated out")
     lost = (
-        _lost_of_everything(ledger, seq, floor.seq)
+        lost_of_everything(ledger, seq, floor.seq)
         if worker_id is None
-        else _lost_of_worker(ledger, ledger.workers.get(worker_id), seq, worker_seq, floor.seq)
+        else lost_of_worker(ledger, worker_id, seq, worker_seq, floor.seq)
     )
     if lost is not None:
-        raise StreamExpiredError(lost, _place_of_floor(view, worker_id, floor))
+        receipt = Lost(events=lost.events, exact=lost.exact, from_time=lost.from_time, to_time=lost.to_time)
+        raise StreamExpiredError(receipt, _place_of_floor(view, worker_id, floor))
     return Place(floor, view.token(floor, worker_id, worker_seq), worker_seq)
 
 
@@ -149,12 +150,9 @@ def _check_history(ledger: Ledger, worker_id: str | None, seq: int, worker_seq: 
     Raises:
         CursorUnknownError: where nothing of the Worker came after the cursor, it had another number.
     """
-    if worker_id is None or worker_seq is None or 0 < max(ledger.unaccounted_seq, ledger.forgotten_seq) >= seq:
+    if worker_id is None or worker_seq is None or continues(ledger, worker_id, seq, worker_seq):
         return
-    state = ledger.workers.get(worker_id)
-    gone = state.rotated_out if state is not None else None
-    if worker_seq != (gone.last_worker_seq if gone is not None else 0):
-        raise CursorUnknownError(token, f"event {seq} was lost, and another one bears its number")
+    raise CursorUnknownError(token, f"event {seq} was lost, and another one bears its number")
 
 
 def _worker_seq_of(cursor: Cursor, worker_id: str | None) -> int | None:
@@ -166,38 +164,3 @@ def _worker_seq_of(cursor: Cursor, worker_id: str | None) -> int | None:
 def _newest_worker_seq(view: LogView, worker_id: str | None) -> int:
     state = view.worker(worker_id) if worker_id else None
     return state.worker_seq if state is not None else 0
-
-
-def _lost_of_everything(ledger: Ledger, seq: int, floor_seq: int) -> Lost | None:
-    if floor_seq <= seq:
-        return None
-    gone = ledger.rotated_out
-    from_time = gone.from_time if seq == ledger.unaccounted_seq == 0 else ""
-    return Lost(events=floor_seq - seq, exact=True, from_time=from_time or None, to_time=gone.to_time or None)
-
-
-def _lost_of_worker(
-    ledger: Ledger, state: WorkerState | None, seq: int, worker_seq: int | None, floor_seq: int
-) -> Lost | None:
-    gone = state.rotated_out if state is not None else None
-    last_gone_seq = gone.last_seq if gone is not None else 0
-    unknown_seq = ledger.unaccounted_seq
-    if state is None or state.created_seq > seq:
-        # Before this Worker was created another one may have borne its id and been forgotten.
-        unknown_seq = max(unknown_seq, ledger.forgotten_seq)
-    if max(last_gone_seq, unknown_seq) <= seq:
-        return None
-    between = floor_seq - seq
-    if gone is None or not gone.events or unknown_seq > seq:
-        return Lost(events=between, exact=False)
-    # A number that is not lower is of before the catalog was lost, or of a lost tail.
-    if worker_seq is not None and worker_seq < gone.last_worker_seq and not 0 < unknown_seq == seq:
-        # Of the first lost event the time is known where it is the Worker's first.
-        from_time = gone.from_time if worker_seq == 0 else ""
-        return Lost(
-            events=gone.last_worker_seq - worker_seq,
-            exact=True,
-            from_time=from_time or None,
-            to_time=gone.to_time or None,
-        )
-    return Lost(events=min(between, gone.events), exact=False, to_time=gone.to_time or None)
