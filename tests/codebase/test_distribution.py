@@ -74,6 +74,7 @@ def test_the_source_archive_holds_what_belongs_in_it_and_nothing_else(built: Pat
     allowed = {"yoi_runtime", "tests", "tools", "docs", "nix"}
     files = {
         "README.md",
+        "README.ja.md",
         "CHANGELOG.md",
         "CONTRIBUTING.md",
         "LICENSE",
@@ -84,6 +85,13 @@ def test_the_source_archive_holds_what_belongs_in_it_and_nothing_else(built: Pat
         ".gitignore",
     }
     assert {name.partition("/")[0] for name in names} - allowed - files == set()
-    assert {"pyproject.toml", "LICENSE", "tests/conftest.py", "tools/dev.py", "tools/requirements.lock"} <= names
+    assert {
+        "pyproject.toml",
+        "README.ja.md",
+        "LICENSE",
+        "tests/conftest.py",
+        "tools/dev.py",
+        "tools/requirements.lock",
+    } <= names
     assert {path.relative_to(ROOT).as_posix() for path in modules(PACKAGE)} <= names
     assert [name for name in names if name.endswith(".pyc")] == []
