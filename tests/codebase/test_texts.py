@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import typer.main
+from yoi_log import app as log_tools
 
 from tests.codebase.test_docs import TEXTS
 from tests.codebase.tree import ROOT
 from tools import dev
-from yoi_log import app as log_tools
 from yoi_runtime.cli.app import app
 
 PROGRAMS = {"yoi-runtime": typer.main.get_command(app), "yoi-log": typer.main.get_command(log_tools.app)}
