@@ -57,7 +57,9 @@ def test_the_wheel_shows_the_readme_on_its_page(built: Path):
         name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = BytesParser(policy=default).parsebytes(wheel.read(name))
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert str(metadata.get_content()).strip() == (ROOT / "README.md").read_text("utf-8").strip()
+    shown = metadata.get_payload(decode=True)
+    assert isinstance(shown, bytes)
+    assert shown.decode("utf-8").strip() == (ROOT / "README.md").read_text("utf-8").strip()
 
 
 def test_without_extras_pydantic_is_all_that_is_needed(built: Path):
