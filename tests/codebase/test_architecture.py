@@ -32,7 +32,9 @@ def named(path: Path, call: str) -> set[str]:
             found |= {
                 keyword.value.value
                 for keyword in node.keywords
-                if keyword.arg == "name" and isinstance(keyword.value, ast.Constant)
+                if keyword.arg == "name"
+                and isinstance(keyword.value, ast.Constant)
+                and isinstance(keyword.value.value, str)
             }
     return found
 
