@@ -66,6 +66,7 @@ EXAMPLES: list[tuple[YoiError, list[str]]] = [
     (errors.TranscriptDamagedError(DIRECTORY / "x.db", "malformed"), [str(DIRECTORY / "x.db"), "malformed"]),
     (errors.TranscriptUnavailableError(DIRECTORY, "not there yet"), [str(DIRECTORY), "not there yet"]),
     (errors.TranscriptExpiredError(DIRECTORY, 3, 8), [str(DIRECTORY), "3 to 7"]),
+    (errors.AdapterError("mine", "its-dist", "cannot be loaded"), ["mine", "its-dist", "cannot be loaded"]),
     (errors.StreamError(URL, "said"), ["said"]),
     (errors.CursorStoreError("a.cursor", "no room"), ["a.cursor", "no room"]),
     (errors.StreamConnectError(URL, "refused"), [URL, "refused"]),

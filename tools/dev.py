@@ -4,7 +4,8 @@
 
     demo          show a Runtime and a Backend at work
     serve         run a Runtime with its WebSocket server
-    test          run the tests; arguments are pytest's, paths from the top of the tree
+    test          run the tests, on all cores; with arguments, which are pytest's (paths from the top of
+                  the tree), as they say
     lowest        run the tests with the lowest version of everything that pyproject.toml admits
     lint          run ruff, mypy and import-linter; --fix lets ruff mend what it can
     torture       try to break the storage engine, for as long as you like (`torture --help`)
@@ -89,6 +90,8 @@ def main(arguments: list[str]) -> int:
         "foreign": "tests.foreign",
     }
     if command in modules:
+        if command == "test" and not rest:
+            rest = ["-n", "auto"]
         os.chdir(ROOT)
         return replace_process(environment / "bin" / "python", "-m", modules[command], *rest)
     return replace_process(environment / "bin" / "yoi-runtime", *(["--help"] if command == "help" else arguments))

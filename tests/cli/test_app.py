@@ -92,7 +92,7 @@ def test_asking_is_no_error(tmp_path: Path, arguments: list[str]):
         (["serve", "--bind", "38800"], "--bind: '38800' has no port"),
         (["serve", "--worker", "a"], "--worker: 'a' is not ID=COMMAND"),
         (["serve", "--worker", "a=x", "--worker", "a=y"], "the Worker id a is given twice"),
-        (["serve", "--adapter", "xml"], "--adapter: 'xml' is none of lines, jsonl, auto"),
+        (["serve", "--adapter", "xml"], "--adapter: adapter 'xml' is none of auto, lines, jsonl, claude-code"),
         (["serve", "--segment-bytes", "1K"], "--segment-bytes: "),
         (["serve", "--segment-bytes", "off"], "--segment-bytes: 'off' is not a size"),
         (["serve", "--retain-bytes", "much"], "--retain-bytes: 'much' is not a size"),

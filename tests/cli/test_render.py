@@ -111,9 +111,11 @@ def test_a_tool_call_that_was_interrupted_is_shown_whole_at_its_end():
 
 def test_a_tool_call_without_streamed_arguments_is_a_line():
     assert rendered(call("done", name="ls", arguments="{}")) == f"{HEAD}→ ls {{}}\n"
-    assert rendered(call("start", name="ls"), call("done", name="ls", arguments="{}")) == (
-        f"{HEAD}→ ls \n{HEAD}→ ls {{}}\n"
+    assert rendered(call("start", name="ls"), call("done", name="ls", arguments='{"a":1}'), delta("x")) == (
+        f'{HEAD}→ ls {{"a":1}}\n{HEAD}x\n'
     )
+    interrupted = [call("start", name="ls"), delta("x"), call("done", name="ls", arguments="{}")]
+    assert rendered(*interrupted) == f"{HEAD}→ ls \n{HEAD}x\n{HEAD}→ ls {{}}\n"
 
 
 def test_long_arguments_are_cut_once():

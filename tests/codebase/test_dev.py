@@ -243,7 +243,7 @@ def replaced(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize(
     ("arguments", "program"),
     [
-        (["test"], [".venv/bin/python", "-m", "pytest"]),
+        (["test"], [".venv/bin/python", "-m", "pytest", "-n", "auto"]),
         (["test", "-k", "a b", "--help"], [".venv/bin/python", "-m", "pytest", "-k", "a b", "--help"]),
         (
             ["torture", "power", "--seconds", "9"],

@@ -18,6 +18,7 @@ from tests.runtime.sample_runtime import open_runtime
 from tests.support.deadline import wait_until, wait_until_async
 from tests.workers.real_children import process_state, python
 from yoi_runtime.errors import (
+    AdapterError,
     LogBrokenError,
     LogFullError,
     WorkerEndedError,
@@ -183,6 +184,9 @@ async def test_an_id_that_is_taken_or_none_starts_nothing(tmp_path: Path):
             children.start("taken", command)
         with pytest.raises(WorkerIdInvalidError):
             children.start("no id", command)
+        with pytest.raises(AdapterError):
+            children.start("coder", command, adapter="no-adapter")
+        assert runtime.running_workers() == []
         files = FailingFiles(QuickFiles())
         with open_runtime(tmp_path / "full", files=files) as full:
             files.fail(errno.ENOSPC, "pwrite", name=FIRST)

@@ -70,6 +70,14 @@ def test_the_state_has_moved_on_before_the_lines_are_taken() -> None:
     assert list(first) == [Line(b"a", 1), Line(b"b", 2)]
 
 
+def test_the_end_is_the_place_after_the_last_line() -> None:
+    splitter = LineSplitter(100)
+    assert splitter.end() == Line(b"", 1)
+    assert list(splitter.feed(b"a\nb")) == [Line(b"a", 1)]
+    assert splitter.finish() == Line(b"b", 2)
+    assert splitter.end() == Line(b"", 3)
+
+
 def test_a_gigabyte_without_a_newline_takes_no_more_memory_than_the_bound() -> None:
     splitter = LineSplitter(64 * 1024)
     chunk = b"x" * (1024 * 1024)

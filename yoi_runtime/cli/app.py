@@ -69,7 +69,7 @@ app = typer.Typer(
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help=help_texts.DATA_DIR)]
 Bind = Annotated[str, typer.Option("--bind", metavar="HOST:PORT", help=help_texts.BIND)]
-Adapter = Annotated[str, typer.Option("--adapter", metavar="auto|lines|jsonl", help=help_texts.ADAPTER)]
+Adapter = Annotated[str, typer.Option("--adapter", metavar="NAME", help=help_texts.ADAPTER)]
 SegmentBytes = Annotated[str | None, typer.Option("--segment-bytes", metavar="N", help=help_texts.SEGMENT_BYTES)]
 RetainBytes = Annotated[str | None, typer.Option("--retain-bytes", metavar="N", help=help_texts.RETAIN_BYTES)]
 RetainAge = Annotated[str | None, typer.Option("--retain-age", metavar="DURATION", help=help_texts.RETAIN_AGE)]

@@ -27,12 +27,13 @@ class Line(NamedTuple):
     """A look that begins a line and ends it.
 
     ``completes``: the stream (kind, part) of which this is the whole, ``length`` characters long: nothing new to
-    somebody who saw all its pieces.
+    somebody who saw all its pieces. ``rest``: what is new to somebody who saw only how it began.
     """
 
     text: Text
     completes: tuple[str, str] | None = None
     length: int = 0
+    rest: Text | None = None
 
 
 class Stream(NamedTuple):
@@ -111,10 +112,9 @@ def _tool_call_args_delta(data: Data) -> Look:
 
 def _tool_call_done(data: Data) -> Look:
     arguments = _raw(data, "arguments")
-    text = (
-        Text("→ ", "cyan").append(_short(data, "name"), "bold cyan").append(f" {one_line(arguments, _SHORT)}", "cyan")
-    )
-    return Line(text, ("tool", _raw(data, "id")), len(arguments))
+    shown = Text(one_line(arguments, _SHORT), "cyan")
+    text = Text("→ ", "cyan").append(_short(data, "name"), "bold cyan").append(" ").append_text(shown)
+    return Line(text, ("tool", _raw(data, "id")), len(arguments), shown)
 
 
 def _tool_result(data: Data) -> Look:

@@ -106,6 +106,7 @@ input; python3 wants -u, lest it holds its output back.
 \b
 Examples:
   yoi-runtime run -- python3 -u agent.py --task 'fix the tests'
+  yoi-runtime run -- claude -p 'fix the tests' --output-format stream-json --verbose --include-partial-messages
   yoi-runtime run --worker-id build --linger 60 -- make -j4
   yoi-runtime run --adapter lines -- sh -c 'for i in 1 2 3; do echo $i; sleep 1; done'
 """
@@ -195,8 +196,9 @@ BIND = (
 )
 WORKER = "Run COMMAND as the Worker ID; may be repeated. Split into words as a shell would, but no shell runs."
 ADAPTER = (
-    "How output becomes events. lines: each line is text; jsonl: each line is an event in JSON;"
-    " auto: JSON objects with the key event are events, all else is text."
+    "How output becomes events. auto: as the first JSON objects show, text where there are none; claude-code, codex,"
+    " gemini, opencode, acp: the JSON lines of that agent; jsonl: each line is an event in JSON; lines: each line is"
+    " text. Installed distributions may bring more."
 )
 SEGMENT_BYTES = "Size of one file of the log, for example 64MiB; at least 4096. [default: 16MiB]"
 RETAIN_BYTES = f"Keep at most about N bytes of events, the oldest go first; {NO_LIMIT}: no limit. [default: 1GiB]"

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePath
 from typing import Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
-from yoi_runtime.errors import RequestInvalidError, WorkerIdInvalidError
+from yoi_runtime.errors import AdapterError, RequestInvalidError, WorkerIdInvalidError
 from yoi_runtime.protocol.paths import events_url
 from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.segment_log.commit import Durability
 from yoi_runtime.segment_log.writer import LogOptions
 from yoi_runtime.transcript.options import TranscriptOptions
-from yoi_runtime.workers.adapters import ADAPTER_NAMES, AdapterName
+from yoi_runtime.workers.adapters import AdapterName, make_adapter
 from yoi_runtime.workers.worker_id import check_worker_id
 
 __all__ = [
@@ -158,8 +158,12 @@ def or_no_limit(parse: Callable[[str], _T]) -> Callable[[str], _T | None]:
 
 
 def parse_adapter(text: str) -> AdapterName:
-    """Read the name of an adapter."""
-    return _one_of(ADAPTER_NAMES, text)
+    """Read the name of an adapter; one that an installed distribution brings is loaded, to see that it can be."""
+    try:
+        make_adapter(text)
+    except AdapterError as error:
+        raise ValueError(str(error)) from None
+    return text
 
 
 def parse_durability(text: str) -> Durability:

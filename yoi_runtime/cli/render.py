@@ -85,8 +85,11 @@ class Renderer:
     def _line(self, event: ShownEvent, line: Line) -> Text:
         if line.completes is not None:
             key = _StreamKey(event.worker_id, *line.completes)
-            if self._shown_characters.pop(key, _BROKEN) == line.length:
+            shown_characters = self._shown_characters.pop(key, _BROKEN)
+            if shown_characters == line.length:
                 return self.close() if self._open == key else Text()
+            if shown_characters == 0 and self._open == key and line.rest is not None:
+                return line.rest.copy().append_text(self.close())
         shown = self.close().append_text(self._head(event))
         text = line.text.copy()
         text.rstrip()

@@ -33,6 +33,7 @@
     │   ├── WorkerNotFoundError      no Worker of this id
     │   ├── WorkerEndedError         the Worker has ended; it takes no more events
     │   └── WorkerStartError         its command could not be started
+    ├── AdapterError                 no adapter of this name, or one that cannot be used
     ├── TranscriptError              the transcripts kept beside a log
     │   ├── TranscriptDamagedError   their file is not what it should be; it is set aside and made anew
     │   ├── TranscriptUnavailableError  nothing can be answered at present
@@ -100,6 +101,7 @@ from yoi_runtime.errors.transcript_errors import (
     TranscriptUnavailableError,
 )
 from yoi_runtime.errors.worker_errors import (
+    AdapterError,
     WorkerEndedError,
     WorkerError,
     WorkerIdInvalidError,
@@ -109,6 +111,7 @@ from yoi_runtime.errors.worker_errors import (
 )
 
 __all__ = [
+    "AdapterError",
     "CaseInvalidError",
     "CursorAheadError",
     "CursorError",

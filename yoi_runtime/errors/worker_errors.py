@@ -1,10 +1,11 @@
-"""What goes wrong with a Worker. The whole tree is drawn in ``yoi_runtime.errors``."""
+"""What goes wrong with a Worker, and with the adapter of its output. The whole tree is drawn in ``yoi_runtime.errors``."""
 
 from __future__ import annotations
 
 from yoi_runtime.errors.root import YoiError
 
 __all__ = [
+    "AdapterError",
     "WorkerEndedError",
     "WorkerError",
     "WorkerIdInvalidError",
@@ -58,3 +59,14 @@ class WorkerStartError(WorkerError):
         self.command = command
         self.reason = reason
         super().__init__(worker_id, f"Worker {worker_id}: cannot start {command!r}: {reason}")
+
+
+class AdapterError(YoiError):
+    """There is no adapter ``name``, or the installed ``distribution`` that brings it is broken."""
+
+    def __init__(self, name: str, distribution: str | None, reason: str) -> None:
+        self.name = name
+        self.distribution = distribution
+        self.reason = reason
+        source = f" of the distribution {distribution!r}" if distribution is not None else ""
+        super().__init__(f"adapter {name!r}{source} {reason}")

@@ -73,15 +73,16 @@ class ChildWorkers:
         """Start ``command`` as the Worker ``worker_id``; the task returns how it ended, after its end was written.
 
         Raises:
-            WorkerIdInvalidError, WorkerRunningError, LogError: nothing was started.
+            AdapterError, WorkerIdInvalidError, WorkerRunningError, LogError: nothing was started.
             WorkerStartError: there is no process; the Worker's end (``failed``) was written.
         """
+        made = make_adapter(adapter)
         worker = self._runtime.create_worker(worker_id, command=command)
         try:
             child = ChildWorker(
                 worker_id,
                 command,
-                make_adapter(adapter),
+                made,
                 _WorkerSink(worker),
                 cwd=cwd,
                 env=env,

@@ -31,7 +31,8 @@ from yoi_runtime.server.keepalive import PING_SECONDS, PONG_SECONDS, Keepalive
 from yoi_runtime.server.log_view import CACHE_BYTES, LogView
 from yoi_runtime.server.request_base import NoSuchPath, ServerState
 from yoi_runtime.server.request_guard import HostList
-from yoi_runtime.server.transcript_view import TranscriptSource, TranscriptView
+from yoi_runtime.server.transcript_source import TranscriptSource
+from yoi_runtime.server.transcript_view import TranscriptView
 from yoi_runtime.server.websocket_outlet import STALL_SECONDS
 
 __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "EventServer", "is_loopback"]

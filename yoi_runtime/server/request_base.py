@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tornado.web import HTTPError, RequestHandler
 
@@ -15,10 +15,8 @@ from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, code_sp
 from yoi_runtime.server.keepalive import Keepalive
 from yoi_runtime.server.log_view import LogView
 from yoi_runtime.server.request_guard import HostList, refusal
+from yoi_runtime.server.transcript_source import TranscriptSource
 from yoi_runtime.workers.worker_id import check_worker_id
-
-if TYPE_CHECKING:
-    from yoi_runtime.server.transcript_view import TranscriptSource
 
 __all__ = ["DiagnosticAnswerError", "GuardedRequest", "NoSuchPath", "ServerState"]
 

@@ -1,13 +1,11 @@
 """Tornado adapter: ``/v1/workers/{worker_id}/transcript``. Specification: docs/transcript.md.
 
-The server keeps no transcripts: whoever starts it hands over where they come from, a ``TranscriptSource``.
+Where they come from: ``transcript_source``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
 
 from yoi_runtime.errors import (
     LogUnavailableError,
@@ -16,26 +14,11 @@ from yoi_runtime.errors import (
     TranscriptUnavailableError,
 )
 from yoi_runtime.protocol.diagnostics import DiagnosticCode, diagnostic
-from yoi_runtime.protocol.transcript_query import TranscriptPage, TranscriptQuery, parse_transcript_query
+from yoi_runtime.protocol.transcript_query import TranscriptQuery, parse_transcript_query
 from yoi_runtime.server.diagnose import diagnose_request, worker_not_found
 from yoi_runtime.server.request_base import DiagnosticAnswerError, GuardedRequest
 
-__all__ = ["TranscriptSource", "TranscriptView"]
-
-
-class TranscriptSource(Protocol):
-    """Where transcripts come from. Any thread may call."""
-
-    def page(
-        self, log_id: str, worker_id: str, query: TranscriptQuery, is_known: Callable[[str], bool]
-    ) -> TranscriptPage:
-        """Return a page of a Worker's transcript, without a body when ``is_known`` says so of its tag. May block.
-
-        Raises:
-            TranscriptUnavailableError: nothing can be answered of this log at present.
-            TranscriptExpiredError: the page begins below the oldest item that is kept.
-        """
-        ...
+__all__ = ["TranscriptView"]
 
 
 class TranscriptView(GuardedRequest):

@@ -167,6 +167,9 @@ class ChildWorker:
         last = splitter.finish()
         if last is not None:
             await self._emit_lines(stream, [last], translate)
+        if stream == "stdout":
+            # As if the end were one more line.
+            await self._emit_lines(stream, [splitter.end()], lambda _: self._adapter.stdout_end())
 
     async def _emit_lines(
         self, stream: StreamName, lines: list[Line], translate: Callable[[Line], list[Event]]

@@ -1,7 +1,7 @@
 r"""Bytes of a pipe into lines, in bounded memory whatever a line's length.
 
 A line ends with ``\n`` or ``\r\n`` and with nothing else: a lone ``\r``, U+0085 and U+2028 are
-content. Knows bytes only; decoding is ``adapters.py``'s affair.
+content. Knows bytes only; decoding is the adapters' affair.
 """
 
 from __future__ import annotations
@@ -57,6 +57,10 @@ class LineSplitter:
     def finish(self) -> Line | None:
         """Return the last line when the stream ended without a newline after it."""
         return self._release(ended=False) if self._length else None
+
+    def end(self) -> Line:
+        """Return the place after the last line, as an empty one with the next number."""
+        return Line(b"", self._next_number)
 
     def _hold(self, piece: bytes) -> None:
         if not piece:

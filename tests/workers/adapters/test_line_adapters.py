@@ -1,3 +1,5 @@
+"""``lines``, ``jsonl``, and what ``auto`` shares with them."""
+
 from __future__ import annotations
 
 import json
@@ -8,17 +10,7 @@ from yoi_runtime.events.conversation_events import Alert
 from yoi_runtime.events.event import Event
 from yoi_runtime.events.output_events import TextDelta, TextDone, ThinkingStart
 from yoi_runtime.events.vocabulary import RESERVED_EVENT_NAMES, UnknownEvent
-from yoi_runtime.workers.adapters import (
-    ADAPTER_NAMES,
-    Adapter,
-    AdapterName,
-    AutoAdapter,
-    JsonlAdapter,
-    LinesAdapter,
-    make_adapter,
-    quote,
-    wall_clock_ms,
-)
+from yoi_runtime.workers.adapters import ADAPTER_NAMES, Adapter, AdapterName, make_adapter
 from yoi_runtime.workers.line_splitter import Line
 
 NOW = 1_700_000_000_000
@@ -38,14 +30,6 @@ def line(data: bytes | str, cut_bytes: int = 0) -> Line:
 
 DELTA = '{"event":"text_delta","data":{"text":"x"}}'
 NOT_AN_EVENT = "stdout line 7 is not an event of a Worker"
-
-
-def test_every_name_has_its_adapter() -> None:
-    assert {name: type(adapter(name)) for name in ADAPTER_NAMES} == {
-        "lines": LinesAdapter,
-        "jsonl": JsonlAdapter,
-        "auto": AutoAdapter,
-    }
 
 
 @pytest.mark.parametrize(
@@ -217,15 +201,3 @@ def test_a_cut_inside_a_character_takes_the_whole_character(kept: int) -> None:
         TextDone(text="ab"),
         alert("warn", f"stdout line 7 is too long: {5 + kept} bytes after its first 2 were cut"),
     ]
-
-
-def test_a_text_at_the_limit_is_quoted_whole() -> None:
-    assert quote("x" * 200) == "x" * 200
-    assert quote("x" * 201) == "x" * 200 + "… (201 characters)"
-
-
-def test_alerts_bear_the_wall_clocks_time_unless_told_otherwise() -> None:
-    before = wall_clock_ms()
-    (event,) = make_adapter("lines").stderr_line(line("x"))
-    assert isinstance(event, Alert)
-    assert 1_600_000_000_000 < before <= event.timestamp_ms <= wall_clock_ms()
