@@ -11,6 +11,7 @@
     torture       try to break the storage engine, for as long as you like (`torture --help`)
     nix           build and check the flake without a network (`nix --help`)
     dist          build what is published, and use it in clean environments (`dist --help`)
+    recordings    make the sample recordings of tests/yoi_log again
     bench         measure yoi_runtime and its peers (`bench --help`)
     schemas       write docs/schemas from the models; --check only says whether they are current
     foreign       let clients in other languages read from a server; builds them first, where their tools are
@@ -85,6 +86,7 @@ def main(arguments: list[str]) -> int:
         "torture": "tests.torture",
         "nix": "tools.nix_offline",
         "dist": "tools.dist",
+        "recordings": "tools.recordings",
         "bench": "tools.bench",
         "schemas": "tools.schemas",
         "foreign": "tests.foreign",

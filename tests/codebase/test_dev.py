@@ -274,7 +274,7 @@ def test_tests_run_at_the_top_of_the_tree_and_commands_where_the_person_is(
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]):
     assert dev.main(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("demo", "serve", "test", "lint", "torture", "bench", "lock"):
+    for command in ("demo", "serve", "test", "lint", "torture", "recordings", "bench", "lock"):
         assert f"\n    {command} " in text
 
 

@@ -32,6 +32,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path):
     expected = {path.relative_to(ROOT).as_posix() for path in modules()} | {"yoi_runtime/py.typed"}
     expected |= {path.relative_to(ROOT / "tools").as_posix() for path in modules(LOG_TOOLS)}
     assert {name for name in names if name.endswith((".py", "py.typed"))} == expected
+    assert {"yoi_log/page_parts/page.css", "yoi_log/page_parts/page.html", "yoi_log/page_parts/page.js"} <= set(names)
     assert [name for name in names if not name.startswith(("yoi_runtime/", "yoi_log/"))] == []
     assert [name for name in names if name.endswith(".pyc")] == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import json
 import re
 import shlex
@@ -71,7 +72,7 @@ def unknown(line: str) -> str | None:
     options = {"--help", "-h", "--version"} | {
         name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)
     }
-    own = words[: words.index("--")] if "--" in words else words
+    own = list(itertools.takewhile(lambda word: word not in ("--", "|", ">", "&&"), words))
     strange = [word for word in own if word.startswith("-") and word.partition("=")[0] not in options]
     return f"there is no {strange[0]}" if strange else None
 
@@ -88,7 +89,7 @@ def test_every_command_in_the_texts_exists_with_its_options():
         ("yoi-runtime tail --form oldest", "there is no --form"),
         ("yoi-runtime lint", "lint is a command of tools/dev.py"),
         ("yoi-log inspect --full data", "there is no --full"),
-        (".venv/bin/yoi-log replay data", "there is no command replay"),
+        (".venv/bin/yoi-log rewrite data", "there is no command rewrite"),
         ("yoi-runtime run -- anything --at-all", None),
         ("python3 tools/dev.py serve --worker a='b c' # and so on", None),
     ],

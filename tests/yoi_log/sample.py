@@ -11,9 +11,10 @@ from yoi_runtime.events import TextDelta, TextDone
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
 
-__all__ = ["GOLDEN", "make_log", "yoi_log"]
+__all__ = ["GOLDEN", "RECORDINGS", "make_log", "yoi_log"]
 
 GOLDEN = ROOT / "tests" / "golden" / "v1"
+RECORDINGS = ROOT / "tests" / "yoi_log" / "recordings"
 
 
 def make_log(data_dir: Path, *, events: int = 60, retain_bytes: int | None = None) -> Path:

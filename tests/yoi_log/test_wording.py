@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from yoi_log.wording import count, size, time_text
+from yoi_log.wording import count, size, span, time_text
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,20 @@ def test_counts():
 def test_times():
     assert time_text("2026-11-22T17:37:23.123456Z") == "2026-11-22 17:37:23Z"
     assert time_text(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 µs"),
+        (0.00034, "340 µs"),
+        (0.0124, "12 ms"),
+        (1.5, "1.5 s"),
+        (59.9, "1 min"),
+        (200, "3 min 20 s"),
+        (7200, "2 h"),
+        (2 * 86_400 + 4 * 3600, "2 d 4 h"),
+    ],
+)
+def test_spans_have_two_figures_or_two_units(seconds: float, text: str):
+    assert span(seconds) == text

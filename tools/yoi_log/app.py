@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -21,7 +22,16 @@ from yoi_log.cursor_text import show_cursor
 from yoi_log.inspection import inspect_log
 from yoi_log.inspection_text import show_inspection
 from yoi_log.log_place import LogPlace, find_log
+from yoi_log.pace import FLAT_OUT, parse_speed
 from yoi_log.progress import progress_bar
+from yoi_log.replay_command import replay_into, replay_to, serve_replay
+from yoi_log.stats import measure_log
+from yoi_log.stats_text import show_stats
+from yoi_log.timeline import MOST_EVENTS, read_timeline
+from yoi_log.timeline_page import render_page
+from yoi_log.timeline_svg import render_svg
+from yoi_log.wording import count, size
+from yoi_runtime.cli.options import parse_bind
 from yoi_runtime.errors import CursorMalformedError, YoiError
 from yoi_runtime.version import VERSION
 
@@ -121,6 +131,81 @@ def _cursor(
     else:
         show_cursor(answer, _console())
     if answer.answer not in (None, "resumes"):
+        raise typer.Exit(ExitCode.FOUND)
+
+
+@app.command("stats", help=help_texts.STATS, epilog=help_texts.STATS_END)
+def _stats(directory: Directory, as_json: AsJson = False) -> None:
+    place = _place(directory)
+    with progress_bar("reading", _bytes_in(place)) as progress:
+        stats = _or_exit(lambda: measure_log(place, progress=progress))
+    if as_json:
+        _print_json(asdict(stats))
+    else:
+        show_stats(stats, _console())
+    if stats.missing_events:
+        raise typer.Exit(ExitCode.FOUND)
+
+
+@app.command("timeline", help=help_texts.TIMELINE, epilog=help_texts.TIMELINE_END)
+def _timeline(
+    context: typer.Context,
+    directory: Directory,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=help_texts.OUTPUT)] = Path(
+        "timeline.html"
+    ),
+    newest: Annotated[int, typer.Option("--newest", min=1, help=help_texts.NEWEST)] = MOST_EVENTS,
+    as_json: AsJson = False,
+) -> None:
+    if output.suffix not in (".html", ".svg"):
+        raise typer.BadParameter("the name ends neither in .html nor in .svg", context, param_hint="--output")
+    place = _place(directory)
+    with progress_bar("reading", _bytes_in(place)) as progress:
+        timeline = _or_exit(lambda: read_timeline(place, most_events=newest, progress=progress))
+    text = render_page(timeline) if output.suffix == ".html" else render_svg(timeline)
+    _or_exit(lambda: output.write_text(text, "utf-8"))
+    if as_json:
+        facts = {name: getattr(timeline, name) for name in ("log_id", "events", "left_out", "missing")}
+        _print_json({"file": str(output), "size_bytes": len(text.encode()), **facts})
+    else:
+        left_out = f", {timeline.left_out:,} older ones left out" if timeline.left_out else ""
+        print(f"{output}: {count(timeline.events - timeline.left_out, 'event')}, {size(len(text.encode()))}{left_out}")
+    if timeline.missing:
+        raise typer.Exit(ExitCode.FOUND)
+
+
+@app.command("replay", help=help_texts.REPLAY, epilog=help_texts.REPLAY_END)
+def _replay(
+    context: typer.Context,
+    directory: Directory,
+    speed: Annotated[str | None, typer.Option("--speed", metavar="FACTOR", help=help_texts.SPEED)] = None,
+    into: Annotated[Path | None, typer.Option("--into", metavar="NEWDIR", help=help_texts.INTO)] = None,
+    serve: Annotated[str | None, typer.Option("--serve", metavar="HOST:PORT", help=help_texts.SERVE)] = None,
+    loop: Annotated[bool, typer.Option("--loop", help=help_texts.LOOP)] = False,
+    as_json: AsJson = False,
+) -> None:
+    if into is not None and serve is not None:
+        raise typer.BadParameter("choose one of --into and --serve", context, param_hint="--serve")
+    if loop and serve is None:
+        raise typer.BadParameter("only a served replay can loop", context, param_hint="--loop")
+    try:
+        pace = parse_speed(speed) if speed is not None else 1.0 if into is None else FLAT_OUT
+        address = parse_bind(serve) if serve is not None else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), context) from error
+    place = _place(directory)
+    if address is not None:
+        serving = serve_replay(place, address, pace, loop_forever=loop, as_json=as_json)
+        raise typer.Exit(_or_exit(lambda: asyncio.run(serving)))
+    if into is not None:
+        with progress_bar("repeating", _bytes_in(place)) as progress:
+            result = _or_exit(lambda: replay_into(place, into, pace, as_json=as_json, progress=progress))
+        if as_json:
+            _print_json(asdict(result))
+        missing = result.missing
+    else:
+        missing = _or_exit(lambda: replay_to(place, pace, sys.stdout.buffer))
+    if missing:
         raise typer.Exit(ExitCode.FOUND)
 
 

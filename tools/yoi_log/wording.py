@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["count", "size", "time_text"]
+__all__ = ["count", "size", "span", "time_text"]
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -26,3 +26,18 @@ def size(number_bytes: int) -> str:
 def time_text(time: str | None) -> str:
     """Return a record's time to the second, ``2026-11-22 17:37:23Z``; "" for none."""
     return "" if not time else f"{time[:19].replace('T', ' ')}Z"
+
+
+def span(seconds: float) -> str:
+    """Return a duration with two figures or two units: ``340 µs``, ``12 ms``, ``1.5 s``, ``3 min 20 s``, ``2 d 4 h``."""
+    for limit, factor, unit in ((1e-3, 1e6, "µs"), (1, 1e3, "ms")):
+        if seconds < limit:
+            return f"{seconds * factor:.0f} {unit}"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for large, first, small, second in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= large:
+            rest = whole % large // small
+            return f"{whole // large} {first}" + (f" {rest} {second}" if rest else "")
+    return f"{whole} s"
