@@ -58,7 +58,9 @@ def test_the_wheel_shows_the_readme_on_its_page(built: Path):
         name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = BytesParser(policy=default).parsebytes(wheel.read(name))
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert str(metadata.get_content()).strip() == (ROOT / "README.md").read_text("utf-8").strip()
+    shown = metadata.get_payload(decode=True)
+    assert isinstance(shown, bytes)
+    assert shown.decode("utf-8").strip() == (ROOT / "README.md").read_text("utf-8").strip()
 
 
 def test_without_extras_pydantic_is_all_that_is_needed(built: Path):
@@ -75,6 +77,7 @@ def test_the_source_archive_holds_what_belongs_in_it_and_nothing_else(built: Pat
     allowed = {"yoi_runtime", "tests", "tools", "docs", "nix"}
     files = {
         "README.md",
+        "README.ja.md",
         "CHANGELOG.md",
         "CONTRIBUTING.md",
         "LICENSE",
@@ -85,6 +88,13 @@ def test_the_source_archive_holds_what_belongs_in_it_and_nothing_else(built: Pat
         ".gitignore",
     }
     assert {name.partition("/")[0] for name in names} - allowed - files == set()
-    assert {"pyproject.toml", "LICENSE", "tests/conftest.py", "tools/dev.py", "tools/requirements.lock"} <= names
+    assert {
+        "pyproject.toml",
+        "README.ja.md",
+        "LICENSE",
+        "tests/conftest.py",
+        "tools/dev.py",
+        "tools/requirements.lock",
+    } <= names
     assert {path.relative_to(ROOT).as_posix() for path in modules(PACKAGE)} <= names
     assert [name for name in names if name.endswith(".pyc")] == []

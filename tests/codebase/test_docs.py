@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.codebase.tree import ROOT
+from tests.codebase.tree import ROOT, pyproject
 from yoi_runtime.protocol.diagnostics import CODE_SPECS, DiagnosticCode
 from yoi_runtime.protocol.stream_request import parse_stream_request
 from yoi_runtime.protocol.transcript_fold import MAX_OPEN_BLOCKS, MAX_OPEN_CHARACTERS
@@ -18,6 +18,7 @@ from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.transcript.options import TranscriptOptions
 
 TEXTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DECISIONS = ROOT / "docs" / "decisions"
 TRANSCRIPT = (ROOT / "docs" / "transcript.md").read_text("utf-8")
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text("utf-8")
 
@@ -68,6 +69,34 @@ def test_the_parameters_that_are_documented_are_the_ones_there_are():
     assert documented == {"cursor", "last_event_id", "from", "batch", "events"}
     for pair in [("cursor", "x"), ("last_event_id", "x"), ("from", "oldest"), ("batch", "1"), ("events", "a,b")]:
         parse_stream_request(None, [pair], ["yoi.events.v1"])
+
+
+def test_decisions_are_listed_with_their_numbers_and_titles_and_so_is_every_gap():
+    contents = (DECISIONS / "README.md").read_text("utf-8")
+    listed = re.findall(r"^(\d+)\. \[(.+)\]\((.+)\)$", contents, re.MULTILINE)
+    pages = sorted(path.name for path in DECISIONS.glob("0*.md"))
+    assert [name for _, _, name in listed] == pages
+    numbers = {int(name[:4]) for name in pages}
+    gaps = re.search(r"Numbers without a page: ([\d, ]+)", contents)
+    told = {int(number) for number in gaps[1].split(",")} if gaps else set()
+    assert set(range(1, max(numbers) + 1)) - numbers == told
+    for number, title, name in listed:
+        assert (DECISIONS / name).read_text("utf-8").splitlines()[0] == f"# {number}. {title}"
+
+
+@pytest.mark.parametrize("page", sorted(DECISIONS.glob("0*.md")), ids=lambda path: path.name)
+def test_a_decision_says_what_would_change_it(page: Path):
+    assert "**Would change our mind.**" in page.read_text("utf-8")
+
+
+def test_every_dependency_stands_in_the_decision_on_them():
+    text = (DECISIONS / "0007-dependencies.md").read_text("utf-8").lower()
+    project, groups = pyproject()["project"], pyproject()["dependency-groups"]
+    lines = [*project["dependencies"], *pyproject()["build-system"]["requires"]]
+    lines += [line for part in (project["optional-dependencies"], groups) for some in part.values() for line in some]
+    names = {re.match(r"[\w-]+", line)[0] for line in lines} - {project["name"]}  # type: ignore[index]
+    assert len(names) > 10
+    assert {name for name in names if not re.search(rf"(?<![\w-]){name}(?![\w-])", text)} == set()
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import json
 import re
 import shlex
@@ -14,13 +15,14 @@ from typing import Any
 
 import pytest
 import typer.main
+from yoi_log import app as log_tools
 
 from tests.codebase.test_docs import TEXTS
 from tests.codebase.tree import ROOT
 from tools import dev
 from yoi_runtime.cli.app import app
 
-PROGRAM = typer.main.get_command(app)
+PROGRAMS = {"yoi-runtime": typer.main.get_command(app), "yoi-log": typer.main.get_command(log_tools.app)}
 OWN_COMMANDS = set(re.findall(r"^    (\w+)  +\S", dev.__doc__ or "", re.MULTILINE))
 
 
@@ -44,22 +46,24 @@ def commands() -> list[tuple[str, str]]:
     for path in TEXTS:
         text = re.sub(r"^ *```.*?^ *```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
         found += [
-            (path.name, command) for command in re.findall(r"`((?:python3 tools/dev\.py|yoi-runtime) [^`]+)`", text)
+            (path.name, command)
+            for command in re.findall(r"`((?:python3 tools/dev\.py|yoi-runtime|yoi-log) [^`]+)`", text)
         ]
-    ours = re.compile(r"(?:^|[|;&] *|&& *)((?:python3 tools/dev\.py|yoi-runtime)(?= ).*)")
+    ours = re.compile(r"(?:^|[|;&] *|&& *)((?:python3 tools/dev\.py|(?:\S*/)?yoi-(?:runtime|log))(?= ).*)")
     return [(place, match[1]) for place, line in found if (match := ours.search(line))]
 
 
 def unknown(line: str) -> str | None:
     """Return what of a command of ours does not exist, None when all of it does."""
     words = shlex.split(line, comments=True)
+    program = "yoi-runtime" if words[0] == "python3" else Path(words[0]).name
     words = words[2:] if words[0] == "python3" else words[1:]
     words = [word for word in words if word not in ("...", "…")]
     if not words or not re.fullmatch(r"[a-z-]+", words[0]):
         return None  # a placeholder such as COMMAND
     if words[0] in OWN_COMMANDS and words[0] not in ("serve", "demo", "run", "tail"):
         return None if line.startswith("python3") else f"{words[0]} is a command of tools/dev.py"
-    command: Any = PROGRAM
+    command: Any = PROGRAMS[program]
     while (below := getattr(command, "commands", None)) and words and not words[0].startswith("-"):
         name = words.pop(0)
         if name not in below:
@@ -68,7 +72,7 @@ def unknown(line: str) -> str | None:
     options = {"--help", "-h", "--version"} | {
         name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)
     }
-    own = words[: words.index("--")] if "--" in words else words
+    own = list(itertools.takewhile(lambda word: word not in ("--", "|", ">", "&&"), words))
     strange = [word for word in own if word.startswith("-") and word.partition("=")[0] not in options]
     return f"there is no {strange[0]}" if strange else None
 
@@ -84,6 +88,8 @@ def test_every_command_in_the_texts_exists_with_its_options():
         ("yoi-runtime sreve", "there is no command sreve"),
         ("yoi-runtime tail --form oldest", "there is no --form"),
         ("yoi-runtime lint", "lint is a command of tools/dev.py"),
+        ("yoi-log inspect --full data", "there is no --full"),
+        (".venv/bin/yoi-log rewrite data", "there is no command rewrite"),
         ("yoi-runtime run -- anything --at-all", None),
         ("python3 tools/dev.py serve --worker a='b c' # and so on", None),
     ],
@@ -119,3 +125,31 @@ def test_the_readme_s_embedding_example_runs(tmp_path: Path):
     lines = b"".join(path.read_bytes() for path in tmp_path.glob("data/log/*.jsonl"))
     assert lines.count(b'"text_delta"') == 2
     assert lines.count(b'"text_done"') == 1
+
+
+def skeleton(text: str) -> dict[str, list[str]]:
+    """Return what has to be the same in a text and its translation: of headings, rows and points only how many."""
+    prose = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return {
+        "headings": [match[1] for match in re.finditer(r"^(#+) ", prose, re.MULTILINE)],
+        "code blocks": re.findall(r"^```\w*\n.*?^```$", text, re.MULTILINE | re.DOTALL),
+        "links": re.findall(r"\]\(([^)]+)\)", prose),
+        "rows": [str(line.count("|")) for line in prose.splitlines() if line.startswith("|")],
+        "points": [match[0] for match in re.finditer(r"^\* ", prose, re.MULTILINE)],
+        "words of the programs": re.findall(r"`([^`\n]+)`", prose),
+    }
+
+
+def test_both_readmes_say_the_same_and_lead_to_each_other():
+    english, japanese = ((ROOT / name).read_text("utf-8") for name in ("README.md", "README.ja.md"))
+    assert english.splitlines()[2] == "English | [日本語](README.ja.md)"
+    assert japanese.splitlines()[2] == "[English](README.md) | 日本語"
+    of_english, of_japanese = skeleton(english), skeleton(japanese)
+    assert (of_english["links"].pop(0), of_japanese["links"].pop(0)) == ("README.ja.md", "README.md")
+    # Another word order in a sentence is another order of what it names.
+    for names in (of_english["words of the programs"], of_japanese["words of the programs"]):
+        names.sort()
+    assert len(of_english["code blocks"]) >= 8
+    assert len(of_english["links"]) >= 15
+    for what, found in of_english.items():
+        assert of_japanese[what] == found, what

@@ -46,7 +46,7 @@
         └── StreamFrameError         a message that cannot be read; it may have been an event
 
 Errors carry fields and build their message from them. ``OSError`` passes through the
-log unchanged where the table above has no word for it, after the file is back in a good state.
+log unchanged where the tree above has no word for it, after the file is back in a good state.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The sealed segments of an open log. What was on disk at the opening is looked at when somebody asks for it.
 
-Looking at every header made an opening of 640 segments take 24 ms of CPU instead of 4; retention asks for the sizes of all
+Looking at every header makes an opening of 640 segments take 24 ms of CPU instead of 4; retention asks for the sizes of all
 and the age of the oldest. A segment never changes, so looking later finds the same; whoever deletes or damages one by
 hand in between has it described as if that had been so at the opening.
 """
