@@ -8,6 +8,7 @@
     │   ├── LogBusyError             too many bytes wait for the disk
     │   ├── LogReentryError          called from within an append of the same thread (a signal handler)
     │   ├── LogFullError             the disk refused bytes; the log is whole, try again later
+    │   ├── LogDiskError             the disk refused a record for another reason than room; an OSError, too
     │   ├── LogStoppedError          of several events the first are in the log, the others are not
     │   ├── LogBrokenError           the writer can promise nothing any more; open the log anew
     │   ├── LogNotFoundError         no log in this directory
@@ -45,7 +46,7 @@
         └── StreamFrameError         a message that cannot be read; it may have been an event
 
 Errors carry fields and build their message from them. ``OSError`` passes through the
-log unchanged where the table above has no word for it, after the file is back in a good state.
+log unchanged where the table above has no word for it (opening, reading, deleting), after the file is back in a good state.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ from yoi_runtime.errors.log_errors import (
     LogBrokenError,
     LogBusyError,
     LogClosedError,
+    LogDiskError,
     LogError,
     LogFormatError,
     LogFullError,
@@ -122,6 +124,7 @@ __all__ = [
     "LogBrokenError",
     "LogBusyError",
     "LogClosedError",
+    "LogDiskError",
     "LogError",
     "LogFormatError",
     "LogFullError",

@@ -11,6 +11,7 @@ __all__ = [
     "LogBrokenError",
     "LogBusyError",
     "LogClosedError",
+    "LogDiskError",
     "LogError",
     "LogFormatError",
     "LogFullError",
@@ -87,6 +88,26 @@ class LogFullError(LogError):
         super().__init__(
             file.parent, f"{file}: no room for record seq {seq} at offset {offset}: {reason}; nothing was lost"
         )
+
+
+class LogDiskError(LogError, OSError):
+    """The disk, or the system, refused one record for another reason than room (EIO, EROFS, EMFILE; ``errno`` says which).
+
+    State: as for ``LogFullError``. An ``OSError`` as well, for who asks for its ``errno``.
+    """
+
+    def __init__(self, file: Path, offset: int, seq: int, errno: int | None, reason: str) -> None:
+        self.file = file
+        self.offset = offset
+        self.seq = seq
+        self.reason = reason
+        self._message = f"{file}: record seq {seq} at offset {offset} was refused: {reason}; nothing was lost"
+        super().__init__(file.parent, self._message)
+        self.errno, self.strerror, self.filename = errno, reason, str(file)
+
+    def __str__(self) -> str:
+        # Not OSError's, which leaves out offset and seq.
+        return self._message
 
 
 class LogStoppedError(LogError):

@@ -112,7 +112,8 @@ class EventLog:
         Raises:
             EventInvalidError: nothing was written.
             RecordTooLargeError: too large and nothing in it can be cut; nothing was written.
-            LogBusyError, LogFullError, LogBrokenError, LogClosedError, OSError: as ``LogWriter.append``.
+            LogBusyError, LogFullError, LogDiskError, LogBrokenError, LogClosedError: as ``LogWriter.append``.
+            OSError: what Ctrl-C interrupted before could not be mended yet; nothing was written.
             LogReentryError: called from a signal handler, in the middle of an append; nothing was written.
             WorkerEndedError: the author has ended; nothing was written.
 
