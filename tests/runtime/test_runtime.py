@@ -32,6 +32,7 @@ from yoi_runtime.errors import (
     LogClosedError,
     LogFullError,
     LogHeldError,
+    LogPlacementError,
     WorkerEndedError,
     WorkerIdInvalidError,
     WorkerRunningError,
@@ -528,6 +529,21 @@ def test_a_runtime_that_cannot_be_opened_leaves_nothing_open_and_nothing_changed
     after = envelopes_in(runtime.log_directory)
     check_numbers(after)
     assert after[: len(before)] == before
+
+
+class NetworkFiles(QuickFiles):
+    """Lies on a network file system."""
+
+    def filesystem_type(self, path: Path) -> str:
+        return "nfs4"
+
+
+def test_on_a_network_file_system_nothing_is_made(tmp_path: Path):
+    with pytest.raises(LogPlacementError, match="nfs4"):
+        open_runtime(tmp_path / "some" / "data", files=NetworkFiles())
+    assert list(tmp_path.iterdir()) == []
+    allowed = RuntimeOptions(allow_network_filesystem=True)
+    open_runtime(tmp_path / "some" / "data", allowed, NetworkFiles()).close()
 
 
 def open_files_under(directory: Path) -> list[str]:

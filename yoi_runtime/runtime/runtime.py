@@ -47,6 +47,7 @@ class Runtime:
 
         Raises:
             LogHeldError: another process is the Runtime of this directory.
+            LogPlacementError: on a network file system, unless the options allow that; nothing was made.
             LogError, OSError: the log cannot be opened; nothing was lost.
         """
         self.data_dir = data_dir
@@ -56,7 +57,6 @@ class Runtime:
         self._closing = threading.RLock()
         self._workers: dict[str, Worker] = {}
         self._closed = False
-        platform.files.make_directory(data_dir)
         writer = LogWriter(data_dir / LOG_DIRECTORY, options.log, platform)
         try:
             catalog = Catalog(data_dir, writer.directory, platform, writer.steady_clock.now_us, options.retention)
