@@ -41,6 +41,7 @@ EXAMPLES: list[tuple[YoiError, list[str]]] = [
     (errors.LogNotFoundError(DIRECTORY), [str(DIRECTORY)]),
     (errors.LogPlacementError(DIRECTORY, "nfs4"), [str(DIRECTORY), "nfs4"]),
     (errors.LogFormatError(FILE, "version 9", 12), [str(FILE), "version 9", "12"]),
+    (errors.LogVersionError(FILE, 2, 1), [str(FILE), "format version 2", "knows version 1"]),
     (errors.LogUnavailableError(DIRECTORY, "not open yet"), [str(DIRECTORY), "not open yet"]),
     (errors.RecordTooLargeError(DIRECTORY, 300_000, 262_144), [str(DIRECTORY), "300000", "262144"]),
     (

@@ -13,7 +13,8 @@
     │   ├── LogBrokenError           the writer can promise nothing any more; open the log anew
     │   ├── LogNotFoundError         no log in this directory
     │   ├── LogPlacementError        the directory is on a file system where a log is not safe
-    │   ├── LogFormatError           a file of the log is of a version or shape we do not know
+    │   ├── LogFormatError           a file of the log is of a shape we do not know
+    │   │   └── LogVersionError      it is sound, and of a format version we do not know
     │   ├── LogUnavailableError      the answer needs a writer to open (or be alive on) this log first
     │   ├── RecordTooLargeError      a record over the limit; nothing was written
     │   ├── RecordCorruptError       unreadable bytes at a known place
@@ -73,6 +74,7 @@ from yoi_runtime.errors.log_errors import (
     LogReentryError,
     LogStoppedError,
     LogUnavailableError,
+    LogVersionError,
     RecordCorruptError,
     RecordTooLargeError,
     SegmentGoneError,
@@ -134,6 +136,7 @@ __all__ = [
     "LogReentryError",
     "LogStoppedError",
     "LogUnavailableError",
+    "LogVersionError",
     "MissingExtraError",
     "RecordCorruptError",
     "RecordTooLargeError",

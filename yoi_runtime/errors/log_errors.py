@@ -21,6 +21,7 @@ __all__ = [
     "LogReentryError",
     "LogStoppedError",
     "LogUnavailableError",
+    "LogVersionError",
     "RecordCorruptError",
     "RecordTooLargeError",
     "SegmentGoneError",
@@ -157,13 +158,22 @@ class LogPlacementError(LogError):
 
 
 class LogFormatError(LogError):
-    """A file of the log has a version or a shape that this program does not know."""
+    """A file of the log has a shape that this program does not know."""
 
     def __init__(self, file: Path, reason: str, offset: int = 0) -> None:
         self.file = file
         self.offset = offset
         self.reason = reason
         super().__init__(file.parent, f"{file}, offset {offset}: {reason}")
+
+
+class LogVersionError(LogFormatError):
+    """A sound file of the log is of format ``version``, and this program knows ``known``. Nothing was changed."""
+
+    def __init__(self, file: Path, version: object, known: int) -> None:
+        self.version = version
+        self.known = known
+        super().__init__(file, f"format version {version!r}; this program knows version {known}")
 
 
 class LogUnavailableError(LogError):

@@ -71,7 +71,7 @@ class LogWriter:
         Raises:
             LogHeldError: another writer has it.
             LogPlacementError: on a network file system, unless the options allow that; nothing was made.
-            LogFormatError: a file here is of another format version; nothing was changed.
+            LogVersionError: a file here is of another format version; nothing was changed.
             OSError: nothing was lost; the log is as it was, or recovered.
         """
         self.directory = directory
