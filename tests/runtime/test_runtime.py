@@ -26,6 +26,7 @@ from tests.faults.failing_files import FailingFiles
 from tests.runtime.sample_runtime import SMALL, AtticFiles, open_runtime
 from yoi_runtime.catalog.catalog import CATALOG, read_snapshot
 from yoi_runtime.catalog.ledger import Ledger
+from yoi_runtime.catalog.place_indexer import PlaceIndexer
 from yoi_runtime.errors import (
     CursorForeignError,
     LogBrokenError,
@@ -416,6 +417,22 @@ def test_whoever_closes_returns_when_the_log_is_closed(tmp_path: Path):
     first.join()
     second.join()
     open_runtime(tmp_path / "data").close()
+
+
+def test_ctrl_c_while_it_waits_for_the_place_indexer_leaves_the_log_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    runtime = open_runtime(tmp_path)
+
+    def interrupted(indexer: PlaceIndexer) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PlaceIndexer, "stop", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            runtime.close()
+    runtime._place_indexer.stop()
+    open_runtime(tmp_path).close()
 
 
 def test_a_closed_runtime_takes_nothing(tmp_path: Path):

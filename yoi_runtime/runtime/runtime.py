@@ -176,8 +176,8 @@ class Runtime:
                     return
                 self._closed = True
                 running = list(self._workers.values())
-            self._place_indexer.stop()
             try:
+                self._place_indexer.stop()
                 for worker in running:
                     self._end_at_close(worker)
                 self._log.append(RuntimeStopping(reason=reason))
