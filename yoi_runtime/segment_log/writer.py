@@ -392,8 +392,8 @@ class LogWriter:
                 fd, nonce, length = self._create_segment(number, previous)
             except OSError as error:
                 raise _refusal(self._segments.path(number), 0, self.last_seq + 1, error) from error
-            self.sealed_segments.append(sealed)
             try:
+                self.sealed_segments.append(sealed)
                 self._activate(fd, number, nonce, length)
             except BaseException as error:
                 # No way back: one more record in the old segment, and the new header's account of it is a lie that
