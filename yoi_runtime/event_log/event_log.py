@@ -406,6 +406,8 @@ class EventLog:
         self._turn.take(self._roll)
 
     def _roll(self) -> None:
+        if self._turn.interrupted:
+            self._mend()
         if self._writer.active_number != self._active:
             self._after_roll()
         self._writer.roll()
@@ -486,13 +488,16 @@ class EventLog:
         if self._turn.interrupted:
             self._mend_or_warn()
         try:
-            self._tell_refused()
+            if self._refused.by_worker:
+                self._settle()
         except (LogError, OSError) as error:
             _log.error("refused events of %s could not be told: %s", ", ".join(self._refused.by_worker), error)
         try:
             self._writer.sync()
-            # Before the lock goes: nobody else may write the catalog then.
-            self._books.save(self._writer.end)
+            # Before the lock goes: nobody else may write the catalog then. Books that could not be mended lack an event:
+            # the next start goes on from those that were saved last.
+            if not self._turn.interrupted:
+                self._books.save(self._writer.end)
         except OSError as error:
             _log.warning("the catalog could not be saved at close; the next start reads the log: %s", error)
         finally:
