@@ -98,14 +98,13 @@ class LogWriter:
         abandon_after_fork(self)
 
     def abandon_in_child(self) -> None:
-        """Let go of everything in a forked child: the log stays the parent's."""
+        """Let go of everything in a forked child: the log stays the parent's. Its ``WriterLock`` does so by itself."""
         self.lock = threading.RLock()
         self._commit.abandon_in_child()
         if not self._closed:
             self._closed = True
             self._slots.close()
             self._files.close(self._fd)
-            self._writer_lock.release()
 
     def check_place(self) -> None:
         """Make sure that the directory is still the one that was opened, under the lock that was taken.
