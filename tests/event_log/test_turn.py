@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import ExpectLog
 from tests.support.deadline import wait_until
 from yoi_runtime import Runtime, RuntimeOptions
-from yoi_runtime.errors import LogBrokenError, LogReentryError
+from yoi_runtime.errors import LogBrokenError, LogReentryError, WorkerEndedError
 from yoi_runtime.event_log.turn import Turn
 from yoi_runtime.events import TextDelta
 from yoi_runtime.segment_log.platform import FileStat, Platform, RealFileOps
@@ -296,3 +296,35 @@ def test_books_that_could_not_be_mended_are_not_saved_at_the_close(
     with Runtime.open(tmp_path) as runtime:
         runtime.create_worker("a").emit(TextDelta(text="3"))
     assert numbers_of_a(tmp_path) == [1, 2, 3]
+
+
+def test_an_end_that_ctrl_c_met_after_it_was_written_is_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    runtime = Runtime.open(tmp_path)
+    worker = runtime.create_worker("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime._log._books, "appended", lambda *_: _raise(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            worker.end()
+    with pytest.raises(WorkerEndedError):
+        worker.emit(TextDelta(text="late"))
+    worker.end()
+    assert runtime.running_workers() == []
+    runtime.create_worker("a").end("failed")
+    runtime.close()
+    ends = [found["payload"]["data"]["outcome"] for found in envelopes(tmp_path) if "outcome" in str(found["payload"])]
+    assert ends == ["completed", "failed"]
+
+
+def test_an_end_that_ctrl_c_kept_from_being_written_may_be_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    runtime = Runtime.open(tmp_path)
+    worker = runtime.create_worker("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime._log._writer, "append_held", lambda *_: _raise(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            worker.end()
+    worker.end("failed")
+    runtime.close()
+    ends = [found["payload"]["data"]["outcome"] for found in envelopes(tmp_path) if "outcome" in str(found["payload"])]
+    assert ends == ["failed"]

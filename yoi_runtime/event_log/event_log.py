@@ -245,8 +245,13 @@ class EventLog:
         def ended() -> bool:
             if author.ended:
                 return False
-            self._append_told(event, payload, None, None)
-            author.ended = True
+            self._settle()
+            before = self._writer.last_seq
+            try:
+                self._append(event, payload, None)
+            finally:
+                # Also where Ctrl-C strikes: what is in the log stays there, and nothing may come after it.
+                author.ended = self._writer.last_seq > before
             return True
 
         return self._turn.take(ended)

@@ -142,9 +142,11 @@ class Runtime:
             exit_code=exit_code,
             restart_pending=True if restart_pending else None,
         )
-        if self._log.end(worker.author, ended):
-            with self._lock:
-                self._workers.pop(worker.worker_id, None)
+        self._log.end(worker.author, ended)
+        # Whoever ended it: Ctrl-C may have met him before he came to this.
+        with self._lock:
+            if self._workers.get(worker.worker_id) is worker:
+                del self._workers[worker.worker_id]
 
     def running_workers(self) -> list[str]:
         """Return the ids of the Workers that run."""
