@@ -13,7 +13,8 @@ from yoi_runtime.runtime.runtime import Runtime
 
 # Root may write anywhere: it becomes nobody, after the imports, for nobody may not read everything.
 SCRIPT = """
-import asyncio, os, pathlib, sys
+# The interpreter itself may lie where the other user may not look: whatever comes late comes now.
+import asyncio, concurrent.futures.thread, os, pathlib, sys
 from tests.segment_log.sample_log import read_all
 from yoi_runtime.segment_log.platform import REAL_PLATFORM
 from yoi_runtime.segment_log.reader import LogReader
