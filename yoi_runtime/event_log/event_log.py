@@ -21,12 +21,11 @@ from yoi_runtime.errors import (
     LogFullError,
     LogReentryError,
     LogStoppedError,
-    RecordTooLargeError,
     WorkerEndedError,
 )
 from yoi_runtime.event_log.author import Author
 from yoi_runtime.event_log.bookkeeper import Bookkeeper
-from yoi_runtime.event_log.oversize import cut_to_fit
+from yoi_runtime.event_log.oversize import cut_event
 from yoi_runtime.event_log.refused import RefusedEvents
 from yoi_runtime.event_log.turn import Turn
 from yoi_runtime.events import Alert, Event, encode_payload
@@ -288,19 +287,7 @@ class EventLog:
         return _as_token(token)
 
     def _cut(self, event: Event, payload: bytes) -> tuple[bytes, Alert]:
-        size = len(payload)
-        cut = cut_to_fit(payload, self._max_payload_bytes)
-        if cut is None:
-            raise RecordTooLargeError(self.directory, size, self._max_payload_bytes)
-        # A name that is text of somebody's own may be long.
-        name = event.event_name[:64]
-        more = f" and of {cut.strings - 1} more strings" if cut.strings > 1 else ""
-        message = (
-            f"{name} of {size} bytes was too large for the log: "
-            f"{cut.cut_bytes} bytes were cut from the end of {cut.path}{more}"
-        )
-        alert = Alert(level="warn", source="worker", message=message, timestamp_ms=self._now_us() // 1000)
-        return cut.payload, alert
+        return cut_event(event, payload, self._max_payload_bytes, self.directory, self._now_us() // 1000)
 
     def _append_alert(self, alert: Alert, worker_id: str | None) -> None:
         """Append the alert about an event that is in the log already: an error would have that offered again."""
