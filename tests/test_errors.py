@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from yoi_runtime import errors
+from yoi_runtime.cli.exit_codes import sentence_of
 from yoi_runtime.errors import LogError, StreamRefusedError, WorkerIdInvalidError, YoiError
 
 FILE = Path("/data/log/00000000000000000007.jsonl")
@@ -35,10 +36,12 @@ EXAMPLES: list[tuple[YoiError, list[str]]] = [
         [str(DIRECTORY), "first 2", "closed"],
     ),
     (errors.LogFullError(FILE, 800, 17, "No space"), [str(FILE), "800", "17", "No space"]),
+    (errors.LogDiskError(FILE, 800, 17, 5, "Input/output"), [str(FILE), "800", "17", "Input/output"]),
     (errors.LogBrokenError(FILE, 800, 17, "sync failed"), [str(FILE), "800", "17", "sync failed"]),
     (errors.LogNotFoundError(DIRECTORY), [str(DIRECTORY)]),
     (errors.LogPlacementError(DIRECTORY, "nfs4"), [str(DIRECTORY), "nfs4"]),
     (errors.LogFormatError(FILE, "version 9", 12), [str(FILE), "version 9", "12"]),
+    (errors.LogVersionError(FILE, 2, 1), [str(FILE), "format version 2", "knows version 1"]),
     (errors.LogUnavailableError(DIRECTORY, "not open yet"), [str(DIRECTORY), "not open yet"]),
     (errors.RecordTooLargeError(DIRECTORY, 300_000, 262_144), [str(DIRECTORY), "300000", "262144"]),
     (
@@ -139,6 +142,14 @@ def test_what_an_error_is_made_of_is_a_field_of_it(example: YoiError, words: lis
             assert hasattr(example, name), name
     if isinstance(example, LogError):
         assert example.directory == DIRECTORY
+
+
+def test_what_the_disk_refused_is_an_error_of_the_log_and_of_the_system():
+    error = errors.LogDiskError(FILE, 800, 17, 5, "Input/output error")
+    assert isinstance(error, LogError)
+    assert isinstance(error, OSError)
+    assert (error.errno, error.strerror, error.filename) == (5, "Input/output error", str(FILE))
+    assert sentence_of(error) == str(error)
 
 
 def test_a_peers_text_is_cut_before_it_is_kept():

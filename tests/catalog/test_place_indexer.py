@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
+import pytest
+
+from tests.conftest import ExpectLog
 from tests.server.serving import damage
 from tests.server.viewing import emit
 from tests.support.deadline import wait_until
+from yoi_runtime.catalog import place_indexer
 from yoi_runtime.catalog.place_file import PlaceFile, place_path
-from yoi_runtime.catalog.place_indexer import SMALLEST_INDEXED_BYTES, index_segment
+from yoi_runtime.catalog.place_indexer import SMALLEST_INDEXED_BYTES, PlaceIndexer, index_segment
 from yoi_runtime.events import TextDelta
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.segment_log.platform import REAL_PLATFORM
+from yoi_runtime.segment_log.writer import SealedSegment
 
 SMALL = RuntimeOptions(segment_bytes=8192)
 LARGE = RuntimeOptions(segment_bytes=SMALLEST_INDEXED_BYTES + 300_000, retain_segments=4, durability="written")
@@ -68,6 +74,22 @@ def test_it_stops_when_it_is_told_to(tmp_path: Path):
         segment = runtime._log.sealed_segments()[0]
         assert not index_segment(runtime.log_directory, segment, REAL_PLATFORM, lambda: False)
         assert not place_path(runtime.log_directory, segment.number).exists()
+
+
+def test_a_look_that_fails_is_not_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expect_log: ExpectLog):
+    expect_log("yoi_runtime.catalog", "no place files are made for now.*too many open files")
+    monkeypatch.setattr(place_indexer, "_LOOK_SECONDS", 0.001)
+    looks: list[int] = []
+
+    def sealed() -> list[SealedSegment]:
+        looks.append(len(looks))
+        if len(looks) == 1:
+            raise OSError(errno.EMFILE, "too many open files")
+        return []
+
+    indexer = PlaceIndexer(tmp_path, sealed, REAL_PLATFORM)
+    wait_until(lambda: len(looks) > 2, 10, "it looks again")
+    indexer.stop()
 
 
 def test_what_belongs_to_no_segment_is_deleted_at_the_next_start(tmp_path: Path):

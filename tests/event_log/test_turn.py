@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import threading
@@ -16,7 +17,7 @@ import pytest
 from tests.conftest import ExpectLog
 from tests.support.deadline import wait_until
 from yoi_runtime import Runtime, RuntimeOptions
-from yoi_runtime.errors import LogBrokenError, LogReentryError
+from yoi_runtime.errors import LogBrokenError, LogReentryError, WorkerEndedError
 from yoi_runtime.event_log.turn import Turn
 from yoi_runtime.events import TextDelta
 from yoi_runtime.segment_log.platform import FileStat, Platform, RealFileOps
@@ -243,3 +244,87 @@ def test_ctrl_c_at_any_point_leaves_numbers_without_a_hole_or_a_double(
             break
     print(f"{points - 1} points, {broken} of them put the log out of service")  # noqa: T201 - what was exercised
     assert points > 20
+
+
+class WetFiles(RealFileOps):
+    """Reads nothing while ``wet``."""
+
+    def __init__(self) -> None:
+        self.wet = False
+
+    def list_directory(self, path: Path) -> list[str]:
+        if self.wet:
+            raise OSError(errno.EIO, "wet")
+        return super().list_directory(path)
+
+
+def interrupted_before_the_books(data_dir: Path, files: RealFileOps, monkeypatch: pytest.MonkeyPatch) -> Runtime:
+    """Return a Runtime whose second event of Worker a is in the log, and not in the books: Ctrl-C struck in between."""
+    runtime = Runtime.open(data_dir, platform=Platform(files=files))
+    worker = runtime.create_worker("a")
+    worker.emit(TextDelta(text="1"))
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime._log._books, "appended", lambda *_: _raise(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            worker.emit(TextDelta(text="2"))
+    return runtime
+
+
+def numbers_of_a(data_dir: Path) -> list[int]:
+    return [envelope["worker_seq"] for envelope in envelopes(data_dir) if envelope["worker_id"] == "a"]
+
+
+def test_an_interrupted_append_is_mended_before_a_roll(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    runtime = interrupted_before_the_books(tmp_path, RealFileOps(), monkeypatch)
+    runtime._log.roll()
+    runtime.close()
+    with Runtime.open(tmp_path) as runtime:
+        runtime.create_worker("a").emit(TextDelta(text="3"))
+    assert numbers_of_a(tmp_path) == [1, 2, 3]
+
+
+def test_books_that_could_not_be_mended_are_not_saved_at_the_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expect_log: ExpectLog
+):
+    expect_log("yoi_runtime.event_log", "could not be mended, the next start does it")
+    expect_log("yoi_runtime.runtime", "the end of Worker a could not be written")
+    expect_log("yoi_runtime.runtime", "the end of the Runtime could not be written")
+    files = WetFiles()
+    runtime = interrupted_before_the_books(tmp_path, files, monkeypatch)
+    files.wet = True
+    runtime.close()
+    with Runtime.open(tmp_path) as runtime:
+        runtime.create_worker("a").emit(TextDelta(text="3"))
+    assert numbers_of_a(tmp_path) == [1, 2, 3]
+
+
+def test_an_end_that_ctrl_c_met_after_it_was_written_is_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    runtime = Runtime.open(tmp_path)
+    worker = runtime.create_worker("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime._log._books, "appended", lambda *_: _raise(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            worker.end()
+    with pytest.raises(WorkerEndedError):
+        worker.emit(TextDelta(text="late"))
+    worker.end()
+    assert runtime.running_workers() == []
+    runtime.create_worker("a").end("failed")
+    runtime.close()
+    ends = [found["payload"]["data"]["outcome"] for found in envelopes(tmp_path) if "outcome" in str(found["payload"])]
+    assert ends == ["completed", "failed"]
+
+
+def test_an_end_that_ctrl_c_kept_from_being_written_may_be_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    runtime = Runtime.open(tmp_path)
+    worker = runtime.create_worker("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime._log._writer, "append_held", lambda *_: _raise(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            worker.end()
+    worker.end("failed")
+    runtime.close()
+    ends = [found["payload"]["data"]["outcome"] for found in envelopes(tmp_path) if "outcome" in str(found["payload"])]
+    assert ends == ["failed"]

@@ -72,3 +72,48 @@ def test_a_forked_child_is_refused_at_once_whatever_the_parents_threads_were_doi
     envelopes = envelopes_in(tmp_path / "data" / "log")
     check_numbers(envelopes)
     assert not [envelope for envelope in envelopes if envelope.worker_id == "c"]
+
+
+# The child lives on when the parent has closed, and is told to end by the closing of a pipe.
+CLOSING = """
+import os, pathlib, sys, threading, warnings
+from yoi_runtime.runtime.runtime import Runtime
+from yoi_runtime.segment_log.platform import Platform, RealFileOps
+
+warnings.simplefilter("ignore")
+reached, go = threading.Event(), threading.Event()
+
+class HeldFiles(RealFileOps):
+    def fdatasync(self, fd):
+        if runtime is not None and runtime._log._writer.closed:
+            reached.set()
+            go.wait(30)
+        super().fdatasync(fd)
+
+runtime = None
+opened = Runtime.open(pathlib.Path(sys.argv[1]), platform=Platform(files=HeldFiles()))
+runtime = opened
+closing = threading.Thread(target=runtime.close)
+closing.start()
+assert reached.wait(30)
+end, keep = os.pipe()
+there, say = os.pipe()
+if os.fork() == 0:
+    os.close(keep)
+    os.write(say, b"x")
+    os.read(end, 1)
+    os._exit(0)
+os.read(there, 1)
+go.set()
+closing.join()
+Runtime.open(pathlib.Path(sys.argv[1])).close()
+os.close(keep)
+os.wait()
+print("opened again")
+"""
+
+
+def test_a_child_that_was_forked_while_the_log_was_being_closed_does_not_hold_it(tmp_path: Path):
+    command = [sys.executable, "-c", CLOSING, str(tmp_path / "data")]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=50, check=True)
+    assert done.stdout.strip() == "opened again"

@@ -26,12 +26,14 @@ from tests.faults.failing_files import FailingFiles
 from tests.runtime.sample_runtime import SMALL, AtticFiles, open_runtime
 from yoi_runtime.catalog.catalog import CATALOG, read_snapshot
 from yoi_runtime.catalog.ledger import Ledger
+from yoi_runtime.catalog.place_indexer import PlaceIndexer
 from yoi_runtime.errors import (
     CursorForeignError,
     LogBrokenError,
     LogClosedError,
     LogFullError,
     LogHeldError,
+    LogPlacementError,
     WorkerEndedError,
     WorkerIdInvalidError,
     WorkerRunningError,
@@ -417,6 +419,22 @@ def test_whoever_closes_returns_when_the_log_is_closed(tmp_path: Path):
     open_runtime(tmp_path / "data").close()
 
 
+def test_ctrl_c_while_it_waits_for_the_place_indexer_leaves_the_log_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    runtime = open_runtime(tmp_path)
+
+    def interrupted(indexer: PlaceIndexer) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PlaceIndexer, "stop", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            runtime.close()
+    runtime._place_indexer.stop()
+    open_runtime(tmp_path).close()
+
+
 def test_a_closed_runtime_takes_nothing(tmp_path: Path):
     runtime = open_runtime(tmp_path / "data")
     worker = runtime.create_worker("coder")
@@ -528,6 +546,21 @@ def test_a_runtime_that_cannot_be_opened_leaves_nothing_open_and_nothing_changed
     after = envelopes_in(runtime.log_directory)
     check_numbers(after)
     assert after[: len(before)] == before
+
+
+class NetworkFiles(QuickFiles):
+    """Lies on a network file system."""
+
+    def filesystem_type(self, path: Path) -> str:
+        return "nfs4"
+
+
+def test_on_a_network_file_system_nothing_is_made(tmp_path: Path):
+    with pytest.raises(LogPlacementError, match="nfs4"):
+        open_runtime(tmp_path / "some" / "data", files=NetworkFiles())
+    assert list(tmp_path.iterdir()) == []
+    allowed = RuntimeOptions(allow_network_filesystem=True)
+    open_runtime(tmp_path / "some" / "data", allowed, NetworkFiles()).close()
 
 
 def open_files_under(directory: Path) -> list[str]:

@@ -231,6 +231,21 @@ def test_waiting_ends_at_its_deadline(tmp_path: Path):
     log.close()
 
 
+@pytest.mark.parametrize("deadline_seconds", [0.0, -0.5, -1.0])
+def test_a_deadline_that_has_passed_is_not_waited_for(tmp_path: Path, deadline_seconds: float):
+    log = open_log(tmp_path / "log", options=options())
+    appended = log.append(body("a"))
+    with pytest.raises(LogBusyError):
+        log.wait_synced(appended.position, deadline_seconds)
+    log.close()
+
+
+def test_a_deadline_may_be_as_far_away_as_one_likes(tmp_path: Path):
+    log = LogWriter(tmp_path / "log", options(), platform_of())
+    log.wait_synced(log.append(body("a")).position, 1e20)
+    log.close()
+
+
 async def test_closing_answers_those_who_wait_for_what_will_never_come(tmp_path: Path):
     log = LogWriter(tmp_path / "log", options(), platform_of())
     end = append_many(log, 3, commit=False)[-1].position

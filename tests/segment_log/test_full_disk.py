@@ -20,6 +20,7 @@ from tests.segment_log.sample_log import (
 )
 from yoi_runtime.errors import (
     LogBrokenError,
+    LogDiskError,
     LogFullError,
 )
 from yoi_runtime.segment_log.reader import LogReader
@@ -84,16 +85,18 @@ def test_a_write_in_many_small_pieces_is_finished(tmp_path: Path):
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.EINTR, errno.EROFS])
-def test_any_other_refusal_passes_through_with_the_segment_as_it_was(tmp_path: Path, error: int):
+def test_any_other_refusal_says_where_and_leaves_the_segment_as_it_was(tmp_path: Path, error: int):
     files = FailingFiles()
     log = open_log(tmp_path / "log", platform_of(files))
     append_many(log, 2)
     before = log.end
     files.write_short(50)
     files.fail(error, "pwrite", at=2)
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(LogDiskError) as caught:
         log.append(body("x"))
     assert caught.value.errno == error
+    assert caught.value.file == tmp_path / "log" / segment_name(1)
+    assert (caught.value.offset, caught.value.seq) == (before.offset, 3)
     assert log.end == before
     assert (tmp_path / "log" / segment_name(1)).stat().st_size == before.offset
     append_many(log, 1)

@@ -22,6 +22,7 @@ from yoi_runtime.errors import (
 from yoi_runtime.segment_log.cursor import decode_token
 from yoi_runtime.segment_log.platform import FileOps
 from yoi_runtime.segment_log.reader import LogReader
+from yoi_runtime.segment_log.sealed import SealedSegment, SealedSegments
 from yoi_runtime.segment_log.writer import Appended
 
 
@@ -105,4 +106,28 @@ def test_a_watermark_that_ctrl_c_had_written_twice_is_seen_by_readers():
     append_many(log, 2)
     assert reader.refresh()
     assert read_all(reader).seqs == [1, 2, 3]
+    log.close()
+
+
+def test_a_roll_that_ctrl_c_ends_once_the_segment_is_listed_ends_the_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Else the active segment would stand among the sealed ones, for retention to delete."""
+    log = open_log(tmp_path / "log", platform_of())
+    append_many(log, 3)
+    listed = SealedSegments.append
+
+    def interrupted(segments: SealedSegments, segment: SealedSegment) -> None:
+        listed(segments, segment)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SealedSegments, "append", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            log.roll()
+    for call in (lambda: log.append(body("x")), log.mend, lambda: log.rotate_out(1), log.close):
+        with pytest.raises(LogBrokenError):
+            call()
+    log = open_log(tmp_path / "log", platform_of(seed=2))
+    assert append_many(log, 1)[0].position.seq == 4
     log.close()

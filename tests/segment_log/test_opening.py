@@ -12,8 +12,9 @@ import pytest
 from tests.faults.clocks import ManualClock
 from tests.faults.failing_files import FailingFiles
 from tests.segment_log.sample_log import SMALL, append_many, damage, open_log, platform_of
-from yoi_runtime.errors import LogFormatError, LogPlacementError
+from yoi_runtime.errors import LogPlacementError, LogVersionError
 from yoi_runtime.segment_log.directory import SegmentDirectory
+from yoi_runtime.segment_log.lock import LOCK
 from yoi_runtime.segment_log.opening import (
     last_watermark,
     log_id_of,
@@ -23,6 +24,7 @@ from yoi_runtime.segment_log.opening import (
     remove_leftovers,
 )
 from yoi_runtime.segment_log.options import LogOptions
+from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.segment_log.record import seal_object
 from yoi_runtime.segment_log.recovery import RESERVE
 from yoi_runtime.segment_log.segment import segment_name
@@ -140,8 +142,21 @@ def test_a_newer_format_version_is_not_passed_over(directory: Path):
     fields = json.loads(line) | {"format": 2}
     del fields["crc"]
     path.write_bytes(seal_object(json.dumps(fields).encode()) + b"\n" + rest)
-    with pytest.raises(LogFormatError, match="version 2"):
+    with pytest.raises(LogVersionError, match="version 2"):
         log_id_of(SegmentDirectory(directory, platform_of()), [1, 2, 3], None, platform_of())
+
+
+def test_a_watermark_of_a_newer_format_version_stops_a_writer_before_it_has_changed_a_thing(directory: Path):
+    path = directory / COMMITTED
+    fields = json.loads(path.read_bytes().split(b"\n")[0]) | {"format": 2, "generation": 10_000}
+    del fields["crc"]
+    path.write_bytes(seal_object(json.dumps(fields).encode()).ljust(511) + b"\n" + bytes(512))
+    before = {file.name: file.read_bytes() for file in directory.iterdir() if file.name != LOCK}
+    with pytest.raises(LogVersionError, match=r"COMMITTED.*version 2"):
+        open_log(directory)
+    assert {file.name: file.read_bytes() for file in directory.iterdir() if file.name != LOCK} == before
+    with pytest.raises(LogVersionError, match=r"COMMITTED.*version 2"):
+        LogReader(directory)
 
 
 def test_the_newest_time_is_that_of_the_newest_readable_header(directory: Path, clock: ManualClock):

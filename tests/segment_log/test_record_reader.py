@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
-from tests.segment_log.sample_log import append_many, open_log, seqs_of
+from tests.faults.failing_files import FailingFiles
+from tests.segment_log.sample_log import append_many, open_log, platform_of, seqs_of
 from yoi_runtime.errors import LogNotFoundError, SegmentGoneError
 from yoi_runtime.segment_log.record_reader import RecordReader
+from yoi_runtime.segment_log.watermark import COMMITTED
 
 
 def test_it_reads_every_record_from_the_floor_to_the_end_in_pieces_of_any_size(tmp_path: Path):
@@ -58,3 +61,24 @@ def test_what_is_not_committed_is_not_there(tmp_path: Path):
 def test_there_is_no_log_where_no_writer_has_opened_one(tmp_path: Path):
     with pytest.raises(LogNotFoundError):
         RecordReader(tmp_path / "log")
+
+
+@pytest.mark.parametrize(("method", "name"), [("pread", COMMITTED), ("list_directory", "log")])
+def test_a_look_for_new_records_that_failed_is_made_again(tmp_path: Path, method: str, name: str):
+    directory, files = tmp_path / "log", FailingFiles()
+    log = open_log(directory)
+    append_many(log, 1)
+    reader = RecordReader(directory, platform_of(files))
+    position = reader.end
+    log.roll()
+    end = append_many(log, 2)[-1].position
+    for at in (1, 2) if method == "pread" else (1,):
+        files.fail(errno.EMFILE, method, name=name, at=at)
+        with pytest.raises(OSError, match="open files"):
+            reader.refresh()
+        assert reader.end == position
+    assert reader.refresh(), "nothing is committed any more that would tell it of"
+    assert reader.end == end
+    assert not reader.refresh()
+    reader.close()
+    log.close()

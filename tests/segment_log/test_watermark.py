@@ -12,12 +12,14 @@ import pytest
 
 from tests.faults.failing_files import FailingFiles
 from tests.segment_log.sample_log import damage, platform_of
-from yoi_runtime.errors import LogFormatError, LogNotFoundError
+from yoi_runtime.errors import LogFormatError, LogNotFoundError, LogVersionError
 from yoi_runtime.segment_log.position import Position
+from yoi_runtime.segment_log.record import seal_object
 from yoi_runtime.segment_log.watermark import COMMITTED, Watermark, WatermarkFile, read_open_watermark, read_watermark
 
 LOG_ID = "0123456789abcdef"
 SHOWN, SYNCED = Position(3, 2**64 - 1, 900, 17), Position(3, 2**64 - 1, 500, 15)
+FILE = Path(COMMITTED)
 MARK = Watermark(8, LOG_ID, "boot-1", SHOWN, SYNCED, clean=False)
 
 
@@ -37,15 +39,15 @@ def test_a_slot_is_one_padded_json_line_that_reads_back():
     assert len(slot) == 512
     assert slot.endswith(b" \n")
     assert json.loads(slot)["shown"] == {"segment": 3, "nonce": "ffffffffffffffff", "offset": 900, "seq": 17}
-    assert Watermark.decode(slot) == MARK
-    assert Watermark.decode(replace(MARK, clean=True).encode()) == replace(MARK, clean=True)
+    assert Watermark.decode(slot, FILE) == MARK
+    assert Watermark.decode(replace(MARK, clean=True).encode(), FILE) == replace(MARK, clean=True)
 
 
 def test_the_largest_numbers_fit_into_a_slot():
     far = Position(2**40 - 1, 2**64 - 1, 2**40 - 1, 2**56 - 1)
     mark = Watermark(2**56 - 1, LOG_ID, "123e4567-e89b-12d3-a456-426614174000", far, far, clean=False)
     assert len(mark.encode()) == 512
-    assert Watermark.decode(mark.encode()) == mark
+    assert Watermark.decode(mark.encode(), FILE) == mark
 
 
 def test_every_flipped_bit_of_a_slot_is_noticed_or_in_the_padding():
@@ -53,9 +55,9 @@ def test_every_flipped_bit_of_a_slot_is_noticed_or_in_the_padding():
     for at in range(len(slot)):
         changed = bytearray(slot)
         changed[at] ^= 1
-        assert Watermark.decode(bytes(changed)) in (None, MARK)
+        assert Watermark.decode(bytes(changed), FILE) in (None, MARK)
         if at < len(slot.rstrip()):
-            assert Watermark.decode(bytes(changed)) is None
+            assert Watermark.decode(bytes(changed), FILE) is None
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_every_flipped_bit_of_a_slot_is_noticed_or_in_the_padding():
     ],
 )
 def test_an_empty_torn_or_foreign_slot_holds_nothing(slot: bytes):
-    assert Watermark.decode(slot) is None
+    assert Watermark.decode(slot, FILE) is None
 
 
 def test_the_newest_of_two_slots_counts(tmp_path: Path):
@@ -116,6 +118,24 @@ def test_without_a_sound_slot_it_is_a_format_error(tmp_path: Path):
     damage(tmp_path / COMMITTED, spoil)
     with pytest.raises(LogFormatError, match="neither slot"):
         read_watermark(tmp_path, platform_of())
+
+
+def of_version(mark: Watermark, version: int) -> bytes:
+    line = mark.encode().rstrip()
+    fields = json.loads(line) | {"format": version}
+    del fields["crc"]
+    return seal_object(json.dumps(fields).encode()).ljust(511) + b"\n"
+
+
+@pytest.mark.parametrize("newer_first", [False, True])
+@pytest.mark.parametrize("other", [bytes(512), MARK.encode()], ids=["alone", "beside one of today"])
+def test_a_slot_of_a_newer_program_is_named_and_not_passed_over(tmp_path: Path, other: bytes, newer_first: bool):
+    newer = of_version(replace(MARK, generation=9), 2)
+    (tmp_path / COMMITTED).write_bytes(newer + other if newer_first else other + newer)
+    with pytest.raises(LogVersionError, match="format version 2; this program knows version 1") as caught:
+        read_watermark(tmp_path, platform_of())
+    assert (caught.value.file, caught.value.version) == (tmp_path / COMMITTED, 2)
+    assert Watermark.decode(of_version(MARK, 1), FILE) == MARK
 
 
 def test_without_the_file_or_before_its_first_slot_there_is_no_log(tmp_path: Path):

@@ -32,6 +32,7 @@ from tests.segment_log.sample_log import (
 from yoi_runtime.errors import (
     LogBrokenError,
     LogClosedError,
+    LogDiskError,
     LogFormatError,
     LogFullError,
     LogHeldError,
@@ -221,9 +222,12 @@ def test_a_roll_that_fails_before_the_new_name_leaves_the_active_segment_active(
     append_many(log, 3)
     name = segment_name(2) if method == "rename" else segment_name(2).replace(".jsonl", ".tmp")
     files.fail(error, method, name=name)
-    with pytest.raises(LogFullError if error == errno.ENOSPC else OSError) as caught:
+    with pytest.raises((LogFullError, LogDiskError)) as caught:
         log.roll()
-    assert isinstance(caught.value, LogFullError) or getattr(caught.value, "errno", None) == error
+    refused = caught.value
+    assert isinstance(refused, LogFullError | LogDiskError)
+    assert (refused.file, refused.offset, refused.seq) == (directory / segment_name(2), 0, 4)
+    assert (refused.errno if isinstance(refused, LogDiskError) else errno.ENOSPC) == error
     assert files.struck == 1
     assert len(files.open_files) == 3, "the segment, the watermark, the lock"
     assert append_many(log, 2)[-1].position.segment == 1
@@ -231,6 +235,20 @@ def test_a_roll_that_fails_before_the_new_name_leaves_the_active_segment_active(
     append_many(log, 1)
     log.close()
     assert all_seqs(directory) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("method", ["open_read", "create"], ids=["the look at the lock", "the new segment"])
+def test_an_append_that_has_to_roll_without_a_descriptor_to_spare_says_so(tmp_path: Path, method: str):
+    files = FailingFiles()
+    log = open_log(tmp_path / "log", platform_of(files))
+    append_many(log, 1)
+    files.fail(errno.EMFILE, method)
+    with pytest.raises(LogDiskError, match="Too many open files") as caught:
+        log.append(body("x", SMALL.segment_bytes - log.active_bytes))
+    assert (caught.value.errno, caught.value.seq) == (errno.EMFILE, 2)
+    assert append_many(log, 1)[0].position.seq == 2
+    log.close()
+    assert all_seqs(tmp_path / "log") == [1, 2]
 
 
 @pytest.mark.parametrize(("method", "name"), [("sync_directory", "log"), ("pwrite", COMMITTED)])

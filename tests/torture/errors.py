@@ -1,7 +1,7 @@
 """The k-th file call fails, for every k, in every way, once and for ever: in the writer, retention, recovery and reader.
 
 After each failure the caller goes on as a caller would: it tries again, or opens the log anew. What comes out of
-the engine is a typed error or the ``OSError`` itself. A failing disk is never taken for a damaged log: nothing that
+the engine is a typed error or, of anything but an append, the ``OSError`` itself. A failing disk is never taken for a damaged log: nothing that
 was shown or acknowledged is lost or announced as lost, and what was refused is not there. After a failed sync the
 kernel may have dropped the pages (``MemoryFiles.lose_unsynced_pages``): then a power cut follows, too.
 """
@@ -159,6 +159,7 @@ class _Caller:
             assert self.memory.open_files == 0, "an open that failed left descriptors open"
             return
         if step.do == "append":
+            assert isinstance(error, LogError), f"an append does not say where it failed: {error!r}"
             if isinstance(error, LogFullError | OSError):
                 self.refused[text] = step.worker_id
             else:

@@ -13,7 +13,7 @@ from yoi_runtime.runtime.runtime import Runtime
 
 # Root may write anywhere: it becomes nobody, after the imports, for nobody may not read everything.
 SCRIPT = """
-# All of it now: afterwards the interpreter's own files may be out of reach.
+# The interpreter itself may lie where the other user may not look: whatever comes late comes now.
 import asyncio, concurrent.futures.thread, os, pathlib, sys
 from tests.segment_log.sample_log import read_all
 from yoi_runtime.segment_log.platform import REAL_PLATFORM

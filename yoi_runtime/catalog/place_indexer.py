@@ -50,7 +50,12 @@ class PlaceIndexer:
 
     def _run(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
-            for segment in reversed(self._sealed()):
+            try:
+                segments = self._sealed()
+            except (LogError, OSError) as error:
+                _log.warning("no place files are made for now, readers read whole segments: %s", error)
+                continue
+            for segment in reversed(segments):
                 if segment.number in self._looked_at or segment.size_bytes < SMALLEST_INDEXED_BYTES:
                     continue
                 try:

@@ -49,7 +49,7 @@ def exit_code_of(error: YoiError | OSError) -> ExitCode:
 
 def sentence_of(error: YoiError | OSError) -> str:
     """Return what an error says, on one line and harmless to a terminal."""
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and not isinstance(error, YoiError) and error.strerror:
         where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return one_line(f"{where}{error.strerror}")
     return one_line(str(error) or type(error).__name__)

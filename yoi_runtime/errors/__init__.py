@@ -8,11 +8,13 @@
     │   ├── LogBusyError             too many bytes wait for the disk
     │   ├── LogReentryError          called from within an append of the same thread (a signal handler)
     │   ├── LogFullError             the disk refused bytes; the log is whole, try again later
+    │   ├── LogDiskError             the disk refused a record for another reason than room; an OSError, too
     │   ├── LogStoppedError          of several events the first are in the log, the others are not
     │   ├── LogBrokenError           the writer can promise nothing any more; open the log anew
     │   ├── LogNotFoundError         no log in this directory
     │   ├── LogPlacementError        the directory is on a file system where a log is not safe
-    │   ├── LogFormatError           a file of the log is of a version or shape we do not know
+    │   ├── LogFormatError           a file of the log is of a shape we do not know
+    │   │   └── LogVersionError      it is sound, and of a format version we do not know
     │   ├── LogUnavailableError      the answer needs a writer to open (or be alive on) this log first
     │   ├── RecordTooLargeError      a record over the limit; nothing was written
     │   ├── RecordCorruptError       unreadable bytes at a known place
@@ -46,7 +48,7 @@
         └── StreamFrameError         a message that cannot be read; it may have been an event
 
 Errors carry fields and build their message from them. ``OSError`` passes through the
-log unchanged where the tree above has no word for it, after the file is back in a good state.
+log unchanged where the tree above has no word for it (opening, reading, deleting), after the file is back in a good state.
 """
 
 from __future__ import annotations
@@ -63,6 +65,7 @@ from yoi_runtime.errors.log_errors import (
     LogBrokenError,
     LogBusyError,
     LogClosedError,
+    LogDiskError,
     LogError,
     LogFormatError,
     LogFullError,
@@ -72,6 +75,7 @@ from yoi_runtime.errors.log_errors import (
     LogReentryError,
     LogStoppedError,
     LogUnavailableError,
+    LogVersionError,
     RecordCorruptError,
     RecordTooLargeError,
     SegmentGoneError,
@@ -125,6 +129,7 @@ __all__ = [
     "LogBrokenError",
     "LogBusyError",
     "LogClosedError",
+    "LogDiskError",
     "LogError",
     "LogFormatError",
     "LogFullError",
@@ -134,6 +139,7 @@ __all__ = [
     "LogReentryError",
     "LogStoppedError",
     "LogUnavailableError",
+    "LogVersionError",
     "MissingExtraError",
     "RecordCorruptError",
     "RecordTooLargeError",

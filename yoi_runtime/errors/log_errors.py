@@ -11,6 +11,7 @@ __all__ = [
     "LogBrokenError",
     "LogBusyError",
     "LogClosedError",
+    "LogDiskError",
     "LogError",
     "LogFormatError",
     "LogFullError",
@@ -20,6 +21,7 @@ __all__ = [
     "LogReentryError",
     "LogStoppedError",
     "LogUnavailableError",
+    "LogVersionError",
     "RecordCorruptError",
     "RecordTooLargeError",
     "SegmentGoneError",
@@ -89,6 +91,26 @@ class LogFullError(LogError):
         )
 
 
+class LogDiskError(LogError, OSError):
+    """The disk, or the system, refused one record for another reason than room (EIO, EROFS, EMFILE; ``errno`` says which).
+
+    State: as for ``LogFullError``. An ``OSError`` as well, for who asks for its ``errno``.
+    """
+
+    def __init__(self, file: Path, offset: int, seq: int, errno: int | None, reason: str) -> None:
+        self.file = file
+        self.offset = offset
+        self.seq = seq
+        self.reason = reason
+        self._message = f"{file}: record seq {seq} at offset {offset} was refused: {reason}; nothing was lost"
+        super().__init__(file.parent, self._message)
+        self.errno, self.strerror, self.filename = errno, reason, str(file)
+
+    def __str__(self) -> str:
+        # Not OSError's, which leaves out offset and seq.
+        return self._message
+
+
 class LogStoppedError(LogError):
     """Of several events that were handed over together the first are in the log, after which ``cause`` came.
 
@@ -136,13 +158,22 @@ class LogPlacementError(LogError):
 
 
 class LogFormatError(LogError):
-    """A file of the log has a version or a shape that this program does not know."""
+    """A file of the log has a shape that this program does not know."""
 
     def __init__(self, file: Path, reason: str, offset: int = 0) -> None:
         self.file = file
         self.offset = offset
         self.reason = reason
         super().__init__(file.parent, f"{file}, offset {offset}: {reason}")
+
+
+class LogVersionError(LogFormatError):
+    """A sound file of the log is of format ``version``, and this program knows ``known``. Nothing was changed."""
+
+    def __init__(self, file: Path, version: object, known: int) -> None:
+        self.version = version
+        self.known = known
+        super().__init__(file, f"format version {version!r}; this program knows version {known}")
 
 
 class LogUnavailableError(LogError):

@@ -21,12 +21,11 @@ from yoi_runtime.errors import (
     LogFullError,
     LogReentryError,
     LogStoppedError,
-    RecordTooLargeError,
     WorkerEndedError,
 )
 from yoi_runtime.event_log.author import Author
 from yoi_runtime.event_log.bookkeeper import Bookkeeper
-from yoi_runtime.event_log.oversize import cut_to_fit
+from yoi_runtime.event_log.oversize import cut_event
 from yoi_runtime.event_log.refused import RefusedEvents
 from yoi_runtime.event_log.turn import Turn
 from yoi_runtime.events import Alert, Event, encode_payload
@@ -112,7 +111,8 @@ class EventLog:
         Raises:
             EventInvalidError: nothing was written.
             RecordTooLargeError: too large and nothing in it can be cut; nothing was written.
-            LogBusyError, LogFullError, LogBrokenError, LogClosedError, OSError: as ``LogWriter.append``.
+            LogBusyError, LogFullError, LogDiskError, LogBrokenError, LogClosedError: as ``LogWriter.append``.
+            OSError: what Ctrl-C interrupted before could not be mended yet; nothing was written.
             LogReentryError: called from a signal handler, in the middle of an append; nothing was written.
             WorkerEndedError: the author has ended; nothing was written.
 
@@ -244,8 +244,13 @@ class EventLog:
         def ended() -> bool:
             if author.ended:
                 return False
-            self._append_told(event, payload, None, None)
-            author.ended = True
+            self._settle()
+            before = self._writer.last_seq
+            try:
+                self._append(event, payload, None)
+            finally:
+                # Also where Ctrl-C strikes: what is in the log stays there, and nothing may come after it.
+                author.ended = self._writer.last_seq > before
             return True
 
         return self._turn.take(ended)
@@ -282,19 +287,7 @@ class EventLog:
         return _as_token(token)
 
     def _cut(self, event: Event, payload: bytes) -> tuple[bytes, Alert]:
-        size = len(payload)
-        cut = cut_to_fit(payload, self._max_payload_bytes)
-        if cut is None:
-            raise RecordTooLargeError(self.directory, size, self._max_payload_bytes)
-        # A name that is text of somebody's own may be long.
-        name = event.event_name[:64]
-        more = f" and of {cut.strings - 1} more strings" if cut.strings > 1 else ""
-        message = (
-            f"{name} of {size} bytes was too large for the log: "
-            f"{cut.cut_bytes} bytes were cut from the end of {cut.path}{more}"
-        )
-        alert = Alert(level="warn", source="worker", message=message, timestamp_ms=self._now_us() // 1000)
-        return cut.payload, alert
+        return cut_event(event, payload, self._max_payload_bytes, self.directory, self._now_us() // 1000)
 
     def _append_alert(self, alert: Alert, worker_id: str | None) -> None:
         """Append the alert about an event that is in the log already: an error would have that offered again."""
@@ -405,6 +398,8 @@ class EventLog:
         self._turn.take(self._roll)
 
     def _roll(self) -> None:
+        if self._turn.interrupted:
+            self._mend()
         if self._writer.active_number != self._active:
             self._after_roll()
         self._writer.roll()
@@ -485,13 +480,16 @@ class EventLog:
         if self._turn.interrupted:
             self._mend_or_warn()
         try:
-            self._tell_refused()
+            if self._refused.by_worker:
+                self._settle()
         except (LogError, OSError) as error:
             _log.error("refused events of %s could not be told: %s", ", ".join(self._refused.by_worker), error)
         try:
             self._writer.sync()
-            # Before the lock goes: nobody else may write the catalog then.
-            self._books.save(self._writer.end)
+            # Before the lock goes: nobody else may write the catalog then. Books that could not be mended lack an event:
+            # the next start goes on from those that were saved last.
+            if not self._turn.interrupted:
+                self._books.save(self._writer.end)
         except OSError as error:
             _log.warning("the catalog could not be saved at close; the next start reads the log: %s", error)
         finally:

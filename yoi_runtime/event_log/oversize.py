@@ -1,13 +1,16 @@
-"""Cutting a payload that is too large for a record: its longest string, on a code point."""
+"""Cutting a payload that is too large for a record: its longest string, on a code point; and saying so."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from yoi_runtime.errors import RecordTooLargeError
+from yoi_runtime.events import Alert, Event
 from yoi_runtime.events.strict_json import json_path
 
-__all__ = ["Cut", "cut_to_fit"]
+__all__ = ["Cut", "cut_event", "cut_to_fit"]
 
 # A payload with more long strings than this is not text but data; it is refused instead.
 _MOST_CUTS = 8
@@ -20,6 +23,26 @@ class Cut(NamedTuple):
     path: str
     strings: int
     cut_bytes: int
+
+
+def cut_event(event: Event, payload: bytes, max_bytes: int, directory: Path, now_ms: int) -> tuple[bytes, Alert]:
+    """Return the payload of ``event`` cut to ``max_bytes``, and the alert that says what was cut.
+
+    Raises:
+        RecordTooLargeError: nothing in it can be cut; ``directory`` is the log's.
+    """
+    size = len(payload)
+    cut = cut_to_fit(payload, max_bytes)
+    if cut is None:
+        raise RecordTooLargeError(directory, size, max_bytes)
+    # A name that is text of somebody's own may be long.
+    name = event.event_name[:64]
+    more = f" and of {cut.strings - 1} more strings" if cut.strings > 1 else ""
+    message = (
+        f"{name} of {size} bytes was too large for the log: "
+        f"{cut.cut_bytes} bytes were cut from the end of {cut.path}{more}"
+    )
+    return cut.payload, Alert(level="warn", source="worker", message=message, timestamp_ms=now_ms)
 
 
 def cut_to_fit(payload: bytes, max_bytes: int) -> Cut | None:

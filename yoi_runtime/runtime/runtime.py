@@ -47,6 +47,7 @@ class Runtime:
 
         Raises:
             LogHeldError: another process is the Runtime of this directory.
+            LogPlacementError: on a network file system, unless the options allow that; nothing was made.
             LogError, OSError: the log cannot be opened; nothing was lost.
         """
         self.data_dir = data_dir
@@ -56,7 +57,6 @@ class Runtime:
         self._closing = threading.RLock()
         self._workers: dict[str, Worker] = {}
         self._closed = False
-        platform.files.make_directory(data_dir)
         writer = LogWriter(data_dir / LOG_DIRECTORY, options.log, platform)
         try:
             catalog = Catalog(data_dir, writer.directory, platform, writer.steady_clock.now_us, options.retention)
@@ -142,9 +142,11 @@ class Runtime:
             exit_code=exit_code,
             restart_pending=True if restart_pending else None,
         )
-        if self._log.end(worker.author, ended):
-            with self._lock:
-                self._workers.pop(worker.worker_id, None)
+        self._log.end(worker.author, ended)
+        # Whoever ended it: Ctrl-C may have met him before he came to this.
+        with self._lock:
+            if self._workers.get(worker.worker_id) is worker:
+                del self._workers[worker.worker_id]
 
     def running_workers(self) -> list[str]:
         """Return the ids of the Workers that run."""
@@ -176,8 +178,8 @@ class Runtime:
                     return
                 self._closed = True
                 running = list(self._workers.values())
-            self._place_indexer.stop()
             try:
+                self._place_indexer.stop()
                 for worker in running:
                     self._end_at_close(worker)
                 self._log.append(RuntimeStopping(reason=reason))

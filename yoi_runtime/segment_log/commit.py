@@ -185,7 +185,9 @@ class Commit:
         reached = threading.Lock()
         reached.acquire()
         waiter = (ready, reached.release)
-        if self._join(waiter) and not reached.acquire(timeout=-1 if deadline_seconds is None else deadline_seconds):
+        # -1 is for ever to a lock: what is left of a deadline that has passed must not be taken for that.
+        seconds = -1 if deadline_seconds is None else min(max(deadline_seconds, 0.0), threading.TIMEOUT_MAX)
+        if self._join(waiter) and not reached.acquire(timeout=seconds):
             with self._turn:
                 if waiter in self._waiters:
                     self._waiters.remove(waiter)

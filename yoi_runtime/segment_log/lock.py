@@ -6,7 +6,7 @@ import errno
 from pathlib import Path
 
 from yoi_runtime.errors import LogHeldError
-from yoi_runtime.segment_log.platform import Platform
+from yoi_runtime.segment_log.platform import Platform, abandon_after_fork
 
 __all__ = ["LOCK", "WriterLock"]
 
@@ -33,6 +33,11 @@ class WriterLock:
         except BaseException:
             self._files.close(self._fd)
             raise
+        abandon_after_fork(self)
+
+    def abandon_in_child(self) -> None:
+        """Let go of the lock in a forked child, also where the writer was just being opened or closed."""
+        self.release()
 
     def _write_holder(self, pid: int) -> None:
         # Over the line before, of the same length: a full disk refuses nothing then. When it does all the same,
@@ -61,5 +66,7 @@ class WriterLock:
             self._files.close(fd)
 
     def release(self) -> None:
-        """Let the next writer in. Call once."""
-        self._files.close(self._fd)
+        """Let the next writer in. Releasing twice is harmless."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            self._files.close(fd)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from yoi_runtime.errors import LogFormatError, LogNotFoundError, LogPlacementError
+from yoi_runtime.errors import LogFormatError, LogNotFoundError, LogPlacementError, LogVersionError
 from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.recovery import RESERVE, RecoveryReport, recover_last_segment, release_reserve
@@ -65,9 +65,15 @@ def remove_leftovers(directory: Path, platform: Platform) -> None:
 
 
 def last_watermark(directory: Path, platform: Platform) -> Watermark | None:
-    """Return the watermark on disk; None when there is no sound one: recovery then goes by the segments alone."""
+    """Return the watermark on disk; None when there is no sound one: recovery then goes by the segments alone.
+
+    Raises:
+        LogVersionError: it is of a format version that this program does not know.
+    """
     try:
         return read_watermark(directory, platform)
+    except LogVersionError:
+        raise
     except (LogNotFoundError, LogFormatError):
         return None
 
@@ -78,7 +84,7 @@ def log_id_of(segments: SegmentDirectory, numbers: Sequence[int], mark: Watermar
     Without either it is a new one. A segment that was copied here from another log does not make this that log.
 
     Raises:
-        LogFormatError: the log is of a format version that this program does not know.
+        LogVersionError: the log is of a format version that this program does not know.
     """
     newest: str | None = None
     # From the newest on, which nearly always bears it: no need to look at the many old ones. Nor for the version's
@@ -86,9 +92,9 @@ def log_id_of(segments: SegmentDirectory, numbers: Sequence[int], mark: Watermar
     for number in reversed(numbers):
         try:
             log_id = segments.header(number).log_id
-        except LogFormatError as error:
-            if "format version" in error.reason:
-                raise
+        except LogVersionError:
+            raise
+        except LogFormatError:
             continue
         newest = newest or log_id
         if mark is None or log_id == mark.log_id:

@@ -109,16 +109,16 @@ class RecordReader:
         if seen == self._seen_slots:
             return False
         mark = read_open_watermark(self._mark_fd, self.directory / COMMITTED, self._platform)
-        # Read before the mark: where it is older, the next look decodes once more, and nothing is missed.
-        self._seen_slots = seen
         # All of it: a writer that Ctrl-C met between slot and memory writes the same generation again.
-        if mark == self._mark:
-            return False
+        moved = mark != self._mark
         if mark.shown.segment != self._mark.shown.segment:
             self.relist()
         self._mark = mark
         self._segments.log_id = mark.log_id
-        return True
+        # Last: what failed before this is looked at again. These bytes were read before the mark: where they are older,
+        # the next look decodes once more, and nothing is missed.
+        self._seen_slots = seen
+        return moved
 
     def is_replaced(self) -> bool:
         """Return whether another log stands in the directory than the one that was opened, or none."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from yoi_runtime.errors import LogFormatError
+from yoi_runtime.errors import LogFormatError, LogVersionError
 from yoi_runtime.segment_log.json_fields import hex_id, hex_number, parse_object, whole_number
 from yoi_runtime.segment_log.record import check_crc, seal_object
 
@@ -100,7 +100,8 @@ class SegmentHeader:
         """Return the header that ``data`` (the first bytes of ``file``) begins with.
 
         Raises:
-            LogFormatError: there is none, it is damaged, of another version, or not this file's.
+            LogVersionError: it is of another version.
+            LogFormatError: there is none, it is damaged, or not this file's.
         """
         line, newline, _ = data.partition(b"\n")
         if not newline:
@@ -111,7 +112,7 @@ class SegmentHeader:
             fields = parse_object(line)
             version = fields["format"]
             if fields["kind"] != "segment" or version != FORMAT_VERSION:
-                raise LogFormatError(file, f"format version {version!r}; this program knows version {FORMAT_VERSION}")
+                raise LogVersionError(file, version, FORMAT_VERSION)
             before = fields["previous"]
             if fields["first_seq"] == 0:
                 raise ValueError("seqs begin at 1")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from yoi_runtime.errors import LogFormatError, LogNotFoundError
+from yoi_runtime.errors import LogFormatError, LogNotFoundError, LogVersionError
 from yoi_runtime.segment_log.json_fields import hex_id, hex_number, parse_object, whole_number
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
@@ -19,6 +19,7 @@ from yoi_runtime.segment_log.record import check_crc, seal_object
 __all__ = ["COMMITTED", "SLOTS_BYTES", "Watermark", "WatermarkFile", "read_open_watermark", "read_watermark"]
 
 COMMITTED = "COMMITTED"
+_FORMAT_VERSION = 1
 _SLOT_BYTES = 512
 SLOTS_BYTES = 2 * _SLOT_BYTES
 # Both slots torn at once needs two writer turns during one pread of 1 KiB; seen 0 times in 10^7 reads.
@@ -42,8 +43,9 @@ class Watermark:
     def encode(self) -> bytes:
         """Return the slot: 512 bytes, newline last."""
         head = (
-            b'{"kind":"committed","format":1,"generation":%d,"log_id":"%s","boot_id":"%s","shown":%s,"synced":%s,"clean":%s}'
+            b'{"kind":"committed","format":%d,"generation":%d,"log_id":"%s","boot_id":"%s","shown":%s,"synced":%s,"clean":%s}'
             % (
+                _FORMAT_VERSION,
                 self.generation,
                 self.log_id.encode("ascii"),
                 self.boot_id.encode("ascii"),
@@ -55,15 +57,21 @@ class Watermark:
         return seal_object(head).ljust(_SLOT_BYTES - 1) + b"\n"
 
     @classmethod
-    def decode(cls, slot: bytes) -> Watermark | None:
-        """Return what a slot holds, None when it is empty, torn or of a later version."""
+    def decode(cls, slot: bytes, file: Path) -> Watermark | None:
+        """Return what a slot of ``file`` holds, None when it is empty or torn.
+
+        Raises:
+            LogVersionError: it is sound, and of another format version.
+        """
         line = slot.rstrip(b" \n\0")
         if not check_crc(line):
             return None
         try:
             fields = parse_object(line)
-            if fields["kind"] != "committed" or fields["format"] != 1:
+            if fields["kind"] != "committed":
                 return None
+            if fields["format"] != _FORMAT_VERSION:
+                raise LogVersionError(file, fields["format"], _FORMAT_VERSION)
             return cls(
                 generation=whole_number(fields["generation"]),
                 log_id=hex_id(fields["log_id"]),
@@ -94,6 +102,7 @@ def read_watermark(directory: Path, platform: Platform) -> Watermark:
 
     Raises:
         LogNotFoundError: no writer has finished opening a log here (no COMMITTED file, or nothing in it yet).
+        LogVersionError: a slot is of another format version: another program has written here.
         LogFormatError: neither slot is sound.
     """
     files = platform.files
@@ -115,7 +124,7 @@ def read_open_watermark(fd: int, path: Path, platform: Platform) -> Watermark:
         if not data.strip(b"\0"):
             # Made, and not written to yet; zeros are what a power cut makes of that.
             raise LogNotFoundError(path.parent)
-        marks = [mark for half in (data[:_SLOT_BYTES], data[_SLOT_BYTES:]) if (mark := Watermark.decode(half))]
+        marks = [mark for half in (data[:_SLOT_BYTES], data[_SLOT_BYTES:]) if (mark := Watermark.decode(half, path))]
         if marks:
             return max(marks, key=lambda mark: mark.generation)
     raise LogFormatError(path, "neither slot is sound")

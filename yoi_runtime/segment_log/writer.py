@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from yoi_runtime.errors import LogBrokenError, LogClosedError, LogFullError, RecordTooLargeError
+from yoi_runtime.errors import LogBrokenError, LogClosedError, LogDiskError, LogFullError, RecordTooLargeError
 from yoi_runtime.segment_log.commit import Commit
 from yoi_runtime.segment_log.cursor import NO_WORKER
 from yoi_runtime.segment_log.directory import SegmentDirectory
@@ -46,6 +46,13 @@ _RUN_BYTES = 256 << 10
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def _refusal(file: Path, offset: int, seq: int, error: OSError) -> LogFullError | LogDiskError:
+    """Return what to raise when the disk refused what record ``seq`` needs and everything is as it was before."""
+    if error.errno in _NO_ROOM:
+        return LogFullError(file, offset, seq, error.strerror or "no space left")
+    return LogDiskError(file, offset, seq, error.errno, error.strerror or str(error))
+
+
 class Appended(NamedTuple):
     """The cursor token of a record (63 ASCII bytes) and the place just after it."""
 
@@ -64,7 +71,7 @@ class LogWriter:
         Raises:
             LogHeldError: another writer has it.
             LogPlacementError: on a network file system, unless the options allow that; nothing was made.
-            LogFormatError: a file here is of another format version; nothing was changed.
+            LogVersionError: a file here is of another format version; nothing was changed.
             OSError: nothing was lost; the log is as it was, or recovered.
         """
         self.directory = directory
@@ -91,14 +98,13 @@ class LogWriter:
         abandon_after_fork(self)
 
     def abandon_in_child(self) -> None:
-        """Let go of everything in a forked child: the log stays the parent's."""
+        """Let go of everything in a forked child: the log stays the parent's. Its ``WriterLock`` does so by itself."""
         self.lock = threading.RLock()
         self._commit.abandon_in_child()
         if not self._closed:
             self._closed = True
             self._slots.close()
             self._files.close(self._fd)
-            self._writer_lock.release()
 
     def check_place(self) -> None:
         """Make sure that the directory is still the one that was opened, under the lock that was taken.
@@ -241,8 +247,8 @@ class LogWriter:
             RecordTooLargeError: nothing was written.
             LogBusyError: the disk is behind and the deadline passed; nothing was written.
             LogFullError: no room; the segment is back at its former length. Later appends may succeed.
+            LogDiskError: the disk refused for another reason; the segment is back at its former length.
             LogBrokenError, LogClosedError: the writer is out of service.
-            OSError: the disk refused; the segment is back at its former length.
 
         Durability: survives a killed process at once, a power cut once ``synced`` has passed it.
         """
@@ -269,8 +275,7 @@ class LogWriter:
             if written != size:
                 self._write_rest(record, written)
         except OSError as error:
-            self._take_back(error, seq)
-            raise
+            raise self._take_back(error, seq) from error
         end = self._offset + size
         self._offset, self.last_seq = end, seq
         # Commit.note_appended, spelled out: this runs for every append.
@@ -316,8 +321,7 @@ class LogWriter:
             if written != len(data):
                 self._write_rest(data, written)
         except OSError as error:
-            self._take_back(error, self.last_seq + 1)
-            raise
+            raise self._take_back(error, self.last_seq + 1) from error
         self._offset, self.last_seq = start, seq
         commit.note_appended((self.active_number, self._nonce, start, seq), len(data))
         return tokens
@@ -341,19 +345,17 @@ class LogWriter:
                 raise OSError(errno.ENOSPC, "short write")
             written += count
 
-    def _take_back(self, error: OSError, seq: int) -> None:
-        """Bring the segment back to its former length after a failed write.
+    def _take_back(self, error: OSError, seq: int) -> LogFullError | LogDiskError:
+        """Bring the segment back to its former length after a failed write; returns the error that says so.
 
         Raises:
-            LogFullError: there was no room.
             LogBrokenError: that failed too.
         """
         try:
             self._files.ftruncate(self._fd, self._offset)
         except OSError as failed:
             raise self._commit.break_off(f"seq {seq} could not be taken back: {failed.strerror}") from failed
-        if error.errno in _NO_ROOM:
-            raise LogFullError(self._path, self._offset, seq, error.strerror or "no space left") from error
+        return _refusal(self._path, self._offset, seq, error)
 
     def _check_in_service(self) -> None:
         if self._commit.failure is not None and isinstance(self._commit.failure, LogBrokenError):
@@ -366,11 +368,15 @@ class LogWriter:
 
         Raises:
             LogFullError: no room for a new segment; the active one stays active, and nothing was lost.
+            LogDiskError: the disk refused it for another reason; likewise.
             LogBrokenError: a sync failed, or the new segment could not be made known.
-            OSError: the active segment stays active.
         """
         with self.lock:
-            self.check_place()
+            number = self.active_number + 1
+            try:
+                self.check_place()
+            except OSError as error:
+                raise _refusal(self._segments.path(number), 0, self.last_seq + 1, error) from error
             self._commit.seal()
             previous = Previous(self.active_number, self._nonce, self._offset, self.last_seq)
             sealed = SealedSegment(
@@ -381,17 +387,12 @@ class LogWriter:
                 self._offset,
                 self.steady_clock.now_us(),
             )
-            number = self.active_number + 1
             try:
                 fd, nonce, length = self._create_segment(number, previous)
             except OSError as error:
-                if error.errno in _NO_ROOM:
-                    raise LogFullError(
-                        self._segments.path(number), 0, self.last_seq + 1, error.strerror or "no space left"
-                    ) from error
-                raise
-            self.sealed_segments.append(sealed)
+                raise _refusal(self._segments.path(number), 0, self.last_seq + 1, error) from error
             try:
+                self.sealed_segments.append(sealed)
                 self._activate(fd, number, nonce, length)
             except BaseException as error:
                 # No way back: one more record in the old segment, and the new header's account of it is a lie that
