@@ -104,21 +104,22 @@ class RecordReader:
 
         Raises:
             LogFormatError: the watermark cannot be read.
+            LogNotFoundError, OSError: the directory cannot be looked at; the next call finds what this one did not.
         """
         seen = self._files.pread(self._mark_fd, SLOTS_BYTES, 0)
         if seen == self._seen_slots:
             return False
         mark = read_open_watermark(self._mark_fd, self.directory / COMMITTED, self._platform)
-        # Read before the mark: where it is older, the next look decodes once more, and nothing is missed.
-        self._seen_slots = seen
         # All of it: a writer that Ctrl-C met between slot and memory writes the same generation again.
-        if mark == self._mark:
-            return False
-        if mark.shown.segment != self._mark.shown.segment:
+        moved = mark != self._mark
+        if moved and mark.shown.segment != self._mark.shown.segment:
             self.relist()
         self._mark = mark
         self._segments.log_id = mark.log_id
-        return True
+        # Last, or a listing that failed would hide the mark until the next commit. Read before the mark: where it is
+        # older, the next look decodes once more, and nothing is missed.
+        self._seen_slots = seen
+        return moved
 
     def is_replaced(self) -> bool:
         """Return whether another log stands in the directory than the one that was opened, or none."""
