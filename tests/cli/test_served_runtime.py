@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.serving import Answer, http_get
+from tests.support.deadline import wait_until_async
 from yoi_runtime.cli.options import Address
 from yoi_runtime.cli.served_runtime import ServedRuntime, ServeOptions
 from yoi_runtime.cli.server_file import SERVER_FILE, ServerInfo, read_server_file
@@ -41,6 +42,23 @@ async def test_the_server_goes_and_comes_back_at_the_same_address(tmp_path: Path
             socket.create_connection(("127.0.0.1", served.server.port))
         await served.start_server()
         assert served.url == url
+    finally:
+        await served.stop("test")
+
+
+async def test_a_server_that_comes_back_keeps_as_much_in_memory_as_the_one_before(tmp_path: Path):
+    served = await ServedRuntime.start(ServeOptions(tmp_path, LOCALLY, cache_bytes=0))
+    try:
+        for _ in range(2):
+            with served.runtime.create_worker("a") as worker:
+                cursor = worker.emit(TextDone(text="x"))
+            await served.runtime.durable(cursor)
+            view = served.server._state.view
+            await wait_until_async(lambda view=view: view.end >= served.runtime._log._writer.end)  # type: ignore[misc]
+            assert view.read(view.floor()) is not None
+            assert len(view._cache) == 0
+            await served.stop_server()
+            await served.start_server()
     finally:
         await served.stop("test")
 

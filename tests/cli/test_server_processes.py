@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,3 +75,23 @@ async def test_a_dead_one_is_replaced_after_a_while_that_grows(
             if delay == "0.05":
                 assert "started in 0.05 s" in said
         assert await answers(port)
+
+
+async def test_one_that_cannot_be_started_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    """A machine that has no process left for us has one again later."""
+    monkeypatch.setattr(server_processes, "_FIRST_DELAY_SECONDS", 0.05)
+    start, refusals = asyncio.create_subprocess_exec, [errno.EAGAIN, errno.ENOMEM]
+
+    async def refused_at_first(*arguments: Any, **settings: Any) -> asyncio.subprocess.Process:
+        if refusals:
+            number = refusals.pop()
+            raise OSError(number, os.strerror(number))
+        return await start(*arguments, **settings)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refused_at_first)
+    Runtime.open(tmp_path).close()
+    async with two_processes(tmp_path):
+        assert not refusals
+    assert capfd.readouterr().err.count("a server process could not be started: ") == 2

@@ -10,6 +10,7 @@ import pytest
 from tests.faults.failing_files import FailingFiles
 from tests.segment_log.sample_log import append_many, open_log, platform_of, seqs_of
 from yoi_runtime.errors import LogNotFoundError, SegmentGoneError
+from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.record_reader import RecordReader
 from yoi_runtime.segment_log.watermark import COMMITTED
 
@@ -52,6 +53,22 @@ def test_what_is_not_committed_is_not_there(tmp_path: Path):
     assert not reader.refresh()
     assert reader.end.seq == 3
     log.commit_once()
+    assert reader.refresh()
+    assert reader.end.seq == 5
+    reader.close()
+    log.close()
+
+
+def test_what_was_committed_while_the_directory_could_not_be_listed_is_seen_by_the_next_look(tmp_path: Path):
+    log = open_log(tmp_path / "log")
+    append_many(log, 3)
+    files = FailingFiles()
+    reader = RecordReader(tmp_path / "log", Platform(files=files))
+    log.roll()
+    append_many(log, 2)
+    files.fail(errno.EMFILE, "list_directory")
+    with pytest.raises(OSError, match="Too many open files"):
+        reader.refresh()
     assert reader.refresh()
     assert reader.end.seq == 5
     reader.close()

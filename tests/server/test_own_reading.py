@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from array import array
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +13,8 @@ from random import Random
 
 import pytest
 
+from tests.conftest import ExpectLog
+from tests.faults.failing_files import FailingFiles
 from tests.server.serving import damage, records_of
 from tests.server.viewing import emit, shown, viewing_only
 from yoi_runtime.catalog.place_file import PlaceFile, place_path, write_places
@@ -21,7 +24,7 @@ from yoi_runtime.errors import RecordCorruptError
 from yoi_runtime.events import TextDelta
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import LOG_DIRECTORY, Runtime
-from yoi_runtime.segment_log.platform import REAL_PLATFORM
+from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import Chunk, LogReader
 from yoi_runtime.server.chunk_cache import SharedChunk
@@ -190,6 +193,33 @@ async def test_without_a_sound_file_everything_is_read_and_nothing_is_missing(
         for worker_id in ("w0", "w5"):
             own = [record["worker_seq"] for record in records if record["worker_id"] == worker_id]
             assert await read_all(view, worker_id, view.floor()) == own
+
+
+async def test_a_place_file_that_the_disk_refuses_costs_reading_and_no_event(tmp_path: Path, expect_log: ExpectLog):
+    make_log(tmp_path, 4, records=1200)
+    records = records_of(tmp_path)
+    own = [record["worker_seq"] for record in records if record["worker_id"] == "w5"]
+    files = FailingFiles()
+    files.fail(errno.EIO, "open_read", name=place_path(tmp_path / LOG_DIRECTORY, 1).name, for_ever=True)
+    expect_log("yoi_runtime.server", "segment 1 is read without its place file")
+    async with viewing_only(tmp_path, Platform(files=files)) as view:
+        assert await read_all(view, "w5", view.floor()) == own
+        chunks: list[SharedChunk] = []
+        read_on(view, chunks)
+        assert chunks[-1].end == view.end
+
+
+async def test_places_that_the_disk_refuses_cost_reading_and_no_event(tmp_path: Path):
+    make_log(tmp_path, 4, records=1200)
+    records = records_of(tmp_path)
+    own = [record["worker_seq"] for record in records if record["worker_id"] == "w5"]
+    files = FailingFiles()
+    path = place_path(tmp_path / LOG_DIRECTORY, 1).name
+    # The first is that of the header, the others those of a Worker's places.
+    files.fail(errno.EIO, "open_read", name=path, at=2, for_ever=True)
+    async with viewing_only(tmp_path, Platform(files=files)) as view:
+        assert await read_all(view, "w5", view.floor()) == own
+    assert files.count("open_read", path) > 1
 
 
 async def test_a_file_that_lacks_a_record_is_found_out_by_the_numbers(tmp_path: Path):

@@ -44,12 +44,12 @@ class ServedRuntime:
     """Made by ``start``, taken down by ``stop``; in between, ``children`` starts Workers. One event loop, main thread."""
 
     def __init__(
-        self, data_dir: Path, host: str, runtime: Runtime, transcripts: KeptTranscripts | None, server: EventServer
+        self, options: ServeOptions, runtime: Runtime, transcripts: KeptTranscripts | None, server: EventServer
     ) -> None:
-        self.data_dir = data_dir
+        self.data_dir = options.data_dir
+        self._options = options
         self._others: ServerProcesses | None = None
         self._shared: list[socket.socket] = []
-        self._host = host
         self.runtime = runtime
         self.transcripts = transcripts
         self.server = server
@@ -88,7 +88,7 @@ class ServedRuntime:
             if transcripts is not None:
                 await transcripts.stop()
             raise
-        served = cls(options.data_dir, options.bind.host, runtime, transcripts, server)
+        served = cls(options, runtime, transcripts, server)
         served._shared = shared
         try:
             if shared:
@@ -122,8 +122,13 @@ class ServedRuntime:
 
     async def start_server(self) -> None:
         """Serve again, at the same address. Raises as ``start``."""
-        source = self.transcripts.reader if self.transcripts is not None else None
-        self.server = await load_event_server().start(self.data_dir, self._host, self.server.port, transcripts=source)
+        self.server = await load_event_server().start(
+            self.data_dir,
+            self._options.bind.host,
+            self.server.port,
+            cache_bytes=self._options.cache_bytes,
+            transcripts=self.transcripts.reader if self.transcripts is not None else None,
+        )
 
     async def stop(self, reason: str) -> None:
         """Stop the children, close the log, remove ``server.json``, stop transcripts and server, whatever fails.

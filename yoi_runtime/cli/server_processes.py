@@ -59,14 +59,22 @@ class ServerProcesses:
         clock = asyncio.get_running_loop().time
         while True:
             began = clock()
-            process = await self._start()
-            self._processes[number] = process
-            code = await process.wait()
-            del self._processes[number]
+            try:
+                ended = await self._one_life(number)
+            except OSError as error:
+                ended = f"a server process could not be started: {error.strerror or error}"
             delay = _FIRST_DELAY_SECONDS if clock() - began > _WELL_SECONDS else delay
-            say(f"server process {process.pid} ended with {code}; another one is started in {delay:g} s")
+            say(f"{ended}; another one is started in {delay:g} s")
             await asyncio.sleep(delay)
             delay = min(2 * delay, _LONGEST_DELAY_SECONDS)
+
+    async def _one_life(self, number: int) -> str:
+        """Start a process, wait for its end, and say how it ended. Raises ``OSError``: it could not be started."""
+        process = await self._start()
+        self._processes[number] = process
+        code = await process.wait()
+        del self._processes[number]
+        return f"server process {process.pid} ended with {code}"
 
     async def _start(self) -> asyncio.subprocess.Process:
         tie: Callable[[], None] | None = die_with_parent()

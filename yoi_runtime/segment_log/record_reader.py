@@ -104,6 +104,7 @@ class RecordReader:
 
         Raises:
             LogFormatError: the watermark cannot be read.
+            LogNotFoundError, OSError: the directory cannot be looked at; the next call finds what this one did not.
         """
         seen = self._files.pread(self._mark_fd, SLOTS_BYTES, 0)
         if seen == self._seen_slots:

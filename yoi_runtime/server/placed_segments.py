@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from array import array
 from collections import OrderedDict
 from typing import Protocol
@@ -14,6 +15,8 @@ from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import LogReader
 
 __all__ = ["PlacedSegment", "PlacedSegments"]
+
+_log = logging.getLogger("yoi_runtime.server")
 
 # Eight bytes each: 16 MB in all.
 _MAX_PLACES = 2_000_000
@@ -49,7 +52,8 @@ class _FiledSegment:
         if places is None:
             try:
                 places = self._file.places_of(worker_id, self._platform)
-            except FileNotFoundError:
+            except OSError:
+                # Gone with its segment, or not to be read: the segment itself can tell.
                 return None
             if places is None:
                 return None
@@ -66,7 +70,8 @@ class PlacedSegments:
         self._reader = reader
         self._platform = platform
         self._noted: OrderedDict[int, Places] = OrderedDict()
-        self._filed: dict[int, _FiledSegment] = {}
+        # None: the disk refused the file, which is not asked for again.
+        self._filed: dict[int, _FiledSegment | None] = {}
 
     def noted_before(self, start: Position) -> Places:
         """Return the places that what begins at ``start`` goes on; new ones where something lies between."""
@@ -78,7 +83,7 @@ class PlacedSegments:
         return places
 
     def around(self, position: Position) -> PlacedSegment | None:
-        """Return the places of the segment of ``position``, if they reach back that far. Raises ``OSError``."""
+        """Return the places of the segment of ``position``, if they reach back that far."""
         places: PlacedSegment | None = self._noted.get(position.segment)
         if places is None or position.offset < places.start.offset:
             places = self._file_of(position.segment)
@@ -87,7 +92,7 @@ class PlacedSegments:
         return places
 
     def block_at(self, position: Position) -> Block | None:
-        """Return the block that begins at ``position``, None when none is known to. Raises ``OSError``."""
+        """Return the block that begins at ``position``, None when none is known to."""
         filed = self._file_of(position.segment)
         if filed is None or filed.start.nonce != position.nonce:
             return None
@@ -112,7 +117,12 @@ class PlacedSegments:
             return None
         if number in self._filed:
             return self._filed[number]
-        opened = PlaceFile.open(self._reader.directory, number, self._platform)
+        try:
+            opened = PlaceFile.open(self._reader.directory, number, self._platform)
+        except OSError as error:
+            _log.warning("segment %d is read without its place file, which cannot be read: %s", number, error)
+            self._filed[number] = None
+            return None
         filed = _FiledSegment(opened, self._platform) if opened is not None else None
         # Good for a segment that ended just there, and for no other.
         if filed is not None and self.following(filed) is None:
