@@ -67,7 +67,8 @@ def test_it_serves_while_the_command_runs(tmp_path: Path):
             assert program.wait() == 5
             # The Worker has ended, and with it the stream; unless the server was gone before it could say so.
             tail.signal(signal.SIGINT)
-            assert tail.wait() in (0, 130)
+            # Or while it was leaving already: then the signal itself ends it.
+            assert tail.wait() in (0, 130, -signal.SIGINT)
             # All that the Worker said, though the server went right behind its end.
             assert texts(json_lines(tail.stdout)) == ["ready", "done"]
 
