@@ -67,7 +67,8 @@ def test_it_serves_while_the_command_runs(tmp_path: Path):
             assert program.wait() == 5
             # The Worker has ended, and with it the stream; unless the server was gone before it could say so.
             tail.signal(signal.SIGINT)
-            assert tail.wait() in (0, 130)
+            # Or while it was leaving already: then the signal itself ends it.
+            assert tail.wait() in (0, 130, -signal.SIGINT)
             # All that the Worker said, though the server went right behind its end.
             assert texts(json_lines(tail.stdout)) == ["ready", "done"]
 
@@ -137,7 +138,7 @@ def test_a_port_in_use_runs_nothing(tmp_path: Path):
 def test_a_command_that_does_not_exist_is_a_failure(tmp_path: Path):
     result = run_program(tmp_path, "run", "--data-dir", "data", "--bind", ":0", "--", "no-such-program")
     assert result.returncode == 1
-    assert "cannot start 'no-such-program'" in result.stderr
+    assert result.stderr.endswith("cannot start 'no-such-program': No such file or directory\n")
 
 
 @pytest.mark.parametrize(

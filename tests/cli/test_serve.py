@@ -117,9 +117,16 @@ def test_a_port_in_use_is_an_error_and_never_shared(tmp_path: Path):
         port = taken.getsockname()[1]
         result = run_program(tmp_path, "serve", "--data-dir", str(data), "--bind", f"127.0.0.1:{port}")
     assert (result.returncode, result.stdout) == (1, "")
-    assert "in use" in result.stderr
-    assert result.stderr.count("\n") == 1
+    assert result.stderr == f"yoi-runtime: 127.0.0.1:{port}: Address already in use\n"
     assert not (data / "server.json").exists()
+
+
+def test_a_host_that_is_not_ours_or_not_known_is_named(tmp_path: Path):
+    for host, reason in (("192.0.2.1", "Cannot assign requested address"), ("no-such-host.invalid", "")):
+        result = run_program(tmp_path, "serve", "--data-dir", "data", "--bind", f"{host}:38800")
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr.startswith(f"yoi-runtime: {host}:38800: {reason}")
+        assert result.stderr.count("\n") == 1
 
 
 def test_a_worker_that_cannot_start_ends_everything(tmp_path: Path):

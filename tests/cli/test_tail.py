@@ -27,6 +27,8 @@ from tests.cli.real_program import (
     start_program,
 )
 from yoi_runtime.cli.tail import TailRequest, command_to_go_on
+from yoi_runtime.events import TextDone
+from yoi_runtime.runtime.runtime import Runtime
 
 # Prints 20 numbers; prints 20 more for every line that comes through the pipe "go", until that is closed.
 COUNTS = shlex.join(
@@ -266,6 +268,23 @@ def oldest_worker_seq(url: str) -> int:
     with urllib.request.urlopen(f"{url}/v1/events/status", timeout=10) as answer:
         (worker,) = json.loads(answer.read())["workers"]
     return int(worker["oldest_worker_seq"] or 0)
+
+
+def test_damage_ends_it_with_the_command_that_goes_on_behind(tmp_path: Path):
+    with Runtime.open(tmp_path / "data") as runtime, runtime.create_worker("w") as worker:
+        for number in range(5):
+            worker.emit(TextDone(text=f"event {number}"))
+    segment = next((tmp_path / "data" / "log").glob("*.jsonl"))
+    segment.write_bytes(segment.read_bytes().replace(b"event 2", b"event X"))
+    with start_program(tmp_path, "serve", "--data-dir", "data", "--bind", ":0") as program:
+        url = server_url(tmp_path / "data", program)
+        result = run_program(tmp_path, "tail", url, "--from", "oldest", "--worker", "w", "--json")
+        assert result.returncode == 1
+        assert texts(json_lines(result.stdout)) == ["event 0", "event 1"]
+        assert "runtime.record_corrupt: " in result.stderr
+        behind = command_after(result.stderr, "what comes behind: ")
+        rest = run_program(tmp_path, *behind)
+        assert texts(json_lines(rest.stdout)) == ["event 3", "event 4"]
 
 
 def test_a_worker_that_is_not_there_yet_is_waited_for(tmp_path: Path):

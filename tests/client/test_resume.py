@@ -235,6 +235,14 @@ def test_damage_without_a_place_behind_it_is_refused_whatever_was_chosen():
     assert what(Closed(4413, received("runtime.record_corrupt", resume_cursor="c"))) == "Refuse"
 
 
+def test_damage_that_the_runtime_would_pass_by_itself_is_refused_and_not_met_again_and_again():
+    decision = decide(
+        Closed(None, received("runtime.record_corrupt", recovery="none", resume_cursor="c")), PLAIN, was_live=True
+    )
+    assert isinstance(decision, Refuse)
+    assert decision.diagnostic["resume_cursor"] == "c"
+
+
 def test_expired_is_raised_with_its_receipt_by_default():
     lost = {"events": 12, "exact": True}
     decision = decide(Closed(None, received("runtime.cursor_expired", lost=lost)), PLAIN, was_live=False)

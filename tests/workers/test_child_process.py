@@ -105,8 +105,8 @@ for fd in range(3, 256):
     ("command", "cwd", "reason"),
     [
         ([], None, "the command is empty"),
-        (["/does/not/exist"], None, "No such file or directory: /does/not/exist"),
-        (["no-such-command-anywhere"], None, "No such file or directory"),
+        (["/does/not/exist"], None, "'/does/not/exist': No such file or directory$"),
+        (["no-such-command-anywhere"], None, "No such file or directory$"),
         (["/etc/passwd"], None, "Permission denied"),
         (["/"], None, "Permission denied"),
         ([sys.executable], "/does/not/exist", "No such file or directory: /does/not/exist"),

@@ -151,7 +151,8 @@ class _Play:
 
     def _on_state(self, state: StreamState, detail: StateDetail) -> None:
         match state:
-            case StreamState.LIVE:
+            # Not at live: what was written meanwhile is shown by then, and it belongs below this line.
+            case StreamState.REPLAYING:
                 self._connections += 1
                 if self._connections > 1:
                     self._tell(f"The client is connected again and resumes after seq {self._received.last_seq}:")

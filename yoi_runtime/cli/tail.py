@@ -154,6 +154,9 @@ class _Follower:
     def say_what_was_refused(self, error: StreamRefusedError) -> None:
         """Say why the Runtime refused and which command helps."""
         self._output.notice(f"{error.code}: {error.diagnostic.get('message', '')}", "bold red")
+        behind = error.diagnostic.get("resume_cursor")
+        if isinstance(behind, str):
+            self._output.notice(f"what comes behind: {command_to_go_on(self._request, cursor=behind)}")
         if exit_code_of(error) is not ExitCode.CURSOR_REFUSED:
             return
         lost = error.lost

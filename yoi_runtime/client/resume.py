@@ -271,6 +271,9 @@ def _recovery(ending: Answered | Closed) -> Recovery:
     """Return what the Runtime wants done; without its word, what status or close code mean."""
     if ending.diagnostic is not None and ending.diagnostic.recovery is not Recovery.NONE:
         return ending.diagnostic.recovery
+    if ending.diagnostic is not None and ending.diagnostic.code == DiagnosticCode.RECORD_CORRUPT:
+        # The Runtime would go on behind the damage, and the caller wants it raised: coming back leads to it again.
+        return CODE_SPECS[DiagnosticCode.RECORD_CORRUPT].recovery
     match ending:
         case Answered(status):
             # 404 also comes from a proxy that has lost its Runtime.

@@ -120,9 +120,14 @@ class EventServer:
         """Return sockets that listen at an address, for this process and those that inherit them.
 
         Raises:
-            OSError: the address cannot be bound; it is never shared with another process.
+            OSError: the address cannot be bound; it is never shared with another process. ``filename`` has the address.
         """
-        return bind_sockets(port, host, reuse_port=False)
+        try:
+            return bind_sockets(port, host, reuse_port=False)
+        except OSError as error:
+            # A name that does not resolve has a number of another kind, and a text of its own.
+            shown_host = f"[{host}]" if ":" in host else host
+            raise OSError(error.errno, error.strerror or str(error), f"{shown_host}:{port}") from error
 
     @property
     def subscribers(self) -> int:

@@ -81,7 +81,9 @@ class ChildProcess:
                     preexec_fn=die_with_parent(),  # noqa: PLW1509
                 )
             except OSError as error:
-                where = f": {os.fsdecode(error.filename)}" if error.filename is not None else ""
+                # A missing command is named by the error already; another place, such as cwd, is not.
+                place = os.fsdecode(error.filename) if error.filename is not None else shown
+                where = f": {place}" if place != shown else ""
                 raise WorkerStartError(worker_id, shown, f"{error.strerror or error}{where}") from error
             except (ValueError, subprocess.SubprocessError) as error:
                 # ValueError: a NUL in an argument, a lone surrogate, "=" in a variable's name.
