@@ -93,6 +93,10 @@ class EventSequence:
             return None
         return self._fault(self._expected, number + 1, cursor)
 
+    def expect(self, number: int) -> None:
+        """Take ``number`` for the next, in a filtered stream for the least: those before it came in another way."""
+        self._expected = number
+
     def expect_gap(self) -> None:
         """Take any number for the next: the gap before it has been announced."""
         self._expected = None
