@@ -81,32 +81,6 @@ async def test_storing_before_handing_over_is_caught_by_its_case(tmp_path: Path)
     assert outcomes(report) == {"stores_after_handing_over": "failed"}, explained(report)
 
 
-CLIENT_OF_OURS = """
-import asyncio, sys
-from yoi_runtime.client.observe import observe
-from yoi_runtime.errors import StreamError, StreamRefusedError
-
-async def main(url, worker_id):
-    try:
-        async with observe(url, worker_id, start="oldest") as stream:
-            async for event in stream:
-                print(event.event_id, flush=True)
-    except StreamRefusedError as error:
-        print("!", error.code, flush=True)
-    except StreamError as error:
-        print("!", type(error).__name__, flush=True)
-
-asyncio.run(main(sys.argv[1], sys.argv[2] or None))
-"""
-
-
-@pytest.mark.parametrize("worker", ["{worker}", ""], ids=["one Worker", "everything"])
-async def test_our_own_client_passes_every_case_of_v0(worker: str, played):
-    report = await run([sys.executable, "-c", CLIENT_OF_OURS, "{url}", worker], "v0")
-    assert not outcomes(report), explained(report)
-    played(f"yoi_runtime.client, v0, {worker or 'everything'}", report.counts)
-
-
 async def test_what_a_failing_client_says_on_stderr_is_part_of_the_story():
     command = [sys.executable, "-c", "import sys; sys.exit('no such option')"]
     report = await run(command, "v1", [BY_NAME["torn_frame"]])
