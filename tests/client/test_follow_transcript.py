@@ -69,6 +69,16 @@ async def test_the_cursor_passes_no_item_that_was_not_dealt_with():
         assert stream.cursor == "c3"
 
 
+async def test_in_batches_the_items_are_the_first():
+    answers = Refusal(200, page([0, 1], "c2")[1]), [hello("c2"), event(3)]
+    async with ScriptedRuntime(*answers, version="yoi.events.v1") as runtime, follow(runtime.url) as stream:
+        batches = stream.batches()
+        assert len(await anext(batches)) == 2
+        assert stream.cursor is None
+        assert len(await anext(batches)) == 1
+        assert stream.cursor == "c2"
+
+
 async def test_a_hole_between_transcript_and_stream_is_found():
     answers = Refusal(200, page([0, 1], "c2")[1]), [hello("c2"), event(4)]
     async with ScriptedRuntime(*answers, version="yoi.events.v1") as runtime, follow(runtime.url) as stream:

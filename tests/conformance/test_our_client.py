@@ -27,6 +27,8 @@ async def test_our_client_passes_every_case(mode: ProtocolVersion, worker: str, 
     assert report.conforms(strict=True), said
     # Skipped are the cases that take a client of one Worker.
     skipped = {result.name for result in report.results if result.skipped}
-    assert skipped == {case.name for case in load_cases() if not worker and "worker" in case.needs and mode in case.modes}
+    assert skipped == {
+        case.name for case in load_cases() if not worker and "worker" in case.needs and mode in case.modes
+    }
     assert report.counts["passed"] >= 30
     played(f"our client, {mode.value}, {worker or 'everything'}", report.counts)

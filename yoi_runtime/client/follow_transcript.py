@@ -11,6 +11,7 @@ Specification: docs/transcript.md, "From the transcript to the stream".
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Annotated, Final, Self, TypeAlias, Unpack, assert_never
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -113,6 +114,14 @@ class TranscriptStream(EventStream[StreamEvent | StreamGap]):
         """Return the next item or event; see ``EventStream.__anext__``."""
         self._holds_item = bool(self._items)
         return self._items.popleft() if self._items else await super().__anext__()
+
+    async def _next_batch(self) -> Sequence[TranscriptItem | StreamEvent | StreamGap]:  # type: ignore[override]
+        self._holds_item = bool(self._items)
+        if not self._items:
+            return await super()._next_batch()
+        items = [*self._items]
+        self._items.clear()
+        return items
 
     async def aclose(self) -> None:
         await super().aclose()
