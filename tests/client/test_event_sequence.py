@@ -43,6 +43,16 @@ def test_events_in_order_are_admitted_wherever_they_begin():
     assert numbers(of_worker(), came(41), came(42), came(43)) == [41, 42, 43]
 
 
+def test_where_the_first_event_is_known_beforehand_another_one_is_a_hole():
+    sequence = of_worker()
+    sequence.expect(41)
+    assert fault_in(sequence, came(42)).expected == 41
+    assert numbers(sequence, came(41), came(42)) == [41, 42]
+    filtered = of_worker(filtered=True)
+    filtered.expect(41)
+    assert numbers(filtered, came(44)) == [44]
+
+
 def test_a_repeated_event_is_known_by_its_id():
     sequence = of_worker()
     assert numbers(sequence, came(1), came(2), came(1), came(2), came(3)) == [1, 2, 3]

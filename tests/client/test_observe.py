@@ -16,19 +16,26 @@ from tests.client.scripted_runtime import (
     FakeTime,
     Refusal,
     ScriptedRuntime,
+    batch,
+    bookmark,
     closing,
     drop,
+    end,
     event,
+    hello,
     opened,
+    problem,
     snapshot,
     until,
 )
 from tests.support.deadline import wait_until_async
 from yoi_runtime.client.observe import EventStream, observe
 from yoi_runtime.client.settings import ClientSettings
-from yoi_runtime.client.stream_event import StreamEvent
+from yoi_runtime.client.stream_event import StreamEvent, StreamGap
+from yoi_runtime.client.stream_state import StreamState
 from yoi_runtime.errors import RequestInvalidError, StreamConnectError, StreamRefusedError
 from yoi_runtime.events.output_events import TextDelta
+from yoi_runtime.protocol.diagnostics import DiagnosticCode
 
 
 def follow(runtime: ScriptedRuntime, worker_id: str | None = "a", **options: Any) -> EventStream[Any]:
@@ -93,6 +100,59 @@ async def test_leaving_in_the_middle_of_an_event_keeps_the_cursor_before_it():
             async for item in stream:
                 if item.cursor == "c2":
                     break
+        assert stream.cursor == "c1"
+
+
+# Batches.
+
+
+async def test_a_batch_is_what_came_together_and_is_dealt_with_as_a_whole():
+    script = [hello("c0"), batch(event(1), event(2), bookmark("c2"), event(3), bookmark("c9")), event(10)]
+    async with (
+        ScriptedRuntime(script, version="yoi.events.v1") as runtime,
+        follow(runtime, events=["text_delta"]) as stream,
+    ):
+        await wait_until_async(lambda: stream.lag.read_ahead_bytes > len(script[1]))
+        batches = stream.batches()
+        assert [event.cursor for event in await anext(batches)] == ["c1", "c2", "c3"]
+        assert stream.cursor == "c0"
+        assert [event.cursor for event in await anext(batches)] == ["c10"]
+        assert stream.cursor == "c9"
+        stream.ack()
+        assert stream.cursor == "c10"
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await anext(batches)
+        assert stream.cursor == "c10"
+
+
+async def test_between_single_events_one_may_change_to_batches_and_back():
+    script = [hello("c0"), batch(event(1), event(2), event(3)), event(4)]
+    async with ScriptedRuntime(script, version="yoi.events.v1") as runtime, follow(runtime) as stream:
+        assert (await anext(stream)).cursor == "c1"
+        assert [event.cursor for event in await anext(stream.batches())] == ["c2", "c3"]
+        assert stream.cursor == "c1"
+        assert (await anext(stream)).cursor == "c4"
+        assert stream.cursor == "c3"
+
+
+async def test_a_batch_of_nothing_but_a_gap_of_unknown_end_keeps_the_cursor_before_it():
+    expired = problem(DiagnosticCode.CURSOR_EXPIRED, requested_cursor="c1").frame()
+    runtime_of_two = ScriptedRuntime([expired, closing(4410)], [opened("c7"), event(8)])
+    async with runtime_of_two as runtime, follow(runtime, None, cursor="c1", on_expired="oldest") as stream:
+        batches = stream.batches()
+        (gap,) = await anext(batches)
+        assert isinstance(gap, StreamGap)
+        await wait_until_async(lambda: stream.state is StreamState.LIVE)
+        assert stream.cursor == "c1"
+        assert [event.cursor for event in await anext(batches)] == ["c8"]
+        assert stream.cursor == "c7"
+
+
+async def test_batches_end_with_the_stream():
+    script = [hello("c0"), event(1), end("c1")]
+    async with ScriptedRuntime(script, version="yoi.events.v1") as runtime, follow(runtime) as stream:
+        assert [len(batch) async for batch in stream.batches()] == [1]
         assert stream.cursor == "c1"
 
 

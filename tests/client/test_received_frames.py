@@ -19,6 +19,7 @@ def test_a_batch_is_taken_apart_without_a_copy_of_what_is_none():
     events = [event(1), event(2, payload={"event": "text_delta", "data": {"text": "a,\n]}\u2028"}}), hello("c")]
     assert frames_in(batch(*events)) == events
     assert frames_in(batch(event(1))) == [event(1)]
+    assert frames_in(batch(b'{"a":\n1}', event(1))) == [b'{"a":\n1}', event(1)]
     single = event(1)
     assert frames_in(single)[0] is single
 

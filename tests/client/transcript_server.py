@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,9 +14,24 @@ from tornado.web import Application, RequestHandler
 __all__ = ["page", "transcripts"]
 
 
-def page(items: list[Any], as_of: str, next_start: int | None = None) -> tuple[int, bytes]:
-    body = {"worker_id": "a", "items": items, "next_start": next_start, "as_of_cursor": as_of, "total_items": 9}
-    return 200, json.dumps(body).encode()
+def page(numbers: Iterable[int], as_of: str, total: int | None = None, **members: Any) -> tuple[int, bytes]:
+    """Return the answer with the items of these numbers, of ``total`` in all; without it they are the last ones."""
+    items: list[dict[str, Any]] = [
+        {"index": n, "kind": "text", "event_id": f"e{n}", "worker_seq": n + 1, "time": "t", "data": {"text": str(n)}}
+        for n in numbers
+    ]
+    following = items[-1]["index"] + 1 if items else 0
+    body = {
+        "worker_id": "a",
+        "start": items[0]["index"] if items else 0,
+        "items": items,
+        "next_start": following,
+        "total_items": following if total is None else total,
+        "in_progress": [],
+        "worker_seq": following if total is None else total,
+        "as_of_cursor": as_of,
+    }
+    return 200, json.dumps(body | members).encode()
 
 
 @asynccontextmanager

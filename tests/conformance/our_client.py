@@ -1,6 +1,6 @@
 """Our client for the conformance kit: ``our_client.py URL WORKER MODE STATE``.
 
-Hands each event over by printing its id; says with ``!`` that the stream is over, or that events are missing.
+An empty WORKER stands for everything. Hands each event over by printing its id; says with ``!`` that the stream is over, or that events are missing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ async def main(url: str, worker_id: str, mode: Any, state: str) -> int:
     settings = ClientSettings(protocol=mode)
     stream = observe(
         url,
-        worker_id,
+        worker_id or None,
         cursor_store=store,
         start="oldest",
         on_corrupt="gap",

@@ -28,7 +28,7 @@ TEXT_BYTES = 200
 _ROOT = Path(__file__).resolve().parents[2]
 METHOD = (
     "A backlog of one Worker's `TextDelta` events of 200 bytes each, served from the disk by a process of its own. Our client: `observe`, `start='oldest'`, v1 in batches, "
-    "every checksum and number checked; undecoded, an `async for` that counts; decoded, one that calls `event.decode()` and has the typed event. "
+    "every number checked; undecoded, an `async for` that counts; in batches, one over `stream.batches()` that counts; decoded, one that calls `event.decode()` and has the typed event. "
     "The other: `websockets.connect` without compression, v0, one message an event, `json.loads`, which checks nothing; it takes the first fifth. "
     "Events per second of the client's own CPU time (user and system), which the server's speed does not touch. "
     "Memory: what a client holds more, two seconds after the first event, when nobody has asked for the second. Every measurement is a fresh process; they take turns."
@@ -41,18 +41,20 @@ def run(setting: Setting) -> Result:
     data_dir = setting.shelf.directory / "client-backlog"
     setting.say(f"making a backlog of {events:,} events")
     measure("client", "make", data_dir=str(data_dir), events=events)
-    rates: dict[str, list[float]] = {"undecoded": [], "decoded": [], "websockets": []}
+    rates: dict[str, list[float]] = {"undecoded": [], "batches": [], "decoded": [], "websockets": []}
     held: list[float] = []
     with _server(data_dir) as url:
         for number in range(setting.rounds):
             setting.say(f"round {number + 1} of {setting.rounds}")
             rates["undecoded"].append(measure("client", "take_undecoded", url=url, events=events))
+            rates["batches"].append(measure("client", "take_batches", url=url, events=events))
             rates["decoded"].append(measure("client", "take_decoded", url=url, events=events))
             rates["websockets"].append(measure("client", "take_with_websockets", url=url, events=events // 5))
             held.append(measure("client", "stand_still", url=url))
-    ours, decoded, theirs = (tuple(values) for values in rates.values())
+    ours, batches, decoded, theirs = (tuple(values) for values in rates.values())
     figures = (
         Figure("undecoded", "/CPU s", ours, Target(at_least=250_000)),
+        Figure("undecoded, in batches", "/CPU s", batches),
         Figure("decoded", "/CPU s", decoded, Target(at_least=100_000)),
         Figure("websockets, v0, json.loads", "/CPU s", theirs),
         ratio("undecoded to websockets", ours, theirs, Target(at_least=5)),
@@ -96,6 +98,23 @@ def take_undecoded(url: str, events: int) -> float:
 
 def take_decoded(url: str, events: int) -> float:
     return asyncio.run(_take(url, events, decode=True))
+
+
+def take_batches(url: str, events: int) -> float:
+    return asyncio.run(_take_batches(url, events))
+
+
+async def _take_batches(url: str, events: int) -> float:
+    from yoi_runtime.client.observe import observe
+
+    async with observe(url, "coder", start="oldest") as stream:
+        start = time.process_time()
+        taken = 0
+        async for batch in stream.batches():
+            taken += len(batch)
+            if taken >= events:
+                break
+        return events / (time.process_time() - start)
 
 
 async def _take(url: str, events: int, *, decode: bool) -> float:

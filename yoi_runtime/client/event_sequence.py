@@ -16,6 +16,10 @@ __all__ = ["REMEMBERED_EVENT_IDS", "Admission", "EventSequence"]
 REMEMBERED_EVENT_IDS: Final = 4096
 
 
+# StreamEvent.head, without a line of Python for each of a backlog.
+_HEAD = itemgetter(1)
+
+
 class Admission(NamedTuple):
     """``events``: those to hand over, repeats left out, up to the fault. ``fault``: what stands where others should."""
 
@@ -48,7 +52,7 @@ class EventSequence:
 
     def _follow(self, events: Sequence[StreamEvent], expected: int) -> bool:
         """Say whether all of ``events`` bear the numbers that come next, and if so take them: in one go, as is usual."""
-        heads = [event.head for event in events]
+        heads = [*map(_HEAD, events)]
         try:
             numbers = [*map(int, map(itemgetter(self._group), heads))]
         except TypeError:  # one bears no number
@@ -92,6 +96,10 @@ class EventSequence:
         if self._filtered or self._expected is None or number < self._expected:
             return None
         return self._fault(self._expected, number + 1, cursor)
+
+    def expect(self, number: int) -> None:
+        """Take ``number`` for the next, in a filtered stream for the least: those before it came in another way."""
+        self._expected = number
 
     def expect_gap(self) -> None:
         """Take any number for the next: the gap before it has been announced."""

@@ -128,6 +128,10 @@ class Follower:
         )
         self._was_live = False
 
+    def expect(self, number: int) -> None:
+        """Take no event for the first but the one that bears ``number``; before ``run``."""
+        self._sequence.expect(number)
+
     async def run(self) -> None:
         """Follow until the Worker's end, or until cancelled.
 

@@ -8,7 +8,7 @@ async with observe("http://127.0.0.1:38800", worker_id="coder", cursor_store=Fil
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack, cast, overload
 
@@ -43,7 +43,8 @@ class EventStream(Stream, Generic[_ItemT_co]):
         super().__init__(**parts)
         # Newest first: the next one is popped off the end.
         self._ready: list[StreamItem] = []
-        self._held: StreamEvent | StreamGap | None = None
+        # What has been handed over last, and of a batch the end of it; with it all before it is dealt with.
+        self._held: StreamItem | None = None
         self._dealt: StreamItem | None = None
         self._is_taking = False
 
@@ -73,23 +74,47 @@ class EventStream(Stream, Generic[_ItemT_co]):
                 item = ready.pop()
                 if not isinstance(item, Place):
                     self._held = item
-                    return cast("_ItemT_co", item)
+                    return item  # type: ignore[return-value]  # a gap comes only where the caller chose to have it
                 self._dealt = item
-            if not self._entered:
-                raise RuntimeError("a stream is followed inside of its 'async with' block")
-            self._is_taking = True
-            try:
-                block = await self._handover.take()
-            finally:
-                self._is_taking = False
-            ready = self._ready = [*reversed(block)]
+            ready = self._ready = [*reversed(await self._next_block())]
+
+    def batches(self) -> AsyncIterator[Sequence[_ItemT_co]]:
+        """Iterate over all that is at hand at a time, a message's worth at most, instead of over events.
+
+        For a consumer that stores many in one go. Asking for the next batch says that the whole of the one before
+        has been dealt with, and so does ``ack``; until then ``cursor`` lies before the whole of it. For the rest it is
+        as ``async for`` over the stream itself, between whose events one may change to batches and back.
+        """
+        return _Batches(self._next_batch)
+
+    async def _next_batch(self) -> Sequence[_ItemT_co]:
+        self.ack()
+        while True:
+            block = [*reversed(self._ready)] or await self._next_block()
+            self._ready = []
+            batch = block if Place not in map(type, block) else [item for item in block if not isinstance(item, Place)]
+            # The last that gives a place, be it one without an event.
+            last = next((item for item in reversed(block) if item.cursor is not None), block[-1])
+            if batch:
+                self._held = last
+                return cast("Sequence[_ItemT_co]", batch)
+            self._dealt = last
+
+    async def _next_block(self) -> Sequence[StreamItem]:
+        if not self._entered:
+            raise RuntimeError("a stream is followed inside of its 'async with' block")
+        self._is_taking = True
+        try:
+            return await self._handover.take()
+        finally:
+            self._is_taking = False
 
     async def aclose(self) -> None:
         await super().aclose()
         self._ready.clear()
 
     def ack(self) -> None:
-        """Say that the event at hand has been dealt with, without asking for the next: moves ``cursor`` behind it."""
+        """Say that what is at hand has been dealt with, without asking for the next: moves ``cursor`` behind it."""
         held, self._held = self._held, None
         if held is not None and (not isinstance(held, StreamGap) or held.cursor is not None):
             self._dealt = held
@@ -107,6 +132,19 @@ class EventStream(Stream, Generic[_ItemT_co]):
         if self._dealt is not None:
             return self._dealt.cursor
         return self._start.token if isinstance(self._start, FromCursor) else None
+
+
+class _Batches(Generic[_ItemT_co]):
+    """What ``_next_batch`` returns, again and again; as a generator it would not outlive a cancellation."""
+
+    def __init__(self, next_batch: Callable[[], Awaitable[Sequence[_ItemT_co]]]) -> None:
+        self._next_batch = next_batch
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Sequence[_ItemT_co]:
+        return await self._next_batch()
 
 
 class StreamParts(TypedDict):
