@@ -548,6 +548,25 @@ def test_a_runtime_that_cannot_be_opened_leaves_nothing_open_and_nothing_changed
     assert after[: len(before)] == before
 
 
+@pytest.mark.parametrize("name", ["yoi-commit", "yoi-maintenance", "yoi-places"])
+def test_a_runtime_that_gets_no_thread_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if thread.name == name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    before = threading.active_count()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        with pytest.raises(RuntimeError, match="new thread"):
+            open_runtime(tmp_path)
+    assert open_files_under(tmp_path) == []
+    assert threading.active_count() == before
+    open_runtime(tmp_path).close()
+
+
 class NetworkFiles(QuickFiles):
     """Lies on a network file system."""
 

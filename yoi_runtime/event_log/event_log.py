@@ -354,10 +354,11 @@ class EventLog:
     def start_maintenance(self, interval_seconds: float) -> None:
         """Maintain the log now, and every ``interval_seconds`` in a thread of its own."""
         self._maintain_or_warn()
-        self._maintenance = threading.Thread(
+        thread = threading.Thread(
             target=self._maintain_until_stopped, args=(interval_seconds,), name="yoi-maintenance", daemon=True
         )
-        self._maintenance.start()
+        thread.start()
+        self._maintenance = thread
 
     def _maintain_until_stopped(self, interval_seconds: float) -> None:
         while not self._stop.wait(interval_seconds):

@@ -66,8 +66,12 @@ class Runtime:
         except BaseException:
             writer.close()
             raise
-        self._log.start_maintenance(options.maintenance_interval_seconds)
-        self._place_indexer = PlaceIndexer(writer.directory, self._log.sealed_segments, platform)
+        try:
+            self._log.start_maintenance(options.maintenance_interval_seconds)
+            self._place_indexer = PlaceIndexer(writer.directory, self._log.sealed_segments, platform)
+        except BaseException:  # no thread to be had, say
+            self._log.close()
+            raise
         abandon_after_fork(self)
 
     def abandon_in_child(self) -> None:

@@ -221,9 +221,10 @@ class Commit:
 
     def start(self) -> None:
         """Start the background thread."""
+        thread = threading.Thread(target=self._run, name="yoi-commit", daemon=True)
+        thread.start()
+        self._thread = thread
         self._doorbell.attach()
-        self._thread = threading.Thread(target=self._run, name="yoi-commit", daemon=True)
-        self._thread.start()
 
     def stop(self) -> None:
         """Stop the thread; waiters that were not served get ``LogClosedError``. Call after ``seal``."""

@@ -92,9 +92,9 @@ class LogWriter:
             on_failure.callback(self._writer_lock.release)
             on_failure.callback(self._close_active)
             self._open(on_failure)
+            if background:
+                self._commit.start()
             on_failure.pop_all()
-        if background:
-            self._commit.start()
         abandon_after_fork(self)
 
     def abandon_in_child(self) -> None:
