@@ -42,7 +42,7 @@ def response(reason: str, **more: Any) -> Payload:
 
 
 IMAGE = {"type": "image", "mimeType": "image/png", "data": "aGk="}
-LINK = {"type": "resource_link", "uri": "file:///work/a.py", "name": "a.py"}
+LINK = {"type": "resource_link", "uri": "file:///home/dev/a.py", "name": "a.py"}
 PROMPT = rpc(
     id=2,
     method="session/prompt",
@@ -53,12 +53,12 @@ PERMISSION = rpc(id=5, method="session/request_permission", params={"sessionId":
 PLAN = update("plan", entries=[{"content": "Look", "priority": "high", "status": "pending"}])
 WINDOW = update("usage_update", used=53_000, size=200_000, cost={"amount": 0.04, "currency": "USD"})
 PICTURE = update("agent_message_chunk", content=IMAGE)
-DIFF = {"type": "diff", "path": "/work/a.py", "oldText": "a", "newText": "b"}
+DIFF = {"type": "diff", "path": "/home/dev/a.py", "oldText": "a", "newText": "b"}
 RUNNING, IDLE = event("status", status="running"), event("status", status="idle")
 PENDING = update("tool_call", toolCallId="c1", name="edit", title="Edit a.py", kind="edit", status="pending")
 EDIT_START, EDIT_DONE = call("c1", "edit", '{"path":"a.py"}')
 FAILURE = {"code": -32000, "message": "Authentication required", "data": {"hint": "log in"}}
-READ_FILE = rpc(id=2, method="fs/read_text_file", params={"sessionId": "s", "path": "/work/a.py"})
+READ_FILE = rpc(id=2, method="fs/read_text_file", params={"sessionId": "s", "path": "/home/dev/a.py"})
 NO_FILE = rpc(id=2, error={"code": -32002, "message": "Resource not found"})
 SEEN = (PROMPT,)
 
@@ -71,7 +71,7 @@ CASES = [
             BEGIN[0],
             event(
                 "user_message",
-                segments=[{"kind": "text", "content": "Fix"}, {"kind": "file_ref", "path": "file:///work/a.py"}],
+                segments=[{"kind": "text", "content": "Fix"}, {"kind": "file_ref", "path": "file:///home/dev/a.py"}],
             ),
             BEGIN[1],
             kept("acp.prompt.image", IMAGE),
@@ -128,7 +128,7 @@ CASES = [
         update("tool_call_update", toolCallId="c1", status="completed", content=[DIFF]),
         [
             event("tool_call_done", id="c1", name="edit", arguments="{}"),
-            answer("c1", "diff /work/a.py"),
+            answer("c1", "diff /home/dev/a.py"),
             kept("acp.tool_call.diff", {"toolCallId": "c1", "part": DIFF}),
         ],
         (*SEEN, PENDING),

@@ -60,7 +60,7 @@ def without(message: Payload, name: str) -> Payload:
     return {key: value for key, value in message.items() if key != name}
 
 
-INIT = system("init", model="claude-x", cwd="/work", tools=["Bash"], permissionMode="default", apiKeySource="none")
+INIT = system("init", model="claude-x", cwd="/home/dev", tools=["Bash"], permissionMode="default", apiKeySource="none")
 START = stream(
     "message_start", message={"id": "msg_1", "content": [], "usage": {"input_tokens": 3, "output_tokens": 1}}
 )
