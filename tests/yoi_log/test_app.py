@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,12 +73,21 @@ def test_verify_repair_and_fork_as_a_person_runs_them(tmp_path: Path):
 
 
 def test_ctrl_c_ends_following_with_130(tmp_path: Path):
-    import signal
-    import subprocess
-    import sys
-
-    command = [sys.executable, "-m", "yoi_log", "cat", str(GOLDEN / "clean"), "--follow", "--format", "payloads"]
-    with subprocess.Popen(command, cwd=ROOT / "tools", stdout=subprocess.PIPE, text=True) as program:
+    # Where the tests run in the background of a script, SIGINT is ignored, and children would inherit that.
+    program_with_sigint = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    command = [
+        *(sys.executable, "-c", program_with_sigint),
+        *("-m", "yoi_log", "cat", str(GOLDEN / "clean"), "--follow", "--format", "payloads"),
+    ]
+    with subprocess.Popen(
+        command,
+        cwd=ROOT / "tools",
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
         assert program.stdout is not None
         lines = [program.stdout.readline() for _ in range(15)]
         assert all(json.loads(line) for line in lines)
