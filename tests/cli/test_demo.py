@@ -16,7 +16,8 @@ from yoi_runtime.cli.demo import Received, free_port
 from yoi_runtime.client.stream_event import StreamEvent, event_of_frame
 from yoi_runtime.protocol.frames import EventFrame
 
-QUICK = "import asyncio, sys; from yoi_runtime.cli.demo import demo; sys.exit(asyncio.run(demo(float(sys.argv[1]))))"
+# At any free port: tests that run beside each other would take the usual one from each other.
+QUICK = "import asyncio, sys; from yoi_runtime.cli.demo import demo; sys.exit(asyncio.run(demo(float(sys.argv[1]), 0)))"
 
 
 def event(seq: int | None, name: str = "shutdown", **data: object) -> StreamEvent:

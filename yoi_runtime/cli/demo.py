@@ -57,14 +57,16 @@ class Received:
         return bool(self.seqs) and self.seqs == list(range(1, len(self.seqs) + 1))
 
 
-async def demo(pace: float = 1.0) -> int:
+async def demo(pace: float = 1.0, port: int = DEFAULT_PORT) -> int:
     """Play the demo and return its exit code: failed unless every event arrived. ``pace`` stretches the pauses.
+
+    It serves at ``port``, or where that is taken at another one.
 
     Raises:
         MissingExtraError, LogError, OSError, StreamError: it could not be played.
     """
     with StopSignals() as signals, tempfile.TemporaryDirectory(prefix="yoi-demo-") as directory:
-        playing = asyncio.create_task(_Play(Path(directory), pace).play())
+        playing = asyncio.create_task(_Play(Path(directory), pace, port).play())
         signalled = asyncio.create_task(signals.wait())
         await asyncio.wait({playing, signalled}, timeout=_DEADLINE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if playing.done():
@@ -96,9 +98,10 @@ def free_port(host: str, wanted: int) -> int:
 class _Play:
     """One performance."""
 
-    def __init__(self, data_dir: Path, pace: float) -> None:
+    def __init__(self, data_dir: Path, pace: float, port: int) -> None:
         self._data_dir = data_dir
         self._pace = pace
+        self._port = port
         self._output = ReadableLines(sys.stdout, sys.stdout)
         self._received = Received()
         self._connections = 0
@@ -108,9 +111,9 @@ class _Play:
         self._missed_live = 0
 
     async def play(self) -> int:
-        port = free_port(DEFAULT_HOST, DEFAULT_PORT)
-        if port != DEFAULT_PORT:
-            self._tell(f"Port {DEFAULT_PORT} is taken; the demo uses {port}.")
+        port = free_port(DEFAULT_HOST, self._port)
+        if port != self._port and self._port:
+            self._tell(f"Port {self._port} is taken; the demo uses {port}.")
         served = await ServedRuntime.start(ServeOptions(self._data_dir, Address(DEFAULT_HOST, port)))
         try:
             self._tell(f"A Runtime serves {served.url}; two Workers start, and a client follows them over WebSocket.")
