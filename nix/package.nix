@@ -78,6 +78,8 @@ python3Packages.buildPythonApplication {
     python3Packages.hypothesis
     python3Packages.jsonschema
     python3Packages.pytest-timeout
+    # Runs the tests on all cores that the build may use.
+    python3Packages.pytest-xdist
     python3Packages.pytestCheckHook
   ]
   ++ (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.viewing import emit
+from tests.runtime.emitting import emit
 from yoi_runtime.catalog.fold import fold_and_place, fold_chunk
 from yoi_runtime.catalog.ledger import Ledger
 from yoi_runtime.catalog.places import Places

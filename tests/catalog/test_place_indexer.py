@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ExpectLog
-from tests.server.serving import damage
-from tests.server.viewing import emit
+from tests.runtime.emitting import emit
+from tests.support.damage import damage
 from tests.support.deadline import wait_until
 from yoi_runtime.catalog import place_indexer
 from yoi_runtime.catalog.place_file import PlaceFile, place_path

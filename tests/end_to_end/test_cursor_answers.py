@@ -10,10 +10,11 @@ from urllib.parse import quote
 
 from tests.conftest import ExpectLog
 from tests.end_to_end.programs import runtime_process, until_known
+from tests.runtime.emitting import emit
 from tests.server.foreign_client import subscribed
 from tests.server.raw_peer import RawPeer
-from tests.server.serving import SMALL, Serving, damage, records_of, serving, stream_path
-from tests.server.viewing import emit
+from tests.server.serving import SMALL, Serving, records_of, serving, stream_path
+from tests.support.damage import damage
 from yoi_runtime.events import TextDelta
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.segment_log.cursor import decode_token, encode_token

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.end_to_end.programs import Program, runtime_process, server_process, until_known
+from tests.runtime.emitting import emit
 from tests.server.foreign_client import subscribed
 from tests.server.serving import SMALL, serving, stream_path
-from tests.server.viewing import emit
 from yoi_runtime.events import TextDelta
 from yoi_runtime.runtime.options import RuntimeOptions
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.runtime.emitting import emit
 from tests.server.foreign_client import Peer
 from tests.server.raw_peer import RawPeer
 from tests.server.serving import SMALL, Serving, records_of, serving, stream_path
-from tests.server.viewing import emit
 from tests.support.deadline import wait_until_async
 from yoi_runtime.events import Status, TextDelta, UnknownEvent
 from yoi_runtime.runtime.options import RuntimeOptions

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import ExpectLog
+from tests.runtime.emitting import emit
 from tests.server.raw_peer import RawPeer
 from tests.server.serving import EVERYTHING, Serving, serving, stream_path
-from tests.server.viewing import emit
 from tests.support.deadline import wait_until_async
 from yoi_runtime.events import TextDelta
 from yoi_runtime.runtime.options import RuntimeOptions

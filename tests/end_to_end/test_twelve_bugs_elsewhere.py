@@ -24,10 +24,11 @@ from tests.end_to_end.programs import runtime_process, server_process, until_kno
 from tests.end_to_end.test_slow_peers import is_stuck
 from tests.event_log.quick_files import QuickFiles
 from tests.faults.failing_files import FailingFiles
+from tests.runtime.emitting import emit
 from tests.server.raw_peer import RawPeer
-from tests.server.serving import SMALL, Serving, damage, records_of, serving, stream_path
+from tests.server.serving import SMALL, Serving, records_of, serving, stream_path
 from tests.server.v1_peer import v1_subscribed
-from tests.server.viewing import emit
+from tests.support.damage import damage
 from tests.support.deadline import wait_until_async
 from yoi_runtime.errors import LogFullError
 from yoi_runtime.events import Status, TextDelta, UnknownEvent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,6 @@ __all__ = [
     "SMALL",
     "Answer",
     "Serving",
-    "damage",
     "http_get",
     "records_of",
     "rotate_out_all_before_now",
@@ -145,13 +144,6 @@ def http_get(url: str, path: str, *, method: str = "GET", headers: dict[str, str
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
     finally:
         connection.close()
-
-
-def damage(path: Path, change: Callable[[bytearray], object]) -> None:
-    """Let ``change`` work on the bytes of the file at ``path``, in place."""
-    data = bytearray(path.read_bytes())
-    change(data)
-    path.write_bytes(data)
 
 
 def records_of(data_dir: Path) -> list[dict[str, Any]]:

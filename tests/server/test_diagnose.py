@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.runtime.emitting import emit
 from tests.server.serving import SMALL, rotate_out_all_before_now
-from tests.server.viewing import emit, viewing
+from tests.server.viewing import viewing
 from yoi_runtime.errors import (
     CursorAheadError,
     CursorForeignError,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.server.viewing import emit, viewing
+from tests.runtime.emitting import emit
+from tests.server.viewing import viewing
 from yoi_runtime.events import Status, TextDelta
 from yoi_runtime.server.dialect import own_lines
 

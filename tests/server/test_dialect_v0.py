@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.runtime.emitting import emit
 from tests.server.frames import messages_in
-from tests.server.viewing import emit, viewing
+from tests.server.viewing import viewing
 from yoi_runtime.events import Status, UnknownEvent
 from yoi_runtime.server.dialect import Progress
 from yoi_runtime.server.dialect_v0 import DialectV0

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import ExpectLog
-from tests.server.serving import SMALL, Serving, damage, serving, stream_path
+from tests.server.serving import SMALL, Serving, serving, stream_path
 from tests.server.v1_peer import v1_subscribed
+from tests.support.damage import damage
 from tests.support.deadline import wait_until_async
 from yoi_runtime.events import Status, TextDelta, UnknownEvent
 from yoi_runtime.runtime.runtime import Runtime

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ExpectLog
+from tests.runtime.emitting import emit
 from tests.server.foreign_client import Peer, subscribed
 from tests.server.raw_peer import RawPeer
 from tests.server.serving import EVERYTHING, http_get, serving, stream_path
-from tests.server.viewing import emit
 from tests.support.deadline import wait_until_async
 from yoi_runtime.errors import LogFormatError, LogNotFoundError
 from yoi_runtime.events import TextDelta

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ExpectLog
+from tests.runtime.emitting import emit
 from tests.server.raw_peer import RawPeer
 from tests.server.serving import EVERYTHING, SMALL, Serving, rotate_out_all_before_now, serving, stream_path
 from tests.server.test_http_views import HOSTILE_IDS
-from tests.server.viewing import emit
 from tests.support.deadline import wait_until_async
 from yoi_runtime.events import TextDelta
 from yoi_runtime.segment_log.cursor import decode_token, encode_token

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.runtime.emitting import emit
 from tests.server.serving import SMALL, records_of, rotate_out_all_before_now, serving
-from tests.server.viewing import emit
 from tests.support.deadline import wait_until_async
 from yoi_runtime.events import Status, TextDelta
 from yoi_runtime.runtime.options import RuntimeOptions

@@ -11,8 +11,10 @@ import pytest
 
 from tests.conftest import ExpectLog
 from tests.faults.failing_files import FailingFiles
-from tests.server.serving import SMALL, damage, rotate_out_all_before_now
-from tests.server.viewing import Viewing, emit, read_on, seqs_between, shown, viewing, viewing_only
+from tests.runtime.emitting import emit
+from tests.server.serving import SMALL, rotate_out_all_before_now
+from tests.server.viewing import Viewing, read_on, seqs_between, shown, viewing, viewing_only
+from tests.support.damage import damage
 from tests.support.deadline import wait_until_async
 from yoi_runtime.catalog.catalog import CATALOG, Snapshot, read_snapshot
 from yoi_runtime.errors import LogNotFoundError, LogUnavailableError, RecordCorruptError

@@ -15,8 +15,10 @@ import pytest
 
 from tests.conftest import ExpectLog
 from tests.faults.failing_files import FailingFiles
-from tests.server.serving import damage, records_of
-from tests.server.viewing import emit, shown, viewing_only
+from tests.runtime.emitting import emit
+from tests.server.serving import records_of
+from tests.server.viewing import shown, viewing_only
+from tests.support.damage import damage
 from yoi_runtime.catalog.place_file import PlaceFile, place_path, write_places
 from yoi_runtime.catalog.place_indexer import index_segment
 from yoi_runtime.catalog.places import Places, places_after

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.runtime.emitting import emit
 from tests.server.serving import SMALL, records_of, rotate_out_all_before_now
-from tests.server.viewing import emit, viewing, viewing_only
+from tests.server.viewing import viewing, viewing_only
 from yoi_runtime.catalog.catalog import CATALOG
 from yoi_runtime.errors import (
     CursorAheadError,

@@ -14,9 +14,11 @@ import pytest
 
 from tests.conftest import ExpectLog
 from tests.faults.failing_files import FailingFiles
+from tests.runtime.emitting import emit
 from tests.server.recording_outlet import RecordingOutlet
-from tests.server.serving import SMALL, damage, records_of, rotate_out_all_before_now
-from tests.server.viewing import emit, viewing, viewing_only
+from tests.server.serving import SMALL, records_of, rotate_out_all_before_now
+from tests.server.viewing import viewing, viewing_only
+from tests.support.damage import damage
 from tests.support.deadline import wait_until_async
 from yoi_runtime.catalog.catalog import read_snapshot
 from yoi_runtime.errors import LogUnavailableError

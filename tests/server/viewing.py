@@ -10,17 +10,15 @@ from pathlib import Path
 
 from tests.server.foreign_client import DEADLINE_SECONDS
 from tests.support.deadline import wait_until_async
-from yoi_runtime.events import TextDelta
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import LOG_DIRECTORY, Runtime
-from yoi_runtime.runtime.worker import Worker
 from yoi_runtime.segment_log.cursor import CursorToken, decode_token
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.record import seq_of_line
 from yoi_runtime.server.log_view import CACHE_BYTES, LogView
 
-__all__ = ["Viewing", "emit", "read_on", "seqs_between", "shown", "viewing", "viewing_only"]
+__all__ = ["Viewing", "read_on", "seqs_between", "shown", "viewing", "viewing_only"]
 
 
 @dataclass
@@ -64,11 +62,6 @@ async def viewing(data_dir: Path, options: RuntimeOptions = _USUAL) -> AsyncIter
     with Runtime.open(data_dir, options) as runtime:
         async with viewing_only(data_dir) as view:
             yield Viewing(runtime, view)
-
-
-def emit(worker: Worker, count: int, size: int = 20) -> list[CursorToken]:
-    """Let ``worker`` emit ``count`` events of at least ``size`` bytes; returns their cursors."""
-    return [worker.emit(TextDelta(text="x" * size)) for _ in range(count)]
 
 
 async def read_on(view: LogView, position: Position) -> tuple[list[int], Position]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import ExpectLog
 from tests.faults.clocks import ManualClock
-from tests.server.serving import damage
+from tests.support.damage import damage
 from tests.transcript.projecting import (
     QUICK,
     SMALL,
