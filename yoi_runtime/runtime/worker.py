@@ -47,7 +47,8 @@ class Worker:
             WorkerEndedError: the Worker has ended; nothing was written.
             EventInvalidError, LogError, OSError: as ``EventLog.append``.
         """
-        return self._append(event, self.worker_id, self.author)
+        append = self._append
+        return append(event, self.worker_id, self.author)
 
     def offer(self, event: Event) -> CursorToken:
         """Like ``emit``, for a caller that keeps a refused event and offers it again: no loss is noted."""

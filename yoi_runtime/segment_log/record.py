@@ -90,7 +90,8 @@ class RecordEncoder:
         in_hex = hex(seq)[2:]  # noqa: FURB116 - half the time of a format specification
         members = f'{self._before_seq}{in_hex}","seq":{seq},{head}'.encode("ascii")
         # The token names the place after the record, whose length it does not change.
-        token = self._token(start + _AROUND + len(members) + len(tail), seq, worker, worker_seq)
+        encode_token = self._token
+        token = encode_token(start + _AROUND + len(members) + len(tail), seq, worker, worker_seq)
         covered = b"".join((_START, token, members, tail, b"}"))
         return token, b'%s,"crc":"%08x"}\n' % (covered, crc32(covered))
 

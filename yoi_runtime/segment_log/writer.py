@@ -79,6 +79,7 @@ class LogWriter:
         self._max_record_bytes, self._segment_bytes = options.max_record_bytes, options.segment_bytes
         self._platform = platform
         self._files = platform.files
+        self._pwrite = platform.files.pwrite
         self.lock = threading.RLock()
         self._closed = False
         self._fd = -1
@@ -260,23 +261,26 @@ class LogWriter:
         """Like ``append`` of ``head`` (ASCII) + ``tail``, for a caller that holds ``lock``; returns the token."""
         seq = self.last_seq + 1
         # Before any check, all of which need its size: what is refused or comes after a roll is rare.
-        token, record = self._encode(self._offset, seq, head, tail, worker, worker_seq)
-        size, commit = len(record), self._commit
+        encode, offset, commit = self._encode, self._offset, self._commit
+        token, record = encode(offset, seq, head, tail, worker, worker_seq)
+        size = len(record)
         if (
             self._closed
             or size > self._max_record_bytes
-            or self._offset + size > self._segment_bytes
+            or offset + size > self._segment_bytes
             or commit.appended_bytes + size > commit.ceiling_bytes
         ):
             self._refuse_or_make_way(size)
-            token, record = self._encode(self._offset, seq, head, tail, worker, worker_seq)
+            offset = self._offset
+            token, record = self._encode(offset, seq, head, tail, worker, worker_seq)
+        pwrite = self._pwrite
         try:
-            written = self._files.pwrite(self._fd, record, self._offset)
+            written = pwrite(self._fd, record, offset)
             if written != size:
                 self._write_rest(record, written)
         except OSError as error:
             raise self._take_back(error, seq) from error
-        end = self._offset + size
+        end = offset + size
         self._offset, self.last_seq = end, seq
         # Commit.note_appended, spelled out: this runs for every append.
         commit.appended_bytes += size
