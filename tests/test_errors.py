@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import re
 from pathlib import Path
@@ -150,6 +151,16 @@ def test_what_the_disk_refused_is_an_error_of_the_log_and_of_the_system():
     assert isinstance(error, OSError)
     assert (error.errno, error.strerror, error.filename) == (5, "Input/output error", str(FILE))
     assert sentence_of(error) == str(error)
+
+
+def test_what_the_system_lacks_for_a_moment_is_passing_and_a_broken_disk_is_not():
+    refused = {
+        name: errors.LogDiskError(FILE, 800, 17, getattr(errno, name), name) for name in errno.errorcode.values()
+    }
+    passing = {name for name, error in refused.items() if error.is_passing}
+    assert passing == {"EMFILE", "ENFILE", "EINTR", "ENOMEM", "EAGAIN"}
+    always = {type(example) for example, _ in EXAMPLES if isinstance(example, LogError) and example.is_passing}
+    assert always == {errors.LogBusyError, errors.LogFullError}
 
 
 def test_a_peers_text_is_cut_before_it_is_kept():

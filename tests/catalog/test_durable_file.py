@@ -48,6 +48,7 @@ def test_after_any_failed_call_the_file_is_whole_and_nothing_is_open(tmp_path: P
         replace_file(path, NEW, Platform(files=files))
     assert files.struck == 1
     assert path.read_bytes() == (NEW if at == 6 else OLD)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"], "what it wrote so far is not left to fill the disk"
     assert files.open_files == []
     replace_file(path, NEW, Platform(files=files))
     assert path.read_bytes() == NEW
@@ -67,7 +68,7 @@ def test_a_disk_that_takes_nothing_is_full(tmp_path: Path):
     with pytest.raises(OSError, match="short write") as refused:
         replace_file(tmp_path / "file", NEW, Platform(files=files))
     assert refused.value.errno == errno.ENOSPC
-    assert not (tmp_path / "file").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_after_a_power_cut_at_any_call_it_is_the_old_one_or_the_new_one():

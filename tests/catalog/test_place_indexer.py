@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ExpectLog
+from tests.faults.clocks import ManualClock
+from tests.faults.failing_files import FailingFiles
 from tests.runtime.emitting import emit
 from tests.support.damage import damage
 from tests.support.deadline import wait_until
@@ -17,7 +19,7 @@ from yoi_runtime.catalog.place_indexer import SMALLEST_INDEXED_BYTES, PlaceIndex
 from yoi_runtime.events import TextDelta
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
-from yoi_runtime.segment_log.platform import REAL_PLATFORM
+from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
 from yoi_runtime.segment_log.writer import SealedSegment
 
 SMALL = RuntimeOptions(segment_bytes=8192)
@@ -90,6 +92,33 @@ def test_a_look_that_fails_is_not_the_last_one(tmp_path: Path, monkeypatch: pyte
     indexer = PlaceIndexer(tmp_path, sealed, REAL_PLATFORM)
     wait_until(lambda: len(looks) > 2, 10, "it looks again")
     indexer.stop()
+
+
+def test_a_file_that_could_not_be_made_is_made_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expect_log: ExpectLog
+):
+    expect_log("yoi_runtime.catalog", "segment 1 has no place file.*again in 60 s.*No space left")
+    expect_log("yoi_runtime.catalog", "segment 1 has no place file.*again in 120 s.*No space left")
+    with Runtime.open(tmp_path, SMALL) as runtime:
+        fill(runtime, 2, 300)
+        segments = runtime._log.sealed_segments()[:2]
+    path, newer = (place_path(runtime.log_directory, segment.number) for segment in segments)
+    monkeypatch.setattr(place_indexer, "_LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(place_indexer, "SMALLEST_INDEXED_BYTES", 1)
+    files, clock = FailingFiles(), ManualClock()
+    files.fail(errno.ENOSPC, "create", name=f"{path.name}.tmp", for_ever=True)
+    indexer = PlaceIndexer(runtime.log_directory, lambda: segments, Platform(files=files, clock=clock))
+    wait_until(lambda: 1 in indexer._failed, 10, "it fails")
+    assert newer.exists()
+    clock.pass_seconds(60)
+    wait_until(lambda: indexer._failed[1] == (clock.monotonic() + 120, 240), 10, "it is tried again")
+    files.heal()
+    clock.pass_seconds(119)
+    assert not path.exists()
+    clock.pass_seconds(1)
+    wait_until(path.exists, 10, "it is made")
+    indexer.stop()
+    assert files.struck == 2
 
 
 def test_what_belongs_to_no_segment_is_deleted_at_the_next_start(tmp_path: Path):

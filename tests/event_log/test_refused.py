@@ -19,7 +19,7 @@ def test_losses_are_counted_per_worker_from_the_first_to_the_last():
         ("a", EventsLost(count=3, from_time=TIMES[1], to_time=TIMES[3])),
         ("b", EventsLost(count=5, from_time=TIMES[2], to_time=TIMES[2])),
     ]
-    refused.told("a")
+    del refused.by_worker["a"]
     assert [worker_id for worker_id, _ in refused.losses()] == ["b"]
     refused.note("a", TIMES[5])
     assert refused.losses()[-1] == ("a", EventsLost(count=1, from_time=TIMES[5], to_time=TIMES[5]))

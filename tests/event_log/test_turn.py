@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import ExpectLog
+from tests.faults.failing_files import FailingFiles
 from tests.support.deadline import wait_until
 from yoi_runtime import Runtime, RuntimeOptions
-from yoi_runtime.errors import LogBrokenError, LogReentryError, WorkerEndedError
+from yoi_runtime.errors import LogBrokenError, LogFullError, LogReentryError, WorkerEndedError
 from yoi_runtime.event_log.turn import Turn
 from yoi_runtime.events import TextDelta
 from yoi_runtime.segment_log.platform import FileStat, Platform, RealFileOps
@@ -328,3 +329,23 @@ def test_an_end_that_ctrl_c_kept_from_being_written_may_be_written_again(
     runtime.close()
     ends = [found["payload"]["data"]["outcome"] for found in envelopes(tmp_path) if "outcome" in str(found["payload"])]
     assert ends == ["failed"]
+
+
+def test_a_loss_that_ctrl_c_struck_just_after_is_not_told_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    files = FailingFiles()
+    runtime = Runtime.open(tmp_path, platform=Platform(files=files))
+    worker = runtime.create_worker("a")
+    files.fail(errno.ENOSPC, "pwrite", name="00000000000000000001.jsonl")
+    with pytest.raises(LogFullError):
+        worker.emit(TextDelta(text="refused"))
+    with monkeypatch.context() as patch:
+        # The loss is in the log by then.
+        patch.setattr(runtime._log._books, "appended", lambda *_: _raise(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            worker.emit(TextDelta(text="interrupted"))
+    worker.emit(TextDelta(text="next"))
+    runtime.close()
+    told = [found["payload"] for found in envelopes(tmp_path) if found["worker_id"] == "a"]
+    assert [payload["event"] for payload in told] == ["events_lost", "text_delta"]
+    assert told[0]["data"]["count"] == 1
+    assert numbers_of_a(tmp_path) == [1, 2]

@@ -278,6 +278,34 @@ async def test_while_the_disk_is_full_output_waits_and_nothing_of_it_is_lost(tmp
     assert ends_in(runtime) == [WorkerEnded(worker_id="coder", outcome="completed", exit_code=0)]
 
 
+@pytest.mark.parametrize(
+    ("error", "method", "name"),
+    [
+        (errno.EMFILE, "create", "00000000000000000002.tmp"),
+        (errno.ENFILE, "open_read", "LOCK"),
+        (errno.EINTR, "create", "00000000000000000002.tmp"),
+        (errno.EINTR, "pwrite", FIRST),
+        (errno.ENOMEM, "pwrite", FIRST),
+    ],
+)
+async def test_while_the_system_lacks_something_for_an_append_output_waits(
+    tmp_path: Path, error: int, method: str, name: str
+):
+    files = FailingFiles(QuickFiles())
+    with open_runtime(tmp_path / "data", files=files) as runtime:
+        children = ChildWorkers(runtime)
+        # Created, started, running: those are no output.
+        files.fail(error, method, name=name, at=4 if name == FIRST else 1, for_ever=True)
+        task = children.start("coder", python("for n in range(300): print(n)"))
+        await wait_until_async(lambda: files.struck > 2)
+        assert not task.done()
+        files.heal()
+        assert (await task).outcome == "completed"
+    assert [int(text) for text in texts_of(runtime, "coder")] == list(range(300))
+    assert not [event for event in said_by(runtime, "coder") if isinstance(event, EventsLost)]
+    assert ends_in(runtime) == [WorkerEnded(worker_id="coder", outcome="completed", exit_code=0)]
+
+
 async def test_an_event_too_large_for_a_record_comes_once_also_when_its_alert_is_refused(
     tmp_path: Path, expect_log: ExpectLog
 ):

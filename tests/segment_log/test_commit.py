@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import threading
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.support.deadline import wait_until, wait_until_async
 from yoi_runtime.errors import LogBrokenError, LogBusyError, LogClosedError
 from yoi_runtime.segment_log import commit
 from yoi_runtime.segment_log.doorbell import doorbell_of
-from yoi_runtime.segment_log.platform import RealClock, RealFileOps
+from yoi_runtime.segment_log.platform import Platform, RealClock, RealFileOps
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.segment_log.segment import segment_name
@@ -479,3 +480,40 @@ def test_a_thread_that_dies_of_a_bug_takes_the_log_out_of_service_loudly(tmp_pat
         log.append(body("b"))
     with pytest.raises(LogBrokenError):
         log.close()
+
+
+@pytest.mark.parametrize(("gone", "why"), [("log", "removed or replaced"), ("log/LOCK", "its file LOCK was deleted")])
+def test_a_directory_that_is_taken_away_ends_the_writer_while_it_appends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str, why: str
+):
+    monkeypatch.setattr(commit, "_LOOK_SECONDS", 0.001)
+    log = LogWriter(tmp_path / "log", options(), Platform())
+    log.append(body("before"))
+    (tmp_path / gone).rename(tmp_path / "taken away")
+
+    def is_refused() -> bool:
+        with contextlib.suppress(LogBrokenError):
+            log.append(body("after"))
+            return False
+        return True
+
+    wait_until(is_refused, 10, "it is noticed")
+    with pytest.raises(LogBrokenError, match=why):
+        log.append(body("after"))
+    with pytest.raises(LogBrokenError):
+        log.close()
+
+
+def test_a_look_at_the_directory_that_fails_ends_nothing(
+    tmp_path: Path, files: FailingFiles, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(commit, "_LOOK_SECONDS", 0.001)
+    log = LogWriter(tmp_path / "log", options(), Platform(files=files))
+    files.fail(errno.EMFILE, "open_read", name="LOCK", for_ever=True)
+
+    def has_looked() -> bool:
+        log.wait_synced(log.append(body("x")).position, 10)
+        return files.struck > 2
+
+    wait_until(has_looked, 10, "it looks")
+    log.close()

@@ -76,15 +76,26 @@ def test_a_child_that_only_inherits_the_process_does_not_hold_the_lock(tmp_path:
     held.release()
 
 
-def test_a_lock_file_that_was_removed_or_replaced_protects_nothing(tmp_path: Path):
+def test_a_lock_that_protects_nothing_any_more_says_why(tmp_path: Path):
     files = FailingFiles()
-    held = WriterLock(tmp_path, platform_of(files))
-    assert not held.is_replaced()
-    (tmp_path / LOCK).unlink()
-    assert held.is_replaced()
-    other = WriterLock(tmp_path, platform_of())
-    assert held.is_replaced()
-    assert not other.is_replaced()
+    directory = tmp_path / "log"
+    directory.mkdir()
+    (directory / "00000000000000000001.jsonl").touch()
+    held = WriterLock(directory, platform_of(files))
+    assert held.lost_because() is None
+    (directory / LOCK).unlink()
+    assert held.lost_because() == "its file LOCK was deleted: nothing would keep a second writer out"
+    other = WriterLock(directory, platform_of())
+    replaced = "the log's directory was removed or replaced, or its file LOCK: another one stands there"
+    assert held.lost_because() == replaced
+    assert other.lost_because() is None
+    directory.rename(tmp_path / "moved")
+    assert held.lost_because() == "the log's directory was removed or replaced"
+    directory.touch()
+    assert held.lost_because() == "the log's directory was removed or replaced"
+    directory.unlink()
+    directory.mkdir()
+    assert held.lost_because() == "the log's directory was removed or replaced"
     assert files.open_files == [LOCK]
     other.release()
     held.release()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from yoi_runtime.errors import LogBusyError, LogFullError
+from yoi_runtime.errors import LogError
 from yoi_runtime.events.conversation_events import Alert, Status
 from yoi_runtime.events.event import Event
 from yoi_runtime.events.output_events import TextDone
@@ -34,7 +34,9 @@ class RecordingSink:
         for event in events:
             try:
                 self._before_emit(event)
-            except (LogBusyError, LogFullError):
+            except LogError as error:
+                if not error.is_passing:
+                    raise
                 break
             taken.append(event)
         self.events += taken

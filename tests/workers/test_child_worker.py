@@ -21,6 +21,7 @@ from yoi_runtime.errors import (
     EventInvalidError,
     LogBrokenError,
     LogBusyError,
+    LogDiskError,
     LogFullError,
     RecordTooLargeError,
     WorkerIdInvalidError,
@@ -382,8 +383,12 @@ with open(sys.argv[1], "wb", buffering=0) as counter:
 
 @pytest.mark.parametrize(
     "error",
-    [LogBusyError(LOG, 8_000_000, 0.0), LogFullError(LOG / "1.jsonl", 0, 1, os.strerror(errno.ENOSPC))],
-    ids=["busy", "full"],
+    [
+        LogBusyError(LOG, 8_000_000, 0.0),
+        LogFullError(LOG / "1.jsonl", 0, 1, os.strerror(errno.ENOSPC)),
+        LogDiskError(LOG / "1.jsonl", 0, 1, errno.EMFILE, os.strerror(errno.EMFILE)),
+    ],
+    ids=["busy", "full", "too many files"],
 )
 def test_a_log_without_room_holds_lines_back_and_loses_none(error: YoiError) -> None:
     refusals = {"2", "3", "5"}

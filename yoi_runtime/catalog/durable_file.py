@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from pathlib import Path
 
-from yoi_runtime.segment_log.platform import Platform
+from yoi_runtime.segment_log.platform import FileOps, Platform
 
 __all__ = ["remove_leftover", "replace_file"]
 
@@ -14,11 +15,24 @@ def replace_file(path: Path, data: bytes, platform: Platform) -> None:
     """Write ``data`` under a temporary name, sync it, rename it to ``path``, sync the directory.
 
     Raises:
-        OSError: the file at ``path`` is as it was, or already the new one; a ``.tmp`` file may be left.
+        OSError: the file at ``path`` is as it was, or already the new one.
     """
     files = platform.files
     aside = _aside(path)
-    fd = files.create(aside)
+    try:
+        _write_whole(aside, data, files)
+        files.rename(aside, path)
+    except BaseException:
+        # Where the disk is full, what nobody will read must not keep it so.
+        with contextlib.suppress(OSError):
+            files.unlink(aside)
+        raise
+    files.sync_directory(path.parent)
+
+
+def _write_whole(path: Path, data: bytes, files: FileOps) -> None:
+    """Make a file of ``data`` and sync it. Raises ``OSError``: some of it may be there."""
+    fd = files.create(path)
     try:
         written = 0
         while written < len(data):
@@ -29,12 +43,10 @@ def replace_file(path: Path, data: bytes, platform: Platform) -> None:
         files.fdatasync(fd)
     finally:
         files.close(fd)
-    files.rename(aside, path)
-    files.sync_directory(path.parent)
 
 
 def remove_leftover(path: Path, platform: Platform) -> None:
-    """Delete what a ``replace_file`` that did not come to its end left; call before the first one of a process.
+    """Delete what a ``replace_file`` left that a crash ended; call before the first one of a process.
 
     After a power cut in the middle of a rename, both names may stand for one file: to write aside would then be to
     write over the very file that is to stay whole.

@@ -27,6 +27,8 @@ _log = logging.getLogger("yoi_runtime.catalog")
 # A smaller segment is read whole sooner than anybody would look up where to read.
 SMALLEST_INDEXED_BYTES = 1 << 20
 _LOOK_SECONDS = 1.0
+# How long a segment is left alone whose file could not be made; twice as long each time that fails again.
+_RETRY_SECONDS = 60.0
 # Between two blocks of 0.4 ms each: it has a twentieth of a processor and an event loop beside it does not notice.
 _PAUSE_SECONDS = 0.008
 
@@ -39,6 +41,8 @@ class PlaceIndexer:
         self._sealed = sealed
         self._platform = platform
         self._looked_at: set[int] = set()
+        # Of a segment whose file could not be made: when it is its turn again, and how long it then waits.
+        self._failed: dict[int, tuple[float, float]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="yoi-places", daemon=True)
         self._thread.start()
@@ -56,15 +60,30 @@ class PlaceIndexer:
                 _log.warning("no place files are made for now, readers read whole segments: %s", error)
                 continue
             for segment in reversed(segments):
-                if segment.number in self._looked_at or segment.size_bytes < SMALLEST_INDEXED_BYTES:
+                if not self._is_due(segment):
                     continue
                 try:
                     index_segment(self._log_directory, segment, self._platform, self._go_on)
                 except (LogError, OSError) as error:
-                    _log.warning("segment %d has no place file, its readers read all of it: %s", segment.number, error)
+                    self._put_off(segment, error)
+                    continue
                 if self._stop.is_set():
                     return
                 self._looked_at.add(segment.number)
+                self._failed.pop(segment.number, None)
+
+    def _is_due(self, segment: SealedSegment) -> bool:
+        if segment.number in self._looked_at or segment.size_bytes < SMALLEST_INDEXED_BYTES:
+            return False
+        again, _ = self._failed.get(segment.number, (0.0, 0.0))
+        return self._platform.clock.monotonic() >= again
+
+    def _put_off(self, segment: SealedSegment, error: LogError | OSError) -> None:
+        _, wait = self._failed.get(segment.number, (0.0, _RETRY_SECONDS))
+        self._failed[segment.number] = (self._platform.clock.monotonic() + wait, 2 * wait)
+        _log.warning(
+            "segment %d has no place file, its readers read all of it; again in %.0f s: %s", segment.number, wait, error
+        )
 
     def _go_on(self) -> bool:
         return not self._stop.wait(_PAUSE_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno as errnos
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,8 +29,17 @@ __all__ = [
 ]
 
 
+# What the system lacks at the moment, and gets back without anybody looking at the disk.
+_PASSING = frozenset({errnos.EMFILE, errnos.ENFILE, errnos.EINTR, errnos.ENOMEM, errnos.EAGAIN})
+
+
 class LogError(YoiError):
-    """Something about the log in ``directory``."""
+    """Something about the log in ``directory``.
+
+    ``is_passing``: nothing was written, and the same append may succeed later. Who can keep the event offers it again.
+    """
+
+    is_passing = False
 
     def __init__(self, directory: Path, message: str) -> None:
         self.directory = directory
@@ -54,6 +64,8 @@ class LogClosedError(LogError):
 
 class LogBusyError(LogError):
     """The disk is behind: ``unsynced_bytes`` wait for it. Nothing was written; try again."""
+
+    is_passing = True
 
     def __init__(self, directory: Path, unsynced_bytes: int, waited_seconds: float) -> None:
         self.unsynced_bytes = unsynced_bytes
@@ -81,6 +93,8 @@ class LogFullError(LogError):
     may succeed as soon as there is room.
     """
 
+    is_passing = True
+
     def __init__(self, file: Path, offset: int, seq: int, reason: str) -> None:
         self.file = file
         self.offset = offset
@@ -94,7 +108,8 @@ class LogFullError(LogError):
 class LogDiskError(LogError, OSError):
     """The disk, or the system, refused one record for another reason than room (EIO, EROFS, EMFILE; ``errno`` says which).
 
-    State: as for ``LogFullError``. An ``OSError`` as well, for who asks for its ``errno``.
+    State: as for ``LogFullError``. An ``OSError`` as well, for who asks for its ``errno``. It is passing where the system
+    was out of descriptors or memory, or was interrupted; what is wrong with a disk stays wrong.
     """
 
     def __init__(self, file: Path, offset: int, seq: int, errno: int | None, reason: str) -> None:
@@ -102,6 +117,7 @@ class LogDiskError(LogError, OSError):
         self.offset = offset
         self.seq = seq
         self.reason = reason
+        self.is_passing = errno in _PASSING
         self._message = f"{file}: record seq {seq} at offset {offset} was refused: {reason}; nothing was lost"
         super().__init__(file.parent, self._message)
         self.errno, self.strerror, self.filename = errno, reason, str(file)

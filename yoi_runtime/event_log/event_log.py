@@ -318,8 +318,13 @@ class EventLog:
     def _tell_refused(self) -> None:
         """Tell every Worker's loss, also of those that say nothing more themselves."""
         for worker_id, lost in self._refused.losses():
-            self._append(lost, encode_payload(lost), worker_id)
-            self._refused.told(worker_id)
+            before = self._writer.last_seq
+            try:
+                self._append(lost, encode_payload(lost), worker_id)
+            finally:
+                # Also where Ctrl-C strikes: what is in the log has been told. Not by a call, where it might strike again.
+                if self._writer.last_seq > before:
+                    del self._refused.by_worker[worker_id]
 
     # Durability and room.
 

@@ -30,12 +30,8 @@ class RefusedEvents:
             self.by_worker[worker_id] = _Refused(before.events + events, before.from_time, time)
 
     def losses(self) -> list[tuple[str, EventsLost]]:
-        """Return what there is to tell, and of whom. ``told`` takes it off."""
+        """Return what there is to tell, and of whom. Once that is in the log, it goes from ``by_worker``."""
         return [
             (worker_id, EventsLost(count=refused.events, from_time=refused.from_time, to_time=refused.to_time))
             for worker_id, refused in self.by_worker.items()
         ]
-
-    def told(self, worker_id: str) -> None:
-        """Take note that a Worker's loss is in the log."""
-        del self.by_worker[worker_id]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from yoi_runtime.errors import LogBusyError, LogError, LogFullError, LogStoppedError
+from yoi_runtime.errors import LogError, LogStoppedError
 from yoi_runtime.events import Event
 from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.runtime.worker import Outcome, Worker
@@ -37,12 +37,14 @@ class _WorkerSink:
     def emit_many(self, events: Sequence[Event]) -> int:
         try:
             return len(self._worker.offer_many(events))
-        except (LogBusyError, LogFullError):
-            return 0
         except LogStoppedError as error:
-            if not isinstance(error.cause, (LogBusyError, LogFullError)):
+            if not (isinstance(error.cause, LogError) and error.cause.is_passing):
                 raise error.cause from error
             return len(error.cursors)
+        except LogError as error:
+            if not error.is_passing:
+                raise
+            return 0
 
     async def ready(self) -> None:
         await self._worker.ready()
@@ -138,7 +140,9 @@ async def _end(worker: Worker, ended: WorkerExit) -> None:
         try:
             worker.end(ended.outcome, ended.exit_code)
             return
-        except (LogBusyError, LogFullError):
+        except LogError as error:
+            if not error.is_passing:
+                raise
             await asyncio.sleep(delay)
             delay = min(2 * delay, _RETRY_LAST_SECONDS)
 

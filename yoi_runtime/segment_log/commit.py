@@ -33,6 +33,9 @@ __all__ = ["Commit", "Durability"]
 _STREAMING_BYTES = 32 << 10
 _PAUSE_SECONDS = 0.004
 
+# How often, while something is appended, the thread makes sure that it goes where readers look (12 µs).
+_LOOK_SECONDS = 1.0
+
 _Future = asyncio.Future[None]
 # What is waited for, and how to wake who waits: by a call, or by a future and its loop.
 _Waiter = tuple[Callable[[], bool], Callable[[], None] | tuple[asyncio.AbstractEventLoop, _Future]]
@@ -50,13 +53,17 @@ class Commit:
         slots: WatermarkFile,
         durability: Durability,
         max_unsynced_bytes: int,
+        lost_because: Callable[[], str | None],
     ) -> None:
+        """Begin with nothing; ``lost_because`` says why the directory is no longer the writer's (``WriterLock``)."""
         self._directory = directory
         self._files = platform.files
         self._clock = platform.clock
         self._slots = slots
         self._durability = durability
         self._max_unsynced_bytes = max_unsynced_bytes
+        self._lost_because = lost_because
+        self._looked_at = platform.clock.monotonic()
         self._doorbell = doorbell_of(directory)
         # Held during a sync and while the active file changes; never taken by an append.
         self._sync_mutex = threading.Lock()
@@ -278,6 +285,7 @@ class Commit:
 
     def _take_turns(self) -> None:
         while True:
+            self._look_at_place()
             before = self._synced_bytes
             if self.commit_once():
                 if self._gathering:
@@ -292,6 +300,19 @@ class Commit:
             self.idle = False
             if self._stopping or self._failure is not None:
                 return
+
+    def _look_at_place(self) -> None:
+        """Break off when the directory was removed or replaced, sooner than the next roll or maintenance would."""
+        now = self._clock.monotonic()
+        if now - self._looked_at < _LOOK_SECONDS:
+            return
+        self._looked_at = now
+        try:
+            why = self._lost_because()
+        except OSError:  # it cannot be told now
+            return
+        if why is not None:
+            self.break_off(why)
 
     def _pause(self, waiters: int, seconds: float) -> None:
         """Do nothing for so long, or until there are so many waiters."""

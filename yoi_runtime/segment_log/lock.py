@@ -12,6 +12,7 @@ __all__ = ["LOCK", "WriterLock"]
 
 LOCK = "LOCK"
 _HOLDER_BYTES = 32
+_MOVED = "the log's directory was removed or replaced"
 
 
 class WriterLock:
@@ -54,16 +55,30 @@ class WriterLock:
         except ValueError:
             return None
 
-    def is_replaced(self) -> bool:
-        """Return whether the lock file is gone or another one stands in its place: then the lock protects nothing."""
+    def lost_because(self) -> str | None:
+        """Return why the lock protects the log no longer, in words for an error; None while it does.
+
+        Raises:
+            OSError: that cannot be told now.
+        """
         try:
             fd = self._files.open_read(self._path)
-        except (FileNotFoundError, NotADirectoryError):
-            return True
+        except FileNotFoundError:
+            return self._missing_because()
+        except NotADirectoryError:
+            return _MOVED
         try:
-            return self._files.stat(fd).inode != self._files.stat(self._fd).inode
+            is_ours = self._files.stat(fd).inode == self._files.stat(self._fd).inode
         finally:
             self._files.close(fd)
+        return None if is_ours else f"{_MOVED}, or its file {LOCK}: another one stands there"
+
+    def _missing_because(self) -> str:
+        try:
+            names = self._files.list_directory(self._path.parent)
+        except FileNotFoundError:
+            names = []
+        return f"its file {LOCK} was deleted: nothing would keep a second writer out" if names else _MOVED
 
     def release(self) -> None:
         """Let the next writer in. Releasing twice is harmless."""

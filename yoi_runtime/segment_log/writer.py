@@ -111,12 +111,13 @@ class LogWriter:
         """Make sure that the directory is still the one that was opened, under the lock that was taken.
 
         Raises:
-            LogBrokenError: it was removed or replaced; the writer is out of service for good.
+            LogBrokenError: it, or its lock, was removed or replaced; the writer is out of service for good.
+            OSError: that cannot be told now.
         """
         with self.lock:
             self._check_in_service()
-            if self._writer_lock.is_replaced():
-                raise self._commit.break_off("the log's directory was removed or replaced")
+            if (why := self._writer_lock.lost_because()) is not None:
+                raise self._commit.break_off(why)
 
     def _open(self, on_failure: ExitStack) -> None:
         files, platform, directory = self._files, self._platform, self.directory
@@ -131,7 +132,12 @@ class LogWriter:
         self.sealed_segments = SealedSegments(self._segments, numbers, previous, self.steady_clock.now_us())
         self._slots = WatermarkFile(directory, platform, self.log_id, mark.generation if mark else 0)
         self._commit = Commit(
-            directory, platform, self._slots, self.options.durability, self.options.max_unsynced_bytes
+            directory,
+            platform,
+            self._slots,
+            self.options.durability,
+            self.options.max_unsynced_bytes,
+            self._writer_lock.lost_because,
         )
         on_failure.callback(self._slots.close)
         number = previous.segment + 1 if previous is not None else 1

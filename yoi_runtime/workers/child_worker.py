@@ -14,12 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from yoi_runtime.errors import (
-    EventInvalidError,
-    LogBusyError,
-    LogFullError,
-    RecordTooLargeError,
-)
+from yoi_runtime.errors import EventInvalidError, LogError, RecordTooLargeError
 from yoi_runtime.events.conversation_events import Status
 from yoi_runtime.events.event import Event
 from yoi_runtime.workers.adapters import Adapter, NowMs, StreamName, quote, wall_clock_ms, worker_alert
@@ -225,7 +220,9 @@ class ChildWorker:
             try:
                 self._sink.emit(event)
                 return
-            except (LogBusyError, LogFullError):
+            except LogError as error:
+                if not error.is_passing:
+                    raise
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, RETRY_LAST_SECONDS)
             await self._sink.ready()

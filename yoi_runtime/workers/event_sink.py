@@ -17,8 +17,8 @@ class EventSink(Protocol):
         """Append one event and return the cursor token after it; does not wait for the disk.
 
         Raises:
-            LogBusyError, LogFullError: nothing was written. The Worker keeps the event and offers
-                it again later, so a refusal is not yet a loss.
+            LogError that ``is_passing`` (LogBusyError, LogFullError, some LogDiskErrors): nothing was written. The
+                Worker keeps the event and offers it again later, so a refusal is not yet a loss.
             EventInvalidError, RecordTooLargeError: this event will never be taken; the Worker
                 emits an alert in its place.
             LogBrokenError: the log takes nothing more. This or any other error ends the Worker.
@@ -28,7 +28,7 @@ class EventSink(Protocol):
     def emit_many(self, events: Sequence[Event]) -> int:
         """Append events in this order and return how many of them, from the first on, were appended.
 
-        Fewer than all: the log has no room for the next one now, where ``emit`` raises LogBusyError or LogFullError.
+        Fewer than all: the log does not take the next one now, where ``emit`` raises a LogError that ``is_passing``.
 
         Raises:
             EventInvalidError, RecordTooLargeError: one of them will never be taken, and nothing was written.
