@@ -1,12 +1,11 @@
 """The event log: typed events in, records out. Owns the append lock and the gap-free numbers.
 
-Joins ``segment_log``, which knows bytes, and ``events``, which knows types. It also keeps the log within
-its retention, with the help of a bookkeeper that makes durable what must outlive a deleted segment.
+Joins ``segment_log``, which knows bytes, and ``events``, which knows types. What is due as segments come and
+go is ``upkeep``'s affair; a bookkeeper makes durable what must outlive a deleted segment.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -28,11 +27,12 @@ from yoi_runtime.event_log.bookkeeper import Bookkeeper
 from yoi_runtime.event_log.oversize import cut_event
 from yoi_runtime.event_log.refused import RefusedEvents
 from yoi_runtime.event_log.turn import Turn
+from yoi_runtime.event_log.upkeep import Upkeep
 from yoi_runtime.events import Alert, Event, encode_payload
 from yoi_runtime.segment_log.cursor import NO_WORKER, CursorToken, decode_token, worker_tag
 from yoi_runtime.segment_log.platform import Platform, abandon_after_fork
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.retention import RetentionPolicy, count_to_rotate_out
+from yoi_runtime.segment_log.retention import RetentionPolicy
 from yoi_runtime.segment_log.timestamp import TimestampFormat
 from yoi_runtime.segment_log.writer import LogOptions, LogWriter, SealedSegment
 
@@ -69,11 +69,10 @@ class EventLog:
         """Take over ``writer``; ``close`` closes it. ``start_maintenance`` starts age-based rolls and retention."""
         self._writer = writer
         self._books = bookkeeper
-        self._retention = retention
+        self._upkeep = Upkeep(writer, bookkeeper, retention)
         self._now_us = platform.clock.now_us
         self._turn = Turn(writer)
         self._timestamp = TimestampFormat().__call__
-        self._active = writer.active_number
         self._refused = RefusedEvents()
         self._max_payload_bytes = writer.options.max_record_bytes - _AROUND_PAYLOAD_BYTES
         self._stop = threading.Event()
@@ -227,8 +226,7 @@ class EventLog:
         before, after = f'"worker_id":"{worker_id}","worker_seq":', f',"time":"{time}","payload":'
         heads = [f"{before}{worker_seq}{after}" for worker_seq in range(first, first + len(events))]
         tokens = self._writer.append_run_held(heads, payloads, worker_tag(worker_id), first)
-        if self._writer.active_number != self._active:
-            self._after_roll()
+        self._upkeep.catch_up()
         count = len(tokens)
         self._books.appended_run(self._writer.last_seq - count + 1, worker_id, first, time, events[:count])
         return [_as_token(token) for token in tokens]
@@ -284,8 +282,8 @@ class EventLog:
             worker_seq = books.last_worker_seq(worker_id) + 1
             head = f'"worker_id":"{worker_id}","worker_seq":{worker_seq},"time":"{time}","payload":'
             token = writer.append_held(head, payload, worker_tag(worker_id), worker_seq)
-        if writer.active_number != self._active:
-            self._after_roll()
+        if writer.active_number != self._upkeep.followed:
+            self._upkeep.follow_roll()
         books.appended(writer.last_seq, worker_id, worker_seq, time, event)
         return _as_token(token)
 
@@ -309,7 +307,7 @@ class EventLog:
         self._writer.mend()
         self._writer.sync()
         self._books.catch_up()
-        self._active = self._writer.active_number
+        self._upkeep.followed = self._writer.active_number
         self._turn.interrupted = False
 
     def _note_refused(self, worker_id: str | None, events: int = 1) -> None:
@@ -389,17 +387,7 @@ class EventLog:
     def _maintain(self) -> None:
         if self._turn.interrupted:
             self._mend()
-        self._writer.check_place()
-        age_us = self._writer.steady_clock.now_us() - self._writer.begun_us
-        retain = self._retention.retain_age_seconds
-        if self._writer.active_number != self._active:
-            self._after_roll()
-        # First: where there is no room for a roll, this makes some.
-        self._rotate_out()
-        # A quarter: nothing outlives its time by more than that.
-        if retain is not None and self._writer.active_records and age_us > retain / 4 * 1_000_000:
-            self._writer.roll()
-            self._after_roll()
+        self._upkeep.maintain()
         self._tell_refused()
 
     def roll(self) -> None:
@@ -409,56 +397,7 @@ class EventLog:
     def _roll(self) -> None:
         if self._turn.interrupted:
             self._mend()
-        if self._writer.active_number != self._active:
-            self._after_roll()
-        self._writer.roll()
-        self._after_roll()
-
-    def _after_roll(self) -> None:
-        """Let the books follow a roll. The log is right without them; what fails here is done again later."""
-        self._active = self._writer.active_number
-        segment = self._writer.sealed_segments[-1]
-        start = self._writer.active_start
-        try:
-            self._books.sealed(segment, start)
-        except (LogError, OSError) as error:
-            _log.warning("the books could not follow the roll to segment %d: %s", self._active, error)
-        try:
-            self._rotate_out()
-        except (LogError, OSError) as error:
-            _log.warning("retention could not follow the roll to segment %d: %s", self._active, error)
-
-    def _rotate_out(self) -> None:
-        sealed = self._writer.sealed_segments
-        now_us = self._writer.steady_clock.now_us()
-        count = count_to_rotate_out(sealed.ages(), self._writer.active_bytes, self._retention, now_us)
-        # What a pass that did not come to its end has counted as gone goes now, whatever retention says today.
-        counted_seq = self._books.counted_seq()
-        for index, segment in enumerate(sealed):
-            if segment.last_seq > counted_seq:
-                break
-            if segment.first_seq <= segment.last_seq:
-                count = max(count, index + 1)
-        if count:
-            going, before = sealed[:count], len(sealed)
-            # The books are about to be made durable: with an event in them that a power cut takes from the log, its
-            # Worker's numbers would have a gap.
-            self._writer.sync()
-            self._count_as_gone(going)
-            try:
-                self._writer.rotate_out(count)
-            finally:
-                self._books.rotated_out(going[: before - len(sealed)])
-            self._writer.make_reserve()
-
-    def _count_as_gone(self, segments: Sequence[SealedSegment]) -> None:
-        try:
-            self._books.rotating_out(segments)
-        except OSError as error:
-            # Deleting makes room, but has to be written down first: that is what the reserve is for, too.
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self._writer.release_reserve():
-                raise
-            self._books.rotating_out(segments)
+        self._upkeep.roll()
 
     def _mend_or_warn(self) -> None:
         try:

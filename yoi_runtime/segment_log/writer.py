@@ -1,6 +1,6 @@
 """The one writer of a log: append, roll, rotate out, close.
 
-Owns the active segment and the lock. Decides nothing about events or retention. An append returns when
+Owns the lock and all that changes the directory. Decides nothing about events or retention. An append returns when
 its bytes are written; ``commit`` moves the watermark behind it. Format: docs/log-format.md.
 """
 
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from yoi_runtime.errors import LogBrokenError, LogClosedError, LogDiskError, LogFullError, RecordTooLargeError
+from yoi_runtime.segment_log.active_segment import ActiveSegment
 from yoi_runtime.segment_log.commit import Commit
 from yoi_runtime.segment_log.cursor import NO_WORKER
 from yoi_runtime.segment_log.directory import SegmentDirectory
@@ -30,7 +31,6 @@ from yoi_runtime.segment_log.opening import (
 from yoi_runtime.segment_log.options import LogOptions
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform, abandon_after_fork
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.record import RecordEncoder
 from yoi_runtime.segment_log.recovery import release_reserve
 from yoi_runtime.segment_log.retention import SteadyClock
 from yoi_runtime.segment_log.sealed import SealedSegment, SealedSegments
@@ -42,6 +42,8 @@ __all__ = ["Appended", "LogOptions", "LogWriter", "SealedSegment"]
 
 # Larger writes gain nothing, and what the disk refuses of one is taken back whole.
 _RUN_BYTES = 256 << 10
+
+_T = TypeVar("_T")
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -82,7 +84,6 @@ class LogWriter:
         self._pwrite = platform.files.pwrite
         self.lock = threading.RLock()
         self._closed = False
-        self._fd = -1
         self._segments = SegmentDirectory(directory, platform)
         self._timestamp = TimestampFormat()
         if not options.allow_network_filesystem:
@@ -91,7 +92,6 @@ class LogWriter:
         self._writer_lock = WriterLock(directory, platform)
         with ExitStack() as on_failure:
             on_failure.callback(self._writer_lock.release)
-            on_failure.callback(self._close_active)
             self._open(on_failure)
             if background:
                 self._commit.start()
@@ -105,7 +105,7 @@ class LogWriter:
         if not self._closed:
             self._closed = True
             self._slots.close()
-            self._files.close(self._fd)
+            self._active.close()
 
     def check_place(self) -> None:
         """Make sure that the directory is still the one that was opened, under the lock that was taken.
@@ -141,15 +141,21 @@ class LogWriter:
         )
         on_failure.callback(self._slots.close)
         number = previous.segment + 1 if previous is not None else 1
-        try:
-            self._begin_segment(number, previous)
-        except OSError as error:
-            if error.errno not in _NO_ROOM or not self.release_reserve():
-                raise
-            self._begin_segment(number, previous)
+        self._active = self._with_reserve(lambda: self._create_segment(number, previous))
+        on_failure.callback(self._active.close)
+        self._with_reserve(self._begin_segment)
         self._slots.sync()
         files.sync_directory(directory)
         self.make_reserve()
+
+    def _with_reserve(self, action: Callable[[], _T]) -> _T:
+        """Return what ``action`` returns; where there is no room for it, do it again in that of the reserve."""
+        try:
+            return action()
+        except OSError as error:
+            if error.errno not in _NO_ROOM or not self.release_reserve():
+                raise
+            return action()
 
     def release_reserve(self) -> bool:
         """Give the reserved bytes back to the file system, for what must be written on a full disk."""
@@ -161,47 +167,19 @@ class LogWriter:
 
     # The active segment.
 
-    def _begin_segment(self, number: int, previous: Previous | None) -> None:
-        """Create segment ``number`` whole and durable, then make it the active one."""
-        fd, nonce, length = self._create_segment(number, previous)
-        self._activate(fd, number, nonce, length)
-
-    def _create_segment(self, number: int, previous: Previous | None) -> tuple[int, int, int]:
-        """Put a segment with nothing but its header under its name; return descriptor, nonce and length.
-
-        Temporary name, sync, rename: a file under a segment's name always has its header. When this fails,
-        nothing bears the name.
-        """
+    def _create_segment(self, number: int, previous: Previous | None) -> ActiveSegment:
+        """Return a new segment under its name. Raises ``OSError``: nothing bears the name."""
         nonce = int.from_bytes(self._platform.random_bytes(8), "big")
-        header = SegmentHeader(
-            self.log_id, number, nonce, self.last_seq + 1, self._timestamp(self.steady_clock.now_us()), previous
-        ).encode()
-        path = self._segments.path(number)
-        aside = path.with_suffix(".tmp")
-        fd = self._files.create(aside)
-        try:
-            if self._files.pwrite(fd, header, 0) < len(header):
-                raise OSError(errno.ENOSPC, "short write")
-            self._files.fdatasync(fd)
-            self._files.rename(aside, path)
-        except BaseException:
-            self._files.close(fd)
-            raise
-        return fd, nonce, len(header)
+        begun_us = self.steady_clock.now_us()
+        header = SegmentHeader(self.log_id, number, nonce, self.last_seq + 1, self._timestamp(begun_us), previous)
+        return ActiveSegment.create(self._segments, self._files, header, begun_us)
 
-    def _activate(self, fd: int, number: int, nonce: int, header_length: int) -> None:
-        """Go on in segment ``number`` once its name is on the disk, and let readers see its beginning."""
-        before, self._fd = self._fd, fd
-        if before >= 0:
-            self._files.close(before)
+    def _begin_segment(self) -> None:
+        """Put the name of a new active segment on the disk, and let readers see its beginning."""
+        active = self._active
         self._files.sync_directory(self.directory)
-        path = self._segments.path(number)
-        self._path, self.active_number, self._nonce = path, number, nonce
-        self._offset = self._header_length = header_length
-        self._first_seq = self.last_seq + 1
-        self._encode = RecordEncoder(self.log_id, number, nonce).encode
-        self.begun_us = self.steady_clock.now_us()
-        self._commit.begin_segment(fd, path, Position(number, nonce, self._offset, self.last_seq))
+        self.active_number = active.number
+        self._commit.begin_segment(active.fd, active.path, active.start)
 
     @property
     def end(self) -> Position:
@@ -226,7 +204,7 @@ class LogWriter:
     @property
     def active_start(self) -> Position:
         """Return the place before the first record of the active segment."""
-        return Position(self.active_number, self._nonce, self._header_length, self._first_seq - 1)
+        return self._active.start
 
     @property
     def sealed(self) -> Sequence[SealedSegment]:
@@ -237,12 +215,17 @@ class LogWriter:
     @property
     def active_records(self) -> int:
         """Return how many records the active segment holds."""
-        return self.last_seq + 1 - self._first_seq
+        return self.last_seq + 1 - self._active.first_seq
 
     @property
     def active_bytes(self) -> int:
         """Return the size of the active segment."""
-        return self._offset
+        return self._active.offset
+
+    @property
+    def begun_us(self) -> int:
+        """Return when the active segment was begun, in the log's steady time."""
+        return self._active.begun_us
 
     def append(self, body: bytes, worker: bytes = NO_WORKER, worker_seq: int = 0) -> Appended:
         """Append one record around ``body`` and return its cursor; rolls first when the segment is full.
@@ -267,7 +250,8 @@ class LogWriter:
         """Like ``append`` of ``head`` (ASCII) + ``tail``, for a caller that holds ``lock``; returns the token."""
         seq = self.last_seq + 1
         # Before any check, all of which need its size: what is refused or comes after a roll is rare.
-        encode, offset, commit = self._encode, self._offset, self._commit
+        active, commit = self._active, self._commit
+        encode, offset = active.encode, active.offset
         token, record = encode(offset, seq, head, tail, worker, worker_seq)
         size = len(record)
         if (
@@ -277,20 +261,21 @@ class LogWriter:
             or commit.appended_bytes + size > commit.ceiling_bytes
         ):
             self._refuse_or_make_way(size)
-            offset = self._offset
-            token, record = self._encode(offset, seq, head, tail, worker, worker_seq)
+            active = self._active
+            offset = active.offset
+            token, record = active.encode(offset, seq, head, tail, worker, worker_seq)
         pwrite = self._pwrite
         try:
-            written = pwrite(self._fd, record, offset)
+            # ActiveSegment.write, spelled out, as Commit.note_appended below: this runs for every append.
+            written = pwrite(active.fd, record, offset)
             if written != size:
-                self._write_rest(record, written)
+                active.write_rest(record, written)
         except OSError as error:
             raise self._take_back(error, seq) from error
         end = offset + size
-        self._offset, self.last_seq = end, seq
-        # Commit.note_appended, spelled out: this runs for every append.
+        active.offset, self.last_seq = end, seq
         commit.appended_bytes += size
-        commit.last = (self.active_number, self._nonce, end, seq)
+        commit.last = (active.number, active.nonce, end, seq)
         if commit.idle:
             commit.wake()
         return token
@@ -311,13 +296,13 @@ class LogWriter:
         Raises:
             As ``append``; nothing was written.
         """
-        commit, tokens, records = self._commit, list[bytes](), list[bytes]()
-        start, seq = self._offset, self.last_seq
+        active, commit, tokens, records = self._active, self._commit, list[bytes](), list[bytes]()
+        start, seq = active.offset, self.last_seq
         worker_seq, step = (first_worker_seq, 1) if first_worker_seq is not None else (0, 0)
         # Below: where the next record has to end.
         most = min(self._segment_bytes, start + commit.ceiling_bytes - commit.appended_bytes, start + _RUN_BYTES)
         for head, tail in zip(heads, tails, strict=False):
-            token, record = self._encode(start, seq + 1, head, tail, worker, worker_seq)
+            token, record = active.encode(start, seq + 1, head, tail, worker, worker_seq)
             if start + len(record) > most or len(record) > self._max_record_bytes:
                 break
             tokens.append(token)
@@ -327,13 +312,11 @@ class LogWriter:
             return [self.append_held(heads[0], tails[0], worker, first_worker_seq or 0)]
         data = b"".join(records)
         try:
-            written = self._files.pwrite(self._fd, data, self._offset)
-            if written != len(data):
-                self._write_rest(data, written)
+            active.write(data)
         except OSError as error:
             raise self._take_back(error, self.last_seq + 1) from error
-        self._offset, self.last_seq = start, seq
-        commit.note_appended((self.active_number, self._nonce, start, seq), len(data))
+        active.offset, self.last_seq = start, seq
+        commit.note_appended((active.number, active.nonce, start, seq), len(data))
         return tokens
 
     def _refuse_or_make_way(self, size: int) -> None:
@@ -344,16 +327,8 @@ class LogWriter:
         if self._commit.appended_bytes + size > self._commit.ceiling_bytes:
             self._commit.wait_for_room(self.options.append_deadline_seconds)
             self._check_in_service()
-        if self._offset + size > self._segment_bytes and self.active_records:
+        if self._active.offset + size > self._segment_bytes and self.active_records:
             self.roll()
-
-    def _write_rest(self, record: bytes, written: int) -> None:
-        """Finish a short write. What comes of it says why it was one: no room is an error of its own then."""
-        while written < len(record):
-            count = self._files.pwrite(self._fd, record[written:], self._offset + written)
-            if count == 0:
-                raise OSError(errno.ENOSPC, "short write")
-            written += count
 
     def _take_back(self, error: OSError, seq: int) -> LogFullError | LogDiskError:
         """Bring the segment back to its former length after a failed write; returns the error that says so.
@@ -362,10 +337,10 @@ class LogWriter:
             LogBrokenError: that failed too.
         """
         try:
-            self._files.ftruncate(self._fd, self._offset)
+            self._active.cut_back()
         except OSError as failed:
             raise self._commit.break_off(f"seq {seq} could not be taken back: {failed.strerror}") from failed
-        return _refusal(self._path, self._offset, seq, error)
+        return _refusal(self._active.path, self._active.offset, seq, error)
 
     def _check_in_service(self) -> None:
         if self._commit.failure is not None and isinstance(self._commit.failure, LogBrokenError):
@@ -382,28 +357,30 @@ class LogWriter:
             LogBrokenError: a sync failed, or the new segment could not be made known.
         """
         with self.lock:
-            number = self.active_number + 1
+            before, number = self._active, self.active_number + 1
             try:
                 self.check_place()
             except OSError as error:
                 raise _refusal(self._segments.path(number), 0, self.last_seq + 1, error) from error
             self._commit.seal()
-            previous = Previous(self.active_number, self._nonce, self._offset, self.last_seq)
+            previous = Previous(before.number, before.nonce, before.offset, self.last_seq)
             sealed = SealedSegment(
-                self.active_number,
-                self._nonce,
-                self._first_seq,
+                before.number,
+                before.nonce,
+                before.first_seq,
                 self.last_seq,
-                self._offset,
+                before.offset,
                 self.steady_clock.now_us(),
             )
             try:
-                fd, nonce, length = self._create_segment(number, previous)
+                segment = self._create_segment(number, previous)
             except OSError as error:
                 raise _refusal(self._segments.path(number), 0, self.last_seq + 1, error) from error
             try:
                 self.sealed_segments.append(sealed)
-                self._activate(fd, number, nonce, length)
+                self._active = segment
+                before.close()
+                self._begin_segment()
             except BaseException as error:
                 # No way back: one more record in the old segment, and the new header's account of it is a lie that
                 # recovery would believe. No way on either: the new name may not be on the disk.
@@ -426,9 +403,10 @@ class LogWriter:
             if begun.name in self._files.list_directory(self.directory):
                 self._files.unlink(begun)
                 self._files.sync_directory(self.directory)
-            self._files.ftruncate(self._fd, self._offset)
+            self._active.cut_back()
             if self.end.seq != self.last_seq:
-                self._commit.note_appended((self.active_number, self._nonce, self._offset, self.last_seq), 0)
+                active = self._active
+                self._commit.note_appended((active.number, active.nonce, active.offset, self.last_seq), 0)
 
     def rotate_out(self, count: int) -> None:
         """Delete the ``count`` oldest sealed segments, oldest first: a crash midway leaves no hole.
@@ -488,17 +466,12 @@ class LogWriter:
                 return
             self._closed = True
             finally_.callback(self._writer_lock.release)
-            finally_.callback(self._close_active)
+            finally_.callback(self._active.close)
             finally_.callback(self._slots.close)
             finally_.callback(self._commit.stop)
             self._commit.seal()
             self._slots.write(self.end, self.end, clean=True)
             self._slots.sync()
-
-    def _close_active(self) -> None:
-        if self._fd >= 0:
-            self._files.close(self._fd)
-            self._fd = -1
 
     @classmethod
     def open(cls, directory: Path, options: LogOptions | None = None, platform: Platform = REAL_PLATFORM) -> LogWriter:

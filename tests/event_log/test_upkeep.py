@@ -1,4 +1,4 @@
-"""yoi_runtime.event_log.event_log keeps the log within its bounds, and deletes nothing else."""
+"""yoi_runtime.event_log.upkeep keeps the log within its bounds, and deletes nothing else."""
 
 from __future__ import annotations
 
