@@ -192,8 +192,9 @@ class _Power:
         count("states that lost records not synced", log.end.seq < cut.last_seq)
         mark = live_mark(memory, LOG)
         files = [file for file in memory.image(LOG) if file[0] not in ("COMMITTED", "RESERVE", "LOCK")]
-        # All that a reader goes by, and a catalog. Of the watermark: what the newest slot says, not in which turn.
-        key = hash((memory.image(DATA), *files, mark.shown, mark.synced, log.end, log.shown, tuple(log.sealed)))
+        # All that a reader goes by, and a catalog. Of the watermark: what the newest slot says, not in which turn. What the
+        # log says of its sealed segments it reads from these files, too.
+        key = hash((memory.image(DATA), *files, mark.shown, mark.synced, log.end, log.shown))
         outcome = line.outcomes.get(key)
         if outcome is None:
             outcome = line.outcomes[key] = self._judge(line, cut, memory, log)
