@@ -17,7 +17,7 @@ import struct
 import sys
 import termios
 
-from tornado.iostream import IOStream, StreamClosedError
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
 from yoi_runtime.server.subscriber import ConsumerTooSlowError, OutletClosedError
@@ -47,6 +47,8 @@ class WebSocketOutlet:
         self._connection = connection
         self._stream: IOStream = connection.stream
         self._stall_seconds = stall_seconds
+        # Under TLS a write that was not taken has to be repeated as it was: that is Tornado's affair.
+        self._may_offer = not isinstance(self._stream, SSLIOStream)
         self.write_pending = False
         self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
@@ -63,7 +65,7 @@ class WebSocketOutlet:
         """Like ``send``, of bytes that are frames already and may be other peers', too: nothing is copied."""
         if self._handler.ws_connection is None or self._stream.closed():
             raise OutletClosedError
-        taken = 0 if self._stream.writing() else self._offer(frames)
+        taken = self._offer(frames) if self._may_offer and not self._stream.writing() else 0
         if taken == len(frames):
             return
         self.write_pending = True
