@@ -6,9 +6,9 @@ A server that accepts until nothing is left starves the log that it serves: the 
 from __future__ import annotations
 
 import logging
-import os
 import resource
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from yoi_runtime.errors import DescriptorLimitError
@@ -23,7 +23,7 @@ _LEAST_CONNECTIONS = 8
 # So few may come as a surprise.
 _FEW_SUBSCRIBERS = 500
 _MACOS_MOST = 10_240
-_DESCRIPTOR_DIRECTORY = "/dev/fd"
+_DESCRIPTOR_DIRECTORY = Path("/dev/fd")
 
 
 class ConnectionRoom(NamedTuple):
@@ -53,7 +53,7 @@ def raised_limit(wanted: int) -> int:
 
 def open_descriptors() -> int:
     """Return how many files and sockets this process has open."""
-    return len(os.listdir(_DESCRIPTOR_DIRECTORY)) - 1  # the listing itself is one
+    return sum(1 for _ in _DESCRIPTOR_DIRECTORY.iterdir()) - 1  # the listing itself is one
 
 
 def wanted_descriptors(limits: Limits, in_use: int) -> int:

@@ -164,9 +164,7 @@ class Doorway:
         return True
 
     def _is_full(self) -> bool:
-        return (
-            len(self._unfinished) >= self._limits.unfinished or self._counters.connections >= self._most_connections
-        )
+        return len(self._unfinished) >= self._limits.unfinished or self._counters.connections >= self._most_connections
 
     def _take(self, connection: socket.socket, address: Address) -> None:
         try:

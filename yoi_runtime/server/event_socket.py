@@ -37,6 +37,7 @@ _FULL = {
     RefusedBecause.SUBSCRIBERS_PER_WORKER: "this Worker has as many as it may",
 }
 
+
 class EventSocket(GuardedRequest, WebSocketHandler):
     """One Backend's connection to ``/v1/events/ws`` or ``/v1/workers/{worker_id}/events/ws``."""
 

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["LimitCounters", "Limits", "RefusedBecause", "SubscriberPlaces", "USUAL_SUBSCRIBERS"]
+__all__ = ["USUAL_SUBSCRIBERS", "LimitCounters", "Limits", "RefusedBecause", "SubscriberPlaces"]
 
 
 # Each costs about 20 KiB, and a descriptor.

@@ -18,6 +18,7 @@ __all__ = ["FileStamp", "read_secret_file", "stamp_of"]
 
 _ROOT = 0
 
+
 class FileStamp(NamedTuple):
     """What changes when a file is written, exchanged, or opened to others. Compared for equality only."""
 
@@ -85,7 +86,8 @@ def _check(path: Path, found: os.stat_result, what: str) -> None:
         raise SecretFileError(path, f"{what} is not a plain file")
     if found.st_uid not in (os.geteuid(), _ROOT):
         raise SecretFileError(
-            path, f"{what} belongs to user {found.st_uid}, who could change it; make it this user's: chown {os.geteuid()}"
+            path,
+            f"{what} belongs to user {found.st_uid}, who could change it; make it this user's: chown {os.geteuid()}",
         )
     mode = stat.S_IMODE(found.st_mode)
     if mode & (0o037 if found.st_uid == _ROOT else 0o077):

@@ -42,7 +42,7 @@ MAX_LABEL_CHARACTERS = 64
 _MAX_FILE_BYTES = 4 << 20
 _WHAT = "the token file"
 
-_WorkerId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+_WorkerId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 class TokenEntry(BaseModel):
@@ -51,9 +51,9 @@ class TokenEntry(BaseModel):
     # Unknown members are refused: one that we do not know may be a bound that we would not keep.
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
-    label: Annotated[str, StringConstraints(max_length=MAX_LABEL_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")] = ""
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}\Z")] = Field(repr=False)
+    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    label: Annotated[str, StringConstraints(max_length=MAX_LABEL_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")] = ""
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(repr=False)
     workers: Annotated[frozenset[_WorkerId], Field(min_length=1)] | None = None
     created_at: AwareDatetime
     expires_at: AwareDatetime | None = None
@@ -134,7 +134,9 @@ def revoke_token(path: Path, name: str) -> TokenEntry:
 
 def _parse(path: Path, data: bytes) -> tuple[TokenEntry, ...]:
     if data.startswith(TOKEN_PREFIX.encode()):
-        raise SecretFileError(path, f"{_WHAT} is a token itself, not a list of tokens; make one: yoi-runtime token create")
+        raise SecretFileError(
+            path, f"{_WHAT} is a token itself, not a list of tokens; make one: yoi-runtime token create"
+        )
     try:
         entries = tuple(_TokenList.model_validate_json(data).tokens)
     except ValidationError as error:
