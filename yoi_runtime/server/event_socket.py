@@ -114,11 +114,13 @@ class EventSocket(GuardedRequest, WebSocketHandler):
 
     def open(self, *args: str, **kwargs: str) -> None:
         """Start the subscriber as a task: Tornado reads no frame until this returns."""
+        if self.stream is None or self.stream.closed():
+            return  # reset while it was being answered
         try:
             self._outlet = WebSocketOutlet(self, self.state.stall_seconds)
         except OutletClosedError:
             return
-        if self.state.doorway is not None and self.stream is not None:
+        if self.state.doorway is not None:
             self.state.doorway.upgraded(self.stream)
         self.state.sockets.add(self)
         self._place_of = self._token_id

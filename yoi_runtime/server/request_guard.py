@@ -63,7 +63,7 @@ def refusal(headers: Mapping[str, str], hosts: HostList) -> str | None:
     for name in ("Origin", "Sec-WebSocket-Origin", "Cookie"):
         if headers.get(name) is not None:
             return f"a request with the header {name} comes from a browser; this server is for programs"
-    if headers.get("Sec-Fetch-Site", "none").strip().lower() != "none":
+    if headers.get("Sec-Fetch-Site", "none") != "none":
         return "a request with Sec-Fetch-Site comes from a page; this server is for programs"
     if not hosts.allows(headers.get("Host", "")):
         return "the Host header names a host that this server is not; start it with --allow-host if it is"

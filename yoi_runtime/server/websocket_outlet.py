@@ -2,9 +2,8 @@
 
 It writes many frames at once to the connection's ``IOStream`` (``WebSocketProtocol13.stream``), watches the
 stream's count of bytes handed to the kernel (``_total_write_done_index``), less those that the kernel still
-holds, and the count of bytes received (``_wire_bytes_in``), and can drop a connection (``_abort``). While the
-stream has nothing to write (``writing``) it writes to the stream's socket itself. All are
-pinned by tests/server/test_websocket_outlet.py.
+holds, and can drop a connection (``_abort``). While the stream has nothing to write (``writing``) it writes to the
+stream's socket itself. All are pinned by tests/server/test_websocket_outlet.py.
 """
 
 from __future__ import annotations
@@ -127,11 +126,6 @@ class WebSocketOutlet:
     def _taken_bytes(self) -> int:
         """Return how many bytes have reached the peer's machine."""
         return self._stream._total_write_done_index - _unconfirmed_bytes(self._stream.socket)
-
-    @property
-    def received_bytes(self) -> int:
-        """Return how many bytes the peer has sent, in whole frames and fragments."""
-        return self._connection._wire_bytes_in
 
     def drop(self) -> None:
         """End the connection without a word."""
