@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import shlex
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -78,7 +78,7 @@ class Target:
 
     @property
     def descriptors(self) -> int:
-        return len(os.listdir(f"/proc/{self.program.pid}/fd"))
+        return len(list(Path(f"/proc/{self.program.pid}/fd").iterdir()))
 
     @property
     def rss_kib(self) -> int:
@@ -146,7 +146,7 @@ class Target:
             lambda: self.descriptors <= self._descriptors + _OWN_FILES, DEADLINE_SECONDS, f"{what}: descriptors back"
         )
         grown = self.rss_kib - self._rss_kib
-        print(f"{what}: a fresh subscriber after {took:.3f} s, memory {grown:+d} KiB")
+        sys.stdout.write(f"\n{what}: a fresh subscriber after {took:.3f} s, memory {grown:+d} KiB\n")
         assert took < DEADLINE_SECONDS
         assert grown < _MOST_GROWTH_KIB, what
         assert self.program.is_running()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -106,7 +107,7 @@ def test_no_header_of_a_browser_and_no_foreign_host_is_let_in(target: Target):
     # Two of a kind.
     for pair in (["localhost", "evil.example"], ["evil.example", "localhost"], ["localhost", "localhost"]):
         look(STREAM, None, [("Host", host) for host in pair], False)
-    print(f"{tried[True]} combinations let in, {tried[False]} refused")
+    sys.stdout.write(f"\n{tried[True]} combinations let in, {tried[False]} refused\n")
     assert sum(tried.values()) >= 200
     target.is_well("header matrix")
 
@@ -182,7 +183,7 @@ def test_every_token_opens_what_it_is_for_and_nothing_else(target: Target):
     for token_, ids in ((scoped, ["a"]), (whole, ["a", "b"])):
         body = json.loads(target.ask("/v1/workers", [("Authorization", f"Bearer {token_}")]).body)
         assert [worker["worker_id"] for worker in body["workers"]] == ids
-    print(f"{tried} combinations of token and path")
+    sys.stdout.write(f"\n{tried} combinations of token and path\n")
     assert tried >= 300
     target.is_well("credential matrix")
 
@@ -240,7 +241,7 @@ def test_no_id_leads_anywhere(target: Target):
         )
         assert b"X-Y" not in str(answer.headers).encode()
         tried += 1
-    print(f"{tried} hostile ids")
+    sys.stdout.write(f"\n{tried} hostile ids\n")
     assert tried >= 300
     assert sorted(path.name for path in data.rglob("*") if path.suffix not in (".jsonl", ".json")) == before
     target.is_well("hostile ids")
@@ -340,7 +341,7 @@ def test_500_who_never_finish_their_request_shut_nobody_out(target: Target):
         return not attackers
 
     wait_until(all_dropped, 2 * DEADLINE_SECONDS, "all were dropped")
-    print(f"{ended} dropped; a subscriber got in among them after {during:.3f} s")
+    sys.stdout.write(f"\n{ended} dropped; a subscriber got in among them after {during:.3f} s\n")
     assert ended == 500
     target.is_well("slowloris")
 
@@ -362,7 +363,7 @@ def test_a_flood_ends_its_connection(target: Target, what: str):
             flood = Target.frames(opcode, payload, final=opcode != CONTINUATION, times=2000)
             # 40 MB, or a million fragments and more, were it not ended.
             taken += target.is_cut_off(peer, flood, 40 << 20)
-    print(f"flood of {what}: 5 connections ended after {taken:,} bytes in all")
+    sys.stdout.write(f"\nflood of {what}: 5 connections ended after {taken:,} bytes in all\n")
     target.is_well(f"flood of {what}")
 
 
@@ -411,7 +412,7 @@ def test_storms_of_resets_leave_nothing_behind(target: Target):
         Target.reset(peer)
     for _ in range(100):
         Target.reset(target.subscribed())
-    print("700 connections reset")
+    sys.stdout.write("\n700 connections reset\n")
     target.is_well("RST storms")
 
 

@@ -11,6 +11,7 @@ from tests.conftest import ExpectLog
 from yoi_runtime.errors import SecretFileError
 from yoi_runtime.server import credentials as module
 from yoi_runtime.server.credentials import MISSING_SECONDS, Credentials, Grant, query_credential
+from yoi_runtime.server.secret_file import stamp_of
 from yoi_runtime.server.token_file import add_token, read_token_file, revoke_token
 
 NOW = datetime.now(UTC)
@@ -188,7 +189,7 @@ def test_a_change_within_one_tick_of_the_files_clock_is_found_by_a_thorough_look
     text = tokens.path.read_text()
     tokens.path.write_text(text.replace(read_token_file(tokens.path)[0][0].sha256, "0" * 64))
     os.utime(tokens.path, ns=(found.st_atime_ns, found.st_mtime_ns))
-    stamp = module.stamp_of(tokens.path)
+    stamp = stamp_of(tokens.path)
     assert stamp is not None
     tokens.credentials._stamp = stamp  # the change of status, too, in the same tick
     assert tokens.grant(tokens.whole) is not None

@@ -196,7 +196,7 @@ async def answer_to(
     served: Serving, token: str, faults: Sequence[Fault], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[int, str, str]:
     """Send a request that is right but for ``faults``; returns status, code and message of the answer."""
-    headers: dict[str, str | None] = HANDSHAKE | {"Authorization": f"Bearer {token}"}
+    headers: dict[str, str | None] = {**HANDSHAKE, "Authorization": f"Bearer {token}"}
     for fault in faults:
         headers |= fault.headers
     worker = next((fault.worker for fault in faults if fault.worker), "a")

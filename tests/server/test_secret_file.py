@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from yoi_runtime.errors import SecretFileError
-from yoi_runtime.server import secret_file
 from yoi_runtime.server.secret_file import read_secret_file, stamp_of
 
 
@@ -28,7 +27,7 @@ def found_as(monkeypatch: pytest.MonkeyPatch, *, uid: int, mode: int) -> None:
         fields[4] = uid
         return os.stat_result(fields)
 
-    monkeypatch.setattr(secret_file.os, "fstat", fstat)
+    monkeypatch.setattr(os, "fstat", fstat)
 
 
 def test_what_is_its_owners_alone_is_read(secret: Path):
@@ -41,8 +40,8 @@ def test_what_is_its_owners_alone_is_read(secret: Path):
 def test_what_others_may_read_or_write_is_refused_with_what_to_do(
     secret: Path, mode: int, monkeypatch: pytest.MonkeyPatch
 ):
-    found_as(monkeypatch, uid=os.geteuid() or 4711, mode=mode)
-    monkeypatch.setattr(secret_file.os, "geteuid", lambda uid=os.geteuid() or 4711: uid)
+    found_as(monkeypatch, uid=4711, mode=mode)
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
     with pytest.raises(SecretFileError, match=f"mode {mode:04o}.*chmod 600") as raised:
         read_secret_file(secret, 100, "the file")
     assert raised.value.path == secret
@@ -54,7 +53,7 @@ def test_what_others_may_read_or_write_is_refused_with_what_to_do(
 )
 def test_of_roots_own_a_group_may_read(secret: Path, mode: int, good: bool, monkeypatch: pytest.MonkeyPatch):
     found_as(monkeypatch, uid=0, mode=mode)
-    monkeypatch.setattr(secret_file.os, "geteuid", lambda: 4711)
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
     if good:
         assert read_secret_file(secret, 100, "the file")[0] == b"content"
     else:
@@ -64,8 +63,8 @@ def test_of_roots_own_a_group_may_read(secret: Path, mode: int, good: bool, monk
 
 def test_another_users_file_is_refused(secret: Path, monkeypatch: pytest.MonkeyPatch):
     found_as(monkeypatch, uid=1234, mode=0o600)
-    monkeypatch.setattr(secret_file.os, "geteuid", lambda: 4711)
-    with pytest.raises(SecretFileError, match="belongs to user 1234.*chown 4711"):
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    with pytest.raises(SecretFileError, match=r"belongs to user 1234.*chown 4711"):
         read_secret_file(secret, 100, "the file")
 
 

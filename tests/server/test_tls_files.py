@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,10 @@ def test_a_new_pair_is_taken_over_and_a_broken_one_is_not(
     assert [str(tmp_path) in record.getMessage() for record in caplog.records] == [False]
 
 
-async def test_our_client_follows_over_tls_with_a_token(authority: Authority, issued: TlsFiles, tmp_path: Path):
+async def test_our_client_follows_over_tls_with_a_token(
+    authority: Authority, issued: TlsFiles, tmp_path: Path, expect_log: ExpectLog
+):
+    expect_log("tornado.general", "SSL Error")
     token_file = tmp_path / "tokens.json"
     token, _ = add_token(token_file, label="", workers=[], expires_at=None)
     settings = ClientSettings(ssl_context=ssl.create_default_context(cafile=authority.certificate))
@@ -116,7 +120,7 @@ async def test_our_client_follows_over_tls_with_a_token(authority: Authority, is
         with pytest.raises(StreamConnectError, match="certificate"):
             async with observe(served.server.url, "a", token=token) as stream:
                 await anext(stream)
-    print(f"{seen} events over TLS")
+    sys.stdout.write(f"\n{seen} events over TLS\n")
 
 
 async def test_old_tls_is_refused_and_so_is_plain_http(issued: TlsFiles, tmp_path: Path, expect_log: ExpectLog):
@@ -132,7 +136,7 @@ async def test_old_tls_is_refused_and_so_is_plain_http(issued: TlsFiles, tmp_pat
             with socket.create_connection(("127.0.0.1", served.server.port), timeout=20) as connection:
                 context.wrap_socket(connection)
 
-        with pytest.warns(DeprecationWarning), pytest.raises((ssl.SSLError, ConnectionError)):
+        with pytest.warns(DeprecationWarning, match="TLS"), pytest.raises((ssl.SSLError, ConnectionError)):
             await asyncio.to_thread(with_old_tls)
         reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -164,7 +168,7 @@ async def test_a_certificate_that_is_exchanged_is_shown_to_who_comes_next(
                 context.wrap_socket(connection, server_hostname="localhost") as secured,
             ):
                 subject = secured.getpeercert()["subject"]  # type: ignore[index]
-                return dict(pair[0] for pair in subject)["commonName"]  # type: ignore[index, misc]
+                return dict(pair[0] for pair in subject)["commonName"]  # type: ignore[misc]
 
         assert await asyncio.to_thread(shown) == "before"
         # A renamed file is whole at once; the key comes first and alone for a moment, in one step here.
@@ -178,4 +182,4 @@ async def test_a_certificate_that_is_exchanged_is_shown_to_who_comes_next(
 
         async with asyncio.timeout(20):
             while await asyncio.to_thread(shown) != "after":
-                await asyncio.sleep(0)
+                pass

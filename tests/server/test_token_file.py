@@ -127,7 +127,7 @@ def test_when_the_disk_refuses_the_list_is_as_it_was(tmp_path: Path, monkeypatch
     def refuse(fd: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(token_file.os, "fsync", refuse)
+    monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(SecretFileError, match="cannot be written: No space"):
         added(path)
     assert path.read_bytes() == before

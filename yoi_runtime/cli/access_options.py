@@ -17,7 +17,7 @@ __all__ = ["TOKEN_VARIABLE", "chosen_token", "parse_allow_hosts", "server_access
 
 TOKEN_VARIABLE = "YOI_TOKEN"  # noqa: S105 - the variable's name
 
-_HOST_NAME = re.compile(r"\*|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[?[0-9A-Fa-f:.]+\]?")
+_HOST_NAME = re.compile(r"\*|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[?[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\]?")
 _MAX_TOKEN_FILE_BYTES = 4096
 
 

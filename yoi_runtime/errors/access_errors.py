@@ -12,6 +12,9 @@ __all__ = ["AccessError", "DescriptorLimitError", "OpenToAllError", "SecretFileE
 class AccessError(YoiError):
     """The server cannot be served as it was asked for; nothing was."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
 
 class SecretFileError(AccessError):
     """A file of tokens, a certificate or a key that is not to be used. ``reason`` says what to do, and quotes nothing."""
