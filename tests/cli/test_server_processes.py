@@ -19,6 +19,8 @@ from yoi_runtime.cli import server_processes
 from yoi_runtime.cli.options import Address
 from yoi_runtime.cli.server_processes import ServerProcesses
 from yoi_runtime.runtime.runtime import Runtime
+from yoi_runtime.server.access import ServerAccess
+from yoi_runtime.server.limits import Limits
 
 _START_SECONDS = 30
 
@@ -28,7 +30,14 @@ async def two_processes(data_dir: Path) -> AsyncIterator[tuple[ServerProcesses, 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         processes = ServerProcesses(
-            2, data_dir, Address("127.0.0.1", port), [listener], cache_bytes=1 << 20, transcripts=False
+            2,
+            data_dir,
+            Address("127.0.0.1", port),
+            [listener],
+            cache_bytes=1 << 20,
+            transcripts=False,
+            access=ServerAccess(),
+            limits=Limits(),
         )
         try:
             await wait_until_async(lambda: len(processes.pids) == 2, _START_SECONDS)

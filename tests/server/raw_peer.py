@@ -23,7 +23,13 @@ class RawPeer:
 
     @classmethod
     async def connect(
-        cls, url: str, target: str, *, receive_buffer: int | None = None, subprotocol: str | None = None
+        cls,
+        url: str,
+        target: str,
+        *,
+        receive_buffer: int | None = None,
+        subprotocol: str | None = None,
+        token: str | None = None,
     ) -> RawPeer:
         """Shake hands for ``target`` (path and query); a small ``receive_buffer`` makes a stall come soon."""
         host, port = url.removeprefix("http://").rsplit(":", 1)
@@ -40,6 +46,8 @@ class RawPeer:
             )
             if subprotocol is not None:
                 request += f"Sec-WebSocket-Protocol: {subprotocol}\r\n"
+            if token is not None:
+                request += f"Authorization: Bearer {token}\r\n"
             await loop.sock_sendall(sock, (request + "\r\n").encode())
             head = b""
             async with asyncio.timeout(_DEADLINE_SECONDS):

@@ -17,8 +17,11 @@ from tests.server.test_http_views import HOSTILE_IDS
 from tests.support.deadline import wait_until_async
 from yoi_runtime.events import TextDelta
 from yoi_runtime.segment_log.cursor import decode_token, encode_token
+from yoi_runtime.server.access import ServerAccess
+from yoi_runtime.server.limits import RefusedBecause
 from yoi_runtime.server.log_view import LogView
 from yoi_runtime.server.subscriber import Subscriber
+from yoi_runtime.server.token_file import add_token
 
 BOTH = (None, "a")
 
@@ -170,6 +173,8 @@ class Fault:
 FAULTS = [
     Fault("browser", (403, "runtime.origin_refused", "browser"), {"Origin": "https://evil.example"}),
     Fault("host", (403, "runtime.origin_refused", "Host"), {"Host": "rebound.example"}),
+    Fault("credential", (400, "runtime.invalid_request", "Authorization: Bearer"), query="token=x"),
+    Fault("token", (401, "runtime.unauthenticated", "unknown"), {"Authorization": "Bearer yoi_wrong"}),
     Fault("method", (405, "runtime.invalid_request", "405"), method="POST"),
     Fault("upgrade", (426, "runtime.invalid_request", "Upgrade"), {"Upgrade": None}),
     Fault("connection", (426, "runtime.invalid_request", "Connection"), {"Connection": "keep-alive"}),
@@ -178,16 +183,20 @@ FAULTS = [
     Fault("subprotocol", (400, "runtime.invalid_request", "Protocol"), {"Sec-WebSocket-Protocol": "other"}),
     Fault("query", (400, "runtime.invalid_request", "'batch'"), query="batch=1"),
     Fault("worker id", (400, "runtime.invalid_request", "Worker id"), worker="%00"),
+    Fault("another worker", (403, "runtime.forbidden", "not for this"), worker="b"),
     Fault("closing", (503, "runtime.unavailable", "shutting down"), state="closing"),
     Fault("starting", (503, "runtime.unavailable", "still reading"), state="starting"),
     Fault("no such worker", (404, "runtime.worker_not_found", "nobody"), worker="nobody"),
+    Fault("no place", (429, "runtime.too_many_subscribers", "as many as it takes"), state="full"),
     Fault("cursor", (101, "runtime.cursor_malformed", "cursor"), query="cursor=x"),
 ]
 
 
-async def answer_to(served: Serving, faults: Sequence[Fault], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
+async def answer_to(
+    served: Serving, token: str, faults: Sequence[Fault], monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, str, str]:
     """Send a request that is right but for ``faults``; returns status, code and message of the answer."""
-    headers: dict[str, str | None] = dict(HANDSHAKE)
+    headers: dict[str, str | None] = {**HANDSHAKE, "Authorization": f"Bearer {token}"}
     for fault in faults:
         headers |= fault.headers
     worker = next((fault.worker for fault in faults if fault.worker), "a")
@@ -199,8 +208,10 @@ async def answer_to(served: Serving, faults: Sequence[Fault], monkeypatch: pytes
         if "starting" in states:
             patch.setattr(LogView, "_reopen", lambda view: asyncio.sleep(0))
             patch.setattr(served.view, "_caught_up", False)
+        if "full" in states:
+            patch.setattr(served.server._state.places, "full", lambda *_: RefusedBecause.SUBSCRIBERS)
         if [fault.name for fault in faults] == ["cursor"]:
-            with await RawPeer.connect(served.server.url, path) as peer:
+            with await RawPeer.connect(served.server.url, path, token=token) as peer:
                 problem = (await peer.json())["diagnostic"]
                 return 101, problem["code"], problem["message"]
         method = next((fault.method for fault in faults if fault.method != "GET"), "GET")
@@ -211,22 +222,26 @@ async def answer_to(served: Serving, faults: Sequence[Fault], monkeypatch: pytes
 
 
 async def test_of_each_two_faults_the_one_that_is_looked_at_earlier_is_answered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expect_log: ExpectLog
 ):
+    expect_log("yoi_runtime.server", "because of subscribers")
     pairs = 0
-    async with serving(tmp_path) as served:
+    token_file = tmp_path / "tokens.json"
+    token, _ = add_token(token_file, label="", workers=["a", "nobody"], expires_at=None)
+    async with serving(tmp_path, access=ServerAccess(token_file=token_file)) as served:
         await served.worker("a")
         for index, earlier in enumerate(FAULTS):
             for later in (None, *FAULTS[index + 1 :]):
                 faults = [earlier] if later is None else [earlier, later]
                 if later is not None and earlier.worker and later.worker:
                     continue  # one path names one Worker
-                status, code, message = await answer_to(served, faults, monkeypatch)
+                status, code, message = await answer_to(served, token, faults, monkeypatch)
                 names = [fault.name for fault in faults]
                 assert (names, status, code) == (names, *earlier.answer[:2])
                 assert earlier.answer[2] in message, names
                 pairs += later is not None
-        assert pairs == len(FAULTS) * (len(FAULTS) - 1) // 2 - 1
+        # Three name a Worker, of which one path names one.
+        assert pairs == len(FAULTS) * (len(FAULTS) - 1) // 2 - 3
         assert served.server.subscribers <= 1
 
 
@@ -305,7 +320,7 @@ async def test_the_log_names_no_query(tmp_path: Path, caplog: pytest.LogCaptureF
     caplog.set_level(logging.DEBUG)
     async with serving(tmp_path) as served:
         await served.refusal(f"{EVERYTHING}?from=x&token=SECRET")
-        async with served.subscribed(token="SECRET", cursor="SECRET") as peer:
+        async with served.subscribed(cursor="SECRET") as peer:
             await peer.refused()
         await served.get("/healthz?token=SECRET")
         await served.get("/nothing/SECRET")
@@ -370,7 +385,7 @@ async def test_pings_are_answered(tmp_path: Path):
 
 
 async def test_a_flood_of_pings_is_cut_off_and_others_notice_nothing(tmp_path: Path, expect_log: ExpectLog):
-    expect_log("yoi_runtime.server", "pings in a second")
+    expect_log("yoi_runtime.server", "because of flood")
     async with serving(tmp_path) as served:
         worker = await served.worker("a")
         async with served.subscribed("a") as well:
@@ -389,7 +404,7 @@ async def test_a_flood_of_pings_is_cut_off_and_others_notice_nothing(tmp_path: P
 @pytest.mark.parametrize("opcode, final", [(0, False), (PONG, True)], ids=["fragments", "pongs"])
 async def test_a_flood_that_no_handler_sees_is_cut_off(opcode: int, final: bool, tmp_path: Path, expect_log: ExpectLog):
     """Empty fragments of a message that never ends, and answers to pings that were never sent."""
-    expect_log("yoi_runtime.server", "far more than answers")
+    expect_log("yoi_runtime.server", "because of flood")
     async with serving(tmp_path) as served:
         worker = await served.worker("a")
         async with served.subscribed("a") as well:

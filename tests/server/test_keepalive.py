@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from tests.conftest import ExpectLog
 from tests.faults.clocks import ManualClock
 from tests.support.deadline import wait_until_async
 from yoi_runtime.server.keepalive import PING_SECONDS, PONG_SECONDS, Keepalive
@@ -17,10 +16,6 @@ class FakePeer:
         self.pings = 0
         self.dropped = 0
         self.writing = False
-        self.flooding = False
-
-    def is_flooding(self) -> bool:
-        return self.flooding
 
     def is_writing(self) -> bool:
         return self.writing
@@ -100,14 +95,6 @@ def test_a_write_that_stalls_after_the_ping_does_not_count_as_silence():
     watched.peers[0].writing = True
     watched.pass_seconds(PONG_SECONDS * 3)
     assert watched.peers[0].dropped == 0
-
-
-def test_a_peer_that_floods_is_dropped_also_while_a_write_is_pending(expect_log: ExpectLog):
-    expect_log("yoi_runtime.server", "far more than answers")
-    watched = Watched(2)
-    watched.peers[0].flooding = watched.peers[0].writing = True
-    watched.pass_seconds(3)
-    assert [peer.dropped for peer in watched.peers] == [1, 0]
 
 
 def test_a_forgotten_peer_is_left_alone():

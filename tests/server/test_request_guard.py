@@ -26,6 +26,7 @@ BROWSERS = {
     "same-site": {"Sec-Fetch-Site": "same-site"},
     "same-origin": {"Sec-Fetch-Site": "same-origin"},
     "empty site": {"Sec-Fetch-Site": ""},
+    "none in another case, which no browser sends": {"Sec-Fetch-Site": "None"},
     "two sites": {"Sec-Fetch-Site": "none,cross-site"},
 }
 
@@ -98,8 +99,34 @@ def test_a_bound_ipv6_address_is_good_in_brackets():
 
 
 @pytest.mark.parametrize("bound", ["", "0.0.0.0", "::"])
-def test_bound_to_every_address_any_name_is_good_but_none_is_not(bound: str):
+def test_bound_to_every_address_any_number_is_good_and_no_name_that_a_page_could_have(bound: str):
     hosts = HostList(bound)
+    for good in ("192.0.2.8:38800", "10.0.0.1", "[2001:db8::1]:38800", "[::1]", "localhost:1"):
+        assert hosts.allows(good), good
+    for bad in (
+        "",
+        ":80",
+        "whatever.example:1",
+        "1.2.3",
+        "0x7f000001",
+        "2130706433",
+        "1.2.3.4.example",
+        "[::1",
+        "1.2.3.4,a",
+    ):
+        assert not hosts.allows(bad), bad
+
+
+def test_more_names_are_good_when_told():
+    hosts = HostList("127.0.0.1", ["Runtime.example", "2001:db8::1", "[2001:db8::2]"])
+    for good in ("runtime.example:38800", "RUNTIME.EXAMPLE", "[2001:db8::1]:1", "[2001:db8::2]", "localhost"):
+        assert hosts.allows(good), good
+    for bad in ("other.example", "runtime.example.", "runtime.example.evil", "evil.runtime.example", "192.0.2.8"):
+        assert not hosts.allows(bad), bad
+
+
+def test_any_name_is_good_only_when_that_was_said():
+    hosts = HostList("127.0.0.1", ["*"])
     assert hosts.allows("whatever.example:1")
-    assert not hosts.allows("")
-    assert not hosts.allows(":80")
+    for bad in ("", ":80", "a,b", "\u00fcber.example"):
+        assert not hosts.allows(bad), bad

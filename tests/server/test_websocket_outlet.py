@@ -70,58 +70,6 @@ async def test_tornado_shows_the_stream_of_a_connection():
         assert isinstance(protocol_of(door).stream.socket, socket.socket)
 
 
-async def test_tornado_counts_the_bytes_that_the_kernel_took():
-    async with connected() as (door, peer):
-        stream = protocol_of(door).stream
-        before = stream._total_write_done_index
-        await stream.write(b"x" * 1000)
-        assert stream._total_write_done_index == before + 1000
-        pending = stream.write(b"x" * MORE_THAN_FITS)
-        assert before + 1000 < stream._total_write_done_index < before + 1000 + MORE_THAN_FITS
-        halfway = stream._total_write_done_index
-        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        reading = asyncio.ensure_future(peer._bytes(MORE_THAN_FITS))
-        await pending
-        assert stream._total_write_done_index == before + 1000 + MORE_THAN_FITS > halfway
-        await reading
-
-
-async def test_tornado_drops_a_connection_at_once_when_told_to_abort():
-    async with connected() as (door, peer):
-        protocol_of(door)._abort()
-        assert await peer.ended(), "no close frame is sent"
-
-
-async def test_tornado_resolves_an_empty_write_after_all_before_it():
-    async with connected() as (door, peer):
-        stream = protocol_of(door).stream
-        first = stream.write(b"x" * MORE_THAN_FITS)
-        last = stream.write(b"")
-        assert not last.done()
-        reading = asyncio.ensure_future(peer._bytes(MORE_THAN_FITS))
-        await last
-        assert first.done()
-        await reading
-
-
-async def test_tornado_forgets_the_connection_when_a_close_begins():
-    async with connected() as (door, _):
-        connection = protocol_of(door)
-        door.close()
-        assert door.ws_connection is None
-        connection._abort()
-        assert connection.stream.closed()
-
-
-async def test_tornado_counts_the_bytes_that_a_peer_sends_fragments_among_them():
-    async with connected() as (door, peer):
-        outlet = WebSocketOutlet(door)
-        before = outlet.received_bytes
-        await peer.send(1, b"abc", final=False, times=1)
-        await peer.send(0, b"", final=False, times=100)
-        await wait_until_async(lambda: outlet.received_bytes == before + 2 + 4 + 3 + 100 * (2 + 4))
-
-
 # The outlet.
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 
 from yoi_runtime.cli import help_texts
+from yoi_runtime.cli.access_options import parse_allow_hosts, server_access
 from yoi_runtime.cli.conformance import ConformanceRequest, conformance
 from yoi_runtime.cli.data_dir import choose_data_dir
 from yoi_runtime.cli.demo import demo
@@ -45,8 +46,11 @@ from yoi_runtime.cli.run import run
 from yoi_runtime.cli.serve import serve, serve_read_only
 from yoi_runtime.cli.served_runtime import ServeOptions
 from yoi_runtime.cli.tail import TailRequest, tail
+from yoi_runtime.cli.token_app import token_app
 from yoi_runtime.errors import YoiError
 from yoi_runtime.runtime.options import RuntimeOptions
+from yoi_runtime.server.access import ServerAccess
+from yoi_runtime.server.limits import Limits
 from yoi_runtime.transcript.options import TranscriptOptions
 from yoi_runtime.version import VERSION
 
@@ -55,6 +59,7 @@ __all__ = ["app", "run_app"]
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 _PROGRAM = "yoi-runtime"
+_LIMITS = Limits()
 
 # Plain help, not Rich's: it can be piped and pasted, and square brackets in it are square brackets.
 app = typer.Typer(
@@ -75,6 +80,13 @@ RetainBytes = Annotated[str | None, typer.Option("--retain-bytes", metavar="N", 
 RetainAge = Annotated[str | None, typer.Option("--retain-age", metavar="DURATION", help=help_texts.RETAIN_AGE)]
 DurabilityName = Annotated[
     str | None, typer.Option("--durability", metavar="synced|written", help=help_texts.DURABILITY)
+]
+TokenFile = Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help=help_texts.TOKEN_FILE)]
+InsecureNoToken = Annotated[bool, typer.Option("--insecure-no-token", help=help_texts.INSECURE_NO_TOKEN)]
+TlsCert = Annotated[Path | None, typer.Option("--tls-cert", metavar="FILE", help=help_texts.TLS_CERT)]
+TlsKey = Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help=help_texts.TLS_KEY)]
+AllowHost = Annotated[
+    list[str] | None, typer.Option("--allow-host", metavar="NAME", help=help_texts.ALLOW_HOST, show_default=False)
 ]
 _DEFAULT_BIND = f"{DEFAULT_HOST}:{DEFAULT_PORT}"
 
@@ -133,12 +145,53 @@ def _serve(
     cache_bytes: Annotated[str | None, typer.Option("--cache-bytes", metavar="N", help=help_texts.CACHE_BYTES)] = None,
     processes: Annotated[int, typer.Option("--processes", metavar="N", min=1, help=help_texts.PROCESSES)] = 1,
     read_only: Annotated[bool, typer.Option("--read-only", help=help_texts.READ_ONLY)] = False,
+    token_file: TokenFile = None,
+    insecure_no_token: InsecureNoToken = False,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    allow_host: AllowHost = None,
+    max_subscribers: Annotated[
+        int | None, typer.Option("--max-subscribers", metavar="N", min=1, help=help_texts.MAX_SUBSCRIBERS)
+    ] = None,
+    max_subscribers_per_token: Annotated[
+        int | None,
+        typer.Option("--max-subscribers-per-token", metavar="N", min=1, help=help_texts.MAX_SUBSCRIBERS_PER_TOKEN),
+    ] = None,
+    max_subscribers_per_worker: Annotated[
+        int | None,
+        typer.Option("--max-subscribers-per-worker", metavar="N", min=1, help=help_texts.MAX_SUBSCRIBERS_PER_WORKER),
+    ] = None,
+    max_unfinished: Annotated[
+        int, typer.Option("--max-unfinished", metavar="N", min=1, help=help_texts.MAX_UNFINISHED)
+    ] = _LIMITS.unfinished,
+    header_timeout: Annotated[
+        str, typer.Option("--header-timeout", metavar="DURATION", help=help_texts.HEADER_TIMEOUT)
+    ] = "10s",
+    max_header_bytes: Annotated[
+        str | None, typer.Option("--max-header-bytes", metavar="N", help=help_texts.MAX_HEADER_BYTES)
+    ] = None,
+    reserve_descriptors: Annotated[
+        int, typer.Option("--reserve-descriptors", metavar="N", min=0, help=help_texts.RESERVE_DESCRIPTORS)
+    ] = _LIMITS.reserve_descriptors,
 ) -> None:
     workers = _read(context, "--worker", parse_workers, worker or [])
     options = _serve_options(context, data_dir, bind, segment_bytes, retain_bytes, retain_age, durability)
     bounds = _transcript_options(context, transcript_items, transcript_bytes)
     options = replace(options, transcripts=bounds if transcript else None)
     options = replace(options, processes=processes)
+    options = replace(options, access=_access(context, token_file, insecure_no_token, tls_cert, tls_key, allow_host))
+    limits = Limits(
+        subscribers=max_subscribers,
+        subscribers_per_token=max_subscribers_per_token,
+        subscribers_per_worker=max_subscribers_per_worker,
+        unfinished=max_unfinished,
+        header_seconds=_read(context, "--header-timeout", parse_duration, header_timeout),
+        reserve_descriptors=reserve_descriptors,
+    )
+    if max_header_bytes is not None:
+        size = _read(context, "--max-header-bytes", parse_size, max_header_bytes)
+        limits = _read(context, "--max-header-bytes", lambda size: replace(limits, header_bytes=size), size)
+    options = replace(options, limits=limits)
     if cache_bytes is not None:
         options = replace(options, cache_bytes=_read(context, "--cache-bytes", parse_size, cache_bytes))
     if read_only:
@@ -181,10 +234,16 @@ def _run(
     retain_bytes: RetainBytes = None,
     retain_age: RetainAge = None,
     durability: DurabilityName = None,
+    token_file: TokenFile = None,
+    insecure_no_token: InsecureNoToken = False,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    allow_host: AllowHost = None,
 ) -> None:
     name = worker_id_from_command(command) if worker_id is None else worker_id
     worker = WorkerSpec(_read(context, "--worker-id", check_id, name), tuple(command))
     options = _serve_options(context, data_dir, bind, segment_bytes, retain_bytes, retain_age, durability)
+    options = replace(options, access=_access(context, token_file, insecure_no_token, tls_cert, tls_key, allow_host))
     linger_seconds = _read(context, "--linger", parse_linger, linger)
     _finish(run(options, worker, _read(context, "--adapter", parse_adapter, adapter), linger_seconds))
 
@@ -201,6 +260,10 @@ def _tail(
     start: Annotated[str | None, typer.Option("--from", metavar="oldest|now", help=help_texts.FROM)] = None,
     as_json: Annotated[bool, typer.Option("--json", help=help_texts.JSON)] = False,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help=help_texts.TAIL_DATA_DIR)] = None,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", metavar="FILE", help=help_texts.TAIL_TOKEN_FILE)
+    ] = None,
+    tls_ca: Annotated[Path | None, typer.Option("--tls-ca", metavar="FILE", help=help_texts.TAIL_TLS_CA)] = None,
 ) -> None:
     if cursor is not None and start is not None:
         raise typer.BadParameter("a cursor says where to begin; give one of the two", context, param_hint="--from")
@@ -213,6 +276,8 @@ def _tail(
         cursor_file=cursor_file,
         start=_read(context, "--from", parse_start, start or "now"),
         as_json=as_json,
+        token_file=token_file,
+        tls_ca=tls_ca,
     )
     _finish(tail(request))
 
@@ -274,6 +339,9 @@ def _conformance(
     _finish(conformance(request))
 
 
+app.add_typer(token_app, name="token")
+
+
 @app.command("demo", help=help_texts.DEMO, epilog=help_texts.END)
 def _demo() -> None:
     _finish(demo())
@@ -311,6 +379,21 @@ def _serve_options(
     if durability is not None:
         runtime = replace(runtime, durability=_read(context, "--durability", parse_durability, durability))
     return ServeOptions(_data_dir(data_dir), _read(context, "--bind", parse_bind, bind), runtime)
+
+
+def _access(
+    context: typer.Context,
+    token_file: Path | None,
+    insecure_no_token: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    allow_host: list[str] | None,
+) -> ServerAccess:
+    hosts = _read(context, "--allow-host", parse_allow_hosts, allow_host or [])
+    try:
+        return server_access(token_file, insecure_no_token, tls_cert, tls_key, hosts)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), context) from None
 
 
 def _transcript_options(context: typer.Context, items: str | None, size: str | None) -> TranscriptOptions:

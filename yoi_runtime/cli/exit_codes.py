@@ -7,7 +7,7 @@ import sys
 from enum import IntEnum
 
 from yoi_runtime.cli.terminal_text import one_line
-from yoi_runtime.errors import LogHeldError, StreamRefusedError, YoiError
+from yoi_runtime.errors import LogHeldError, OpenToAllError, StreamRefusedError, YoiError
 
 __all__ = ["EXIT_CODES_HELP", "ExitCode", "exit_code_of", "say", "sentence_of", "signal_exit_code"]
 
@@ -41,6 +41,8 @@ def exit_code_of(error: YoiError | OSError) -> ExitCode:
     match error:
         case LogHeldError():
             return ExitCode.LOG_HELD
+        case OpenToAllError():
+            return ExitCode.USAGE
         case StreamRefusedError() if error.code.startswith(_CURSOR_CODE_PREFIX):
             return ExitCode.CURSOR_REFUSED
         case _:

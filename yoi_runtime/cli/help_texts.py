@@ -11,6 +11,7 @@ from yoi_runtime.cli.options import DEFAULT_HOST, DEFAULT_PORT, NO_LIMIT
 
 __all__ = [
     "ADAPTER",
+    "ALLOW_HOST",
     "BIND",
     "CACHE_BYTES",
     "CONFORMANCE",
@@ -34,11 +35,19 @@ __all__ = [
     "DURABILITY",
     "END",
     "FROM",
+    "HEADER_TIMEOUT",
+    "INSECURE_NO_TOKEN",
     "JSON",
     "LINGER",
     "MAIN",
+    "MAX_HEADER_BYTES",
+    "MAX_SUBSCRIBERS",
+    "MAX_SUBSCRIBERS_PER_TOKEN",
+    "MAX_SUBSCRIBERS_PER_WORKER",
+    "MAX_UNFINISHED",
     "PROCESSES",
     "READ_ONLY",
+    "RESERVE_DESCRIPTORS",
     "RETAIN_AGE",
     "RETAIN_BYTES",
     "RUN",
@@ -49,7 +58,22 @@ __all__ = [
     "TAIL",
     "TAIL_DATA_DIR",
     "TAIL_END",
+    "TAIL_TLS_CA",
+    "TAIL_TOKEN_FILE",
     "TAIL_WORKER",
+    "TLS_CERT",
+    "TLS_KEY",
+    "TOKEN",
+    "TOKEN_CREATE",
+    "TOKEN_EXPIRES_IN",
+    "TOKEN_FILE",
+    "TOKEN_JSON",
+    "TOKEN_LABEL",
+    "TOKEN_LIST",
+    "TOKEN_LISTING",
+    "TOKEN_OUTPUT",
+    "TOKEN_REVOKE",
+    "TOKEN_WORKER",
     "TRANSCRIPT",
     "TRANSCRIPT_BYTES",
     "TRANSCRIPT_ITEMS",
@@ -89,6 +113,7 @@ Examples:
   yoi-runtime serve --worker agent='python3 -u agent.py' --worker sh='sh -c "uname -a"'
   yoi-runtime serve --data-dir ./data --bind 127.0.0.1:0 --retain-bytes 256MiB --retain-age 2d
   yoi-runtime serve --data-dir ./data --bind :38801 --read-only
+  yoi-runtime serve --bind 0.0.0.0:38800 --token-file tokens.json --tls-cert cert.pem --tls-key key.pem
 """
 
 SERVE_END = (
@@ -129,6 +154,7 @@ Examples:
   yoi-runtime tail
   yoi-runtime tail http://{DEFAULT_HOST}:{DEFAULT_PORT} --worker agent --from oldest
   yoi-runtime tail --json | jq -r .envelope.payload.event
+  yoi-runtime tail https://runtime.example:38800 --token-file backend.token --tls-ca ca.pem
 """
 
 TAIL_END = (
@@ -180,7 +206,7 @@ CONFORMANCE_MODE = "The version that the client speaks; v1 offers the subprotoco
 CONFORMANCE_NO_DELIVERIES = "The COMMAND does not report what it hands over: the wire alone is judged."
 CONFORMANCE_PATIENCE = "Wait so long for whatever the client has to do: its backoff is its own affair."
 CONFORMANCE_STRICT = "Fail also when a SHOULD is not done."
-CONFORMANCE_TOKEN = "The token that the client has to send as Authorization: Bearer. [default: none]"  # noqa: S105
+CONFORMANCE_TOKEN = "The token that the client has to send as Authorization: Bearer. [default: none]"
 
 DATA_DIR = (
     "Directory of the log; made when missing."
@@ -192,7 +218,7 @@ TAIL_DATA_DIR = (
 )
 BIND = (
     f"Address to listen on; port 0 picks a free one, :PORT is {DEFAULT_HOST}:PORT, IPv6 is written [::1]:PORT."
-    " There is no password: keep it on this machine or behind a proxy that asks for one."
+    " Where others than this machine could connect, --token-file is needed."
 )
 WORKER = "Run COMMAND as the Worker ID; may be repeated. Split into words as a shell would, but no shell runs."
 ADAPTER = (
@@ -228,3 +254,74 @@ CURSOR_FILE = (
 )
 FROM = "Where to begin: the oldest event that is kept, or only what comes now. [default: now]"
 JSON = "Print each event as the JSON line that came over the wire; for programs."
+TOKEN_FILE = (
+    "List of the tokens that are let in (Authorization: Bearer), made by yoi-runtime token create. A change to it holds"
+    " at once, also for streams that run. [default: nobody is asked for a token]"
+)
+INSECURE_NO_TOKEN = "Listen on an address that others than this machine can reach, without asking for a token."
+TLS_CERT = (
+    "Certificate (PEM, with its chain) to serve https and wss with; taken over when it changes. [default: no TLS]"
+)
+TLS_KEY = "Key of the certificate (PEM); readable by nobody else. [default: none]"
+ALLOW_HOST = (
+    "One more name under which the server may be addressed; may be repeated, * is any."
+    " [default: loopback and the bound address]"
+)
+MAX_SUBSCRIBERS = (
+    "So many subscribers at once in each server process; more are told to come back."
+    " [default: 10000, or what the limit of open files leaves]"
+)
+MAX_SUBSCRIBERS_PER_TOKEN = "So many subscribers at once with one token, in each server process. [default: no limit]"
+MAX_SUBSCRIBERS_PER_WORKER = "So many subscribers at once of one Worker, in each server process. [default: no limit]"
+MAX_UNFINISHED = "So many connections at once that have not sent a good request yet; the oldest give way."
+HEADER_TIMEOUT = "Time for a connection to send a good request."
+MAX_HEADER_BYTES = "Size of a request line with its headers; at least 1KiB. [default: 8KiB]"
+RESERVE_DESCRIPTORS = "Keep so many open files for the log, however many connect."
+TAIL_TOKEN_FILE = "File that holds the token to show, and nothing else. [default: what is in $YOI_TOKEN]"
+TAIL_TLS_CA = "Certificate (PEM) of the authority that signed the server's. [default: the system's authorities]"
+
+TOKEN = """\
+Make, list and revoke tokens of a server.
+
+A server that was started with --token-file lets in who shows a token of that list. The list holds no token, only
+digests: a token is shown once, when it is made.
+
+\b
+Examples:
+  yoi-runtime token create --token-file tokens.json --label backend --output backend.token
+  yoi-runtime token list --token-file tokens.json
+  yoi-runtime token revoke --token-file tokens.json backend
+"""
+TOKEN_CREATE = """\
+Make a token and print it, this once.
+
+Adds it to the list, which is made when missing. To exchange a token without a break: make a new one, give it to the
+Backend, then revoke the old one.
+
+\b
+Examples:
+  yoi-runtime token create --token-file tokens.json --label backend --expires-in 90d --output backend.token
+  yoi-runtime token create --token-file tokens.json --worker coder --worker tester
+"""
+TOKEN_LISTING = """\
+List the tokens: what for, until when.
+
+\b
+Examples:
+  yoi-runtime token list --token-file tokens.json
+"""
+TOKEN_REVOKE = """\
+Revoke a token.
+
+Running servers end the streams that were opened with it within seconds, with close code 4401.
+
+\b
+Examples:
+  yoi-runtime token revoke --token-file tokens.json t-1f0c62aa
+"""
+TOKEN_LIST = "The list of tokens."
+TOKEN_WORKER = "Let the token see this Worker alone; may be repeated."
+TOKEN_EXPIRES_IN = "Let the token expire after so long: 90s, 12h, 90d. [default: never]"
+TOKEN_OUTPUT = "Write the token into this new file, for its owner alone, instead of printing it. [default: stdout]"
+TOKEN_LABEL = "What it is for; shown by token list."
+TOKEN_JSON = "Print each token as a line of JSON; for programs."

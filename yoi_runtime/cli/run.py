@@ -31,7 +31,7 @@ async def run(options: ServeOptions, worker: WorkerSpec, adapter: AdapterName, l
         signalled = asyncio.create_task(signals.wait())
         try:
             ended = served.children.start(*worker, adapter=adapter)
-            warn_when_public(options.bind.host)
+            warn_when_public(options)
             say(f"{served.description}")
             await asyncio.wait({ended, signalled}, return_when=asyncio.FIRST_COMPLETED)
             if signalled.done() and not ended.done():

@@ -11,6 +11,7 @@ from yoi_runtime.cli.extras import load_event_server
 from yoi_runtime.cli.options import WorkerSpec
 from yoi_runtime.cli.served_runtime import ServedRuntime, ServeOptions
 from yoi_runtime.cli.signals import StopSignals
+from yoi_runtime.server.access import is_loopback
 from yoi_runtime.transcript.reader import TranscriptReader
 from yoi_runtime.workers.adapters import AdapterName
 from yoi_runtime.workers.outcome import WorkerExit
@@ -35,7 +36,7 @@ async def serve(options: ServeOptions, workers: Sequence[WorkerSpec], adapter: A
                 asyncio.create_task(_tell_end(spec.worker_id, served.children.start(*spec, adapter=adapter)))
                 for spec in workers
             ]
-            warn_when_public(options.bind.host)
+            warn_when_public(options)
             print(f"yoi-runtime: {served.description}", flush=True)
             reason = "the log is out of service"
             await _until_signal_or_failure(signalled, followed)
@@ -63,10 +64,12 @@ async def serve_read_only(options: ServeOptions, listening: Sequence[socket.sock
             listening=listening,
             cache_bytes=options.cache_bytes,
             transcripts=reader,
+            access=options.access,
+            limits=options.limits,
         )
         try:
             if listening is None:
-                warn_when_public(options.bind.host)
+                warn_when_public(options)
             print(f"yoi-runtime: serving {server.url} (read-only, data {options.data_dir})", flush=True)
             return signal_exit_code(await signals.wait())
         finally:
@@ -81,12 +84,15 @@ def describe_exit(worker_id: str, ended: WorkerExit) -> str:
     return f"Worker {worker_id} {ended.outcome} ({how})"
 
 
-def warn_when_public(host: str) -> None:
-    """Warn when others than this machine can connect: there is no password."""
-    from yoi_runtime.server.event_server import is_loopback
-
-    if not is_loopback(host):
-        say(f"warning: everybody who reaches {host} can read every event; there is no password")
+def warn_when_public(options: ServeOptions) -> None:
+    """Warn when others than this machine can connect, and nobody is asked for a token or all can listen in."""
+    host, access = options.bind.host or "every address", options.access
+    if is_loopback(options.bind.host):
+        return
+    if access.token_file is None:
+        say(f"warning: everybody who reaches {host} can read every event: no token is asked for")
+    if access.tls is None:
+        say(f"warning: without TLS whoever is on the way to {host} can read tokens and events")
 
 
 async def _tell_end(worker_id: str, task: asyncio.Task[WorkerExit]) -> None:

@@ -16,6 +16,8 @@ from yoi_runtime.cli.server_processes import ServerProcesses
 from yoi_runtime.runtime.child_workers import ChildWorkers
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
+from yoi_runtime.server.access import ServerAccess
+from yoi_runtime.server.limits import Limits
 from yoi_runtime.transcript.kept_transcripts import KeptTranscripts
 from yoi_runtime.transcript.options import TranscriptOptions
 
@@ -27,7 +29,7 @@ __all__ = ["ServeOptions", "ServedRuntime"]
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """Where to keep the log and how, how much of the transcripts (None: keep none), and where to serve it.
+    """Where to keep the log and how, how much of the transcripts (None: keep none), where to serve it and to whom.
 
     ``processes``: how many serve. ``cache_bytes``: how much of the log each keeps in memory.
     """
@@ -38,6 +40,8 @@ class ServeOptions:
     transcripts: TranscriptOptions | None = field(default_factory=TranscriptOptions)
     processes: int = 1
     cache_bytes: int = DEFAULT_CACHE_BYTES
+    access: ServerAccess = field(default_factory=ServerAccess)
+    limits: Limits = field(default_factory=Limits)
 
 
 class ServedRuntime:
@@ -63,9 +67,12 @@ class ServedRuntime:
             MissingExtraError: the extra ``ws-server`` is not installed; nothing was opened.
             LogHeldError: another process is the Runtime of this directory.
             LogError: the log cannot be opened.
+            AccessError: nobody would be asked for a token, or a file of tokens or keys cannot be used.
             OSError: the directory cannot be used, or the address is taken. In all cases nothing is left open.
         """
         event_server = load_event_server()
+        # Before the log is made or changed.
+        options.access.check_bind(options.bind.host)
         runtime = Runtime.open(options.data_dir, options.runtime)
         transcripts, shared = None, list[socket.socket]()
         try:
@@ -80,6 +87,8 @@ class ServedRuntime:
                 listening=listening,
                 cache_bytes=options.cache_bytes,
                 transcripts=transcripts.reader if transcripts is not None else None,
+                access=options.access,
+                limits=options.limits,
             )
         except BaseException:
             runtime.close("cannot serve")
@@ -100,6 +109,8 @@ class ServedRuntime:
                     shared,
                     cache_bytes=options.cache_bytes,
                     transcripts=options.transcripts is not None,
+                    access=options.access,
+                    limits=options.limits,
                 )
             write_server_file(options.data_dir, ServerInfo(server.url, os.getpid(), runtime.log_id))
         except BaseException:
@@ -128,6 +139,8 @@ class ServedRuntime:
             self.server.port,
             cache_bytes=self._options.cache_bytes,
             transcripts=self.transcripts.reader if self.transcripts is not None else None,
+            access=self._options.access,
+            limits=self._options.limits,
         )
 
     async def stop(self, reason: str) -> None:

@@ -1,8 +1,8 @@
 """One more server process on sockets that its parent bound: what ``serve --processes`` starts, and nobody else.
 
-python -m yoi_runtime.cli.server_process DATA_DIR HOST PORT CACHE_BYTES TRANSCRIPTS DESCRIPTOR ...
+python -m yoi_runtime.cli.server_process DATA_DIR HOST PORT CACHE_BYTES TRANSCRIPTS DOOR DESCRIPTOR ...
 
-TRANSCRIPTS is yes or no: whether the writing process keeps them.
+TRANSCRIPTS is yes or no: whether the writing process keeps them. DOOR: who may come in, see ``door_argument``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from yoi_runtime.cli.door_argument import read_door_argument
 from yoi_runtime.cli.exit_codes import exit_code_of, say, sentence_of
 from yoi_runtime.cli.options import Address
 from yoi_runtime.cli.serve import serve_read_only
@@ -26,13 +27,16 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until a signal and return the exit code."""
-    data_dir, host, port, cache_bytes, transcripts, *descriptors = arguments
+    data_dir, host, port, cache_bytes, transcripts, door, *descriptors = arguments
+    access, limits = read_door_argument(door)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     options = ServeOptions(
         Path(data_dir),
         Address(host, int(port)),
         transcripts=TranscriptOptions() if transcripts == "yes" else None,
         cache_bytes=int(cache_bytes),
+        access=access,
+        limits=limits,
     )
     try:
         listening = [socket.socket(fileno=int(descriptor)) for descriptor in descriptors]

@@ -12,8 +12,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from yoi_runtime.cli.door_argument import door_argument
 from yoi_runtime.cli.exit_codes import say
 from yoi_runtime.cli.options import Address
+from yoi_runtime.server.access import ServerAccess
+from yoi_runtime.server.limits import Limits
 from yoi_runtime.workers.parent_death import die_with_parent
 
 __all__ = ["ServerProcesses"]
@@ -38,12 +41,15 @@ class ServerProcesses:
         *,
         cache_bytes: int,
         transcripts: bool,
+        access: ServerAccess,
+        limits: Limits,
     ) -> None:
         """Start them; ``listening`` stays the caller's, and must stay open until ``stop``."""
         self._descriptors = [listener.fileno() for listener in listening]
         self._command = [
             *(sys.executable, "-m", "yoi_runtime.cli.server_process"),
             *(str(data_dir), bind.host, str(bind.port), str(cache_bytes), "yes" if transcripts else "no"),
+            door_argument(access, limits),
             *map(str, self._descriptors),
         ]
         self._processes: dict[int, asyncio.subprocess.Process] = {}

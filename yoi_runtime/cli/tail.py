@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from yoi_runtime.cli.access_options import chosen_token, trusted_authority
 from yoi_runtime.cli.exit_codes import ExitCode, exit_code_of, say, sentence_of, signal_exit_code
 from yoi_runtime.cli.invocation import program
 from yoi_runtime.cli.options import StartName
@@ -18,6 +19,7 @@ from yoi_runtime.cli.server_file import find_server, process_is_alive, read_serv
 from yoi_runtime.cli.signals import StopSignals
 from yoi_runtime.client.cursor_store import FileCursorStore
 from yoi_runtime.client.observe import observe
+from yoi_runtime.client.settings import ClientSettings
 from yoi_runtime.client.stream_state import StateDetail, StreamState
 from yoi_runtime.errors import StreamConnectError, StreamError, StreamRefusedError
 
@@ -31,6 +33,7 @@ class TailRequest:
     """What to follow, from where, and how to show it. ``given_data_dir``: as typed, None when it was not.
 
     ``cursor_file`` remembers the place; ``cursor`` goes before what it holds, and ``start`` is for when it holds nothing.
+    ``token_file`` holds the token; the environment may, too.
     """
 
     url: str | None
@@ -41,6 +44,8 @@ class TailRequest:
     cursor_file: Path | None = None
     start: StartName = "now"
     as_json: bool = False
+    token_file: Path | None = None
+    tls_ca: Path | None = None
 
 
 def command_to_go_on(request: TailRequest, *, cursor: str | None = None, start: str | None = None) -> str:
@@ -57,6 +62,9 @@ def command_to_go_on(request: TailRequest, *, cursor: str | None = None, start: 
         words += ["--cursor-file", str(request.cursor_file)]
     if start is not None:
         words += ["--from", start]
+    for option, path in (("--token-file", request.token_file), ("--tls-ca", request.tls_ca)):
+        if path is not None:
+            words += [option, str(path)]
     if request.as_json:
         words.append("--json")
     return f"{program()} tail {shlex.join(words)}".rstrip()
@@ -68,6 +76,7 @@ async def tail(request: TailRequest) -> int:
     Raises:
         MissingExtraError: the extra ``ws-client`` is not installed.
         StreamError: there is no Runtime to follow, or it refuses for another reason than the cursor.
+        SecretFileError: the token or the certificate cannot be read.
         CursorStoreError: the cursor file cannot be read or written, or belongs to another stream.
         BrokenPipeError: nobody reads our output any more.
     """
@@ -107,6 +116,8 @@ class _Follower:
         self._request = request
         self._output = output
         self._cursor = request.cursor
+        self._token = chosen_token(request.token_file)
+        self._settings = ClientSettings(ssl_context=trusted_authority(request.tls_ca))
         self._store = FileCursorStore(request.cursor_file) if request.cursor_file is not None else None
         self._url = ""
         self.was_live = False
@@ -132,6 +143,8 @@ class _Follower:
             start=self._request.start,
             wait_for_worker=True,
             on_state=self._on_state,
+            token=self._token,
+            settings=self._settings,
         )
         if not self.was_live:
             await _check_reachable(self._url)

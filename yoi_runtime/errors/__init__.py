@@ -40,6 +40,11 @@
     │   ├── TranscriptDamagedError   their file is not what it should be; it is set aside and made anew
     │   ├── TranscriptUnavailableError  nothing can be answered at present
     │   └── TranscriptExpiredError   items that were asked for are gone
+    ├── AccessError                  who may connect to a server, and how
+    │   ├── SecretFileError          a file of tokens, a certificate or a key that is not to be used
+    │   ├── TokenNotFoundError       no token of this name, or several
+    │   ├── OpenToAllError           others than this machine could connect, and no token would be asked for
+    │   └── DescriptorLimitError     too few files and sockets may be open
     ├── CursorStoreError             the Backend client cannot load or save a cursor
     └── StreamError                  the Backend client's side of a stream
         ├── StreamConnectError       no connection: refused, timed out, not resolved, TLS
@@ -53,6 +58,13 @@ log unchanged where the tree above has no word for it (opening, reading, deletin
 
 from __future__ import annotations
 
+from yoi_runtime.errors.access_errors import (
+    AccessError,
+    DescriptorLimitError,
+    OpenToAllError,
+    SecretFileError,
+    TokenNotFoundError,
+)
 from yoi_runtime.errors.cursor_errors import (
     CursorAheadError,
     CursorError,
@@ -115,6 +127,7 @@ from yoi_runtime.errors.worker_errors import (
 )
 
 __all__ = [
+    "AccessError",
     "AdapterError",
     "CaseInvalidError",
     "CursorAheadError",
@@ -124,6 +137,7 @@ __all__ = [
     "CursorMalformedError",
     "CursorStoreError",
     "CursorUnknownError",
+    "DescriptorLimitError",
     "EventInvalidError",
     "FrameInvalidError",
     "LogBrokenError",
@@ -141,15 +155,18 @@ __all__ = [
     "LogUnavailableError",
     "LogVersionError",
     "MissingExtraError",
+    "OpenToAllError",
     "RecordCorruptError",
     "RecordTooLargeError",
     "RequestInvalidError",
+    "SecretFileError",
     "SegmentGoneError",
     "StreamConnectError",
     "StreamError",
     "StreamFrameError",
     "StreamGapError",
     "StreamRefusedError",
+    "TokenNotFoundError",
     "TranscriptDamagedError",
     "TranscriptError",
     "TranscriptExpiredError",

@@ -111,11 +111,18 @@ class RealFileOps:
         return os.listdir(path)
 
     def make_directory(self, path: Path) -> None:
-        """Make the directory and its missing parents, each durable before the next; fine when it exists."""
+        """Make the directory and its missing parents, each durable before the next; fine when it exists.
+
+        Parents that are made, the data directory among them, are their owner's alone. What lies in them may be read by
+        a group: whoever opens the data directory to one, for a server of another user, has opened the log to it.
+        """
+        self._make_directory(path, 0o750)
+
+    def _make_directory(self, path: Path, mode: int) -> None:
         if not os.path.isdir(path.parent):
-            self.make_directory(path.parent)
+            self._make_directory(path.parent, 0o700)
         try:
-            os.mkdir(path, mode=0o750)
+            os.mkdir(path, mode=mode)
         except FileExistsError:
             if not os.path.isdir(path):
                 raise

@@ -7,7 +7,6 @@ know whether a Runtime lives in the same process.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import socket
 from collections.abc import Sequence
@@ -18,6 +17,10 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from yoi_runtime.segment_log.platform import REAL_PLATFORM
+from yoi_runtime.server.access import ServerAccess
+from yoi_runtime.server.credentials import Credentials
+from yoi_runtime.server.descriptors import connection_room, open_descriptors, raised_limit, wanted_descriptors
+from yoi_runtime.server.doorway import Doorway
 from yoi_runtime.server.event_socket import EventSocket
 from yoi_runtime.server.http_views import (
     EventsStatusView,
@@ -28,14 +31,16 @@ from yoi_runtime.server.http_views import (
     WorkerView,
 )
 from yoi_runtime.server.keepalive import PING_SECONDS, PONG_SECONDS, Keepalive
+from yoi_runtime.server.limits import LimitCounters, Limits
 from yoi_runtime.server.log_view import CACHE_BYTES, LogView
 from yoi_runtime.server.request_base import NoSuchPath, ServerState
 from yoi_runtime.server.request_guard import HostList
+from yoi_runtime.server.tls_files import TlsIdentity
 from yoi_runtime.server.transcript_source import TranscriptSource
 from yoi_runtime.server.transcript_view import TranscriptView
 from yoi_runtime.server.websocket_outlet import STALL_SECONDS
 
-__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "EventServer", "is_loopback"]
+__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "EventServer"]
 
 _log = logging.getLogger("yoi_runtime.server")
 
@@ -45,16 +50,22 @@ _LOG_DIRECTORY = "log"
 # How long subscribers have to take their last frames at a stop, and to catch up before that.
 _DRAIN_SECONDS = 5.0
 _LAST_EVENTS_SECONDS = 2.0
+# How soon a token that was revoked ends its streams.
+_LOOK_SECONDS = 1.0
+# What is read of a connection before somebody takes it.
+_MAX_BUFFER_BYTES = 1 << 20
 _WORKER = r"/v1/workers/(?P<worker_id>[^/]*)"
 
 
 class EventServer:
     """A running server. Made by ``start``."""
 
-    def __init__(self, http: HTTPServer, state: ServerState, pinging: asyncio.Task[None], url: str, port: int) -> None:
+    def __init__(
+        self, http: HTTPServer, state: ServerState, tasks: Sequence[asyncio.Task[None]], url: str, port: int
+    ) -> None:
         self._http = http
         self._state = state
-        self._pinging = pinging
+        self._tasks = tasks
         self.url = url
         self.port = port
         self._stopped = False
@@ -72,12 +83,15 @@ class EventServer:
         pong_seconds: float = PONG_SECONDS,
         cache_bytes: int = CACHE_BYTES,
         listening: Sequence[socket.socket] | None = None,
+        access: ServerAccess | None = None,
+        limits: Limits | None = None,
     ) -> EventServer:
         """Bind, read the log's state, and serve. Port 0 picks a free one; ``url`` and ``port`` tell.
 
         ``listening``: sockets that are bound already (``bind``), instead; the server closes them. ``cache_bytes``: how
         much of the log is kept in memory for subscribers to share. ``transcripts``: where they come from; None answers
-        none.
+        none. ``access``: who may connect; None is everybody on this machine. ``limits``: None is the usual ones.
+        The process's soft limit of open files is raised as far as they need.
 
         The port is bound first and answers only when the log has been read: a port in use costs nothing.
 
@@ -85,7 +99,15 @@ class EventServer:
             OSError: the address cannot be bound; it is never shared with another process.
             LogNotFoundError: there is no log in ``data_dir``.
             LogError: the log cannot be read.
+            OpenToAllError: others than this machine could connect, and nobody would be asked for a token.
+            SecretFileError: the token file, the certificate or the key cannot be used.
+            DescriptorLimitError: the limits do not fit under that of open files.
         """
+        access = access if access is not None else ServerAccess()
+        access.check_bind(host)
+        loop = asyncio.get_running_loop()
+        credentials = Credentials(access.token_file, loop.time) if access.token_file is not None else None
+        identity = TlsIdentity(access.tls) if access.tls is not None else None
         sockets = cls.bind(host, port) if listening is None else list(listening)
         try:
             view = LogView(data_dir, data_dir / _LOG_DIRECTORY, REAL_PLATFORM, cache_bytes)
@@ -98,22 +120,53 @@ class EventServer:
             for bound in sockets:
                 bound.close()
             raise
-        loop = asyncio.get_running_loop()
+        in_use = open_descriptors()
+        wished = limits if limits is not None else Limits()
+        try:
+            allowed = raised_limit(wanted_descriptors(wished, in_use))
+            room = connection_room(wished, allowed, in_use)
+        except BaseException:
+            await view.close()
+            for bound in sockets:
+                bound.close()
+            raise
         keepalive = Keepalive(loop.time, ping_seconds, pong_seconds)
-        state = ServerState(view, HostList(host), keepalive, transcripts=transcripts, stall_seconds=stall_seconds)
+        state = ServerState(
+            view,
+            HostList(host, access.allow_hosts),
+            keepalive,
+            transcripts=transcripts,
+            stall_seconds=stall_seconds,
+            credentials=credentials,
+            limits=room.limits,
+        )
         http = HTTPServer(
             _application(state),
-            idle_connection_timeout=10,
+            # The doorway drops who sends no good request in time; this is for the next request of who did.
+            idle_connection_timeout=room.limits.header_seconds + _LOOK_SECONDS,
             body_timeout=5,
-            max_header_size=8 << 10,
+            max_header_size=room.limits.header_bytes,
             max_body_size=64 << 10,
-            max_buffer_size=1 << 20,
+            max_buffer_size=_MAX_BUFFER_BYTES,
         )
-        http.add_sockets(sockets)
+        state.doorway = Doorway(
+            room.limits,
+            room.connections,
+            state.counters,
+            state.refusals,
+            http.handle_stream,
+            tls=(lambda: identity.context) if identity is not None else None,
+            max_buffer_bytes=_MAX_BUFFER_BYTES,
+        )
         bound_port = int(sockets[0].getsockname()[1])
+        state.doorway.open(sockets)
         shown_host = f"[{host}]" if ":" in host else host or DEFAULT_HOST
-        pinging = loop.create_task(keepalive.run(), name="keepalive")
-        return cls(http, state, pinging, f"http://{shown_host}:{bound_port}", bound_port)
+        scheme = "http" if identity is None else "https"
+        tasks = [
+            loop.create_task(keepalive.run(), name="keepalive"),
+            loop.create_task(_look_after(state, identity), name="guard"),
+        ]
+        return cls(http, state, tasks, f"{scheme}://{shown_host}:{bound_port}", bound_port)
 
     @staticmethod
     def bind(host: str, port: int) -> list[socket.socket]:
@@ -134,6 +187,11 @@ class EventServer:
         """Return how many WebSockets are open."""
         return len(self._state.sockets)
 
+    @property
+    def counters(self) -> LimitCounters:
+        """Return what is counted against the limits."""
+        return self._state.counters
+
     async def stop(self) -> None:
         """Refuse new requests, tell every subscriber, wait for them up to 5 s, close. May be repeated."""
         if self._stopped:
@@ -144,13 +202,33 @@ class EventServer:
         await self._state.wait_for_last_socket(_LAST_EVENTS_SECONDS)
         self._state.view.hurry()
         await self._state.wait_for_last_socket(_DRAIN_SECONDS - _LAST_EVENTS_SECONDS)
-        self._http.stop()
+        if self._state.doorway is not None:
+            self._state.doorway.close()
         for remaining in list(self._state.sockets):
             remaining.drop()
         await self._http.close_all_connections()
-        self._pinging.cancel()
-        await asyncio.gather(self._pinging, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._state.view.close()
+
+
+async def _look_after(state: ServerState, identity: TlsIdentity | None) -> None:
+    """Every second: take over a changed token file or certificate, end what is not to go on. Until cancelled."""
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        try:
+            if identity is not None:
+                identity.look()
+            if state.credentials is not None:
+                state.credentials.look(thorough=True)
+                for open_socket in list(state.sockets):
+                    open_socket.check_grant()
+            if state.doorway is not None:
+                state.doorway.sweep()
+        except Exception:  # noqa: BLE001 - nothing above this task would go on
+            # A bug of ours must not leave a revoked token in force for ever.
+            _log.exception("the guard failed, and goes on")
 
 
 def _application(state: ServerState) -> Application:
@@ -182,13 +260,3 @@ def _log_request(handler: RequestHandler) -> None:
         _log.error("%s answered %d", type(handler).__name__, handler.get_status())
     else:
         _log.debug("%s answered %d", type(handler).__name__, handler.get_status())
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether ``host`` names this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

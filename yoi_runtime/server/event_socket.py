@@ -1,7 +1,8 @@
 """Tornado adapter: the two WebSocket endpoints. Thin: it judges the request, then a subscriber serves.
 
-Order of checks: browser and host (403), method (405), upgrade (426), handshake key (400), query (400), Worker
-id (400), shutting down and log availability (503), Worker (404); then the upgrade, and only then the cursor.
+Order of checks: browser and host (403), credential in the address (400), token (401), method (405), upgrade (426),
+handshake key (400), query (400), Worker id (400), what the token is for (403), shutting down and log availability (503),
+Worker (404), places (429); then the upgrade, and only then the cursor.
 Specification: docs/protocol.md, "Connecting".
 """
 
@@ -13,16 +14,16 @@ import logging
 from typing import Any
 
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from yoi_runtime.errors import LogUnavailableError, RequestInvalidError
 from yoi_runtime.protocol.close_codes import CloseCode
-from yoi_runtime.protocol.diagnostics import DiagnosticCode, diagnostic
+from yoi_runtime.protocol.diagnostics import DiagnosticCode, code_spec, diagnostic
 from yoi_runtime.protocol.stream_request import StreamRequest, parse_stream_request
 from yoi_runtime.protocol.versions import SUBPROTOCOL_V1, ProtocolVersion
 from yoi_runtime.server.diagnose import diagnose_request, worker_not_found
-from yoi_runtime.server.request_base import DiagnosticAnswerError, GuardedRequest
+from yoi_runtime.server.limits import RefusedBecause
+from yoi_runtime.server.request_base import DiagnosticAnswerError, GuardedRequest, Shows
 from yoi_runtime.server.subscriber import ConsumerTooSlowError, OutletClosedError, Subscriber
 from yoi_runtime.server.websocket_outlet import WebSocketOutlet
 
@@ -30,19 +31,24 @@ __all__ = ["EventSocket"]
 
 _log = logging.getLogger("yoi_runtime.server")
 
-# Per second; a keepalive needs one in 20 s. More is a flood, and answering it would feed it.
-_MAX_PINGS_PER_SECOND = 50
-# Between two ticks of the keepalive, a second apart. Catches floods that Tornado shows to nobody: of fragments.
-_MAX_RECEIVED_BYTES = 64 << 10
+_FULL = {
+    RefusedBecause.SUBSCRIBERS: "this server has as many as it takes",
+    RefusedBecause.SUBSCRIBERS_PER_TOKEN: "this token has as many as it may",
+    RefusedBecause.SUBSCRIBERS_PER_WORKER: "this Worker has as many as it may",
+}
 
 
 class EventSocket(GuardedRequest, WebSocketHandler):
     """One Backend's connection to ``/v1/events/ws`` or ``/v1/workers/{worker_id}/events/ws``."""
 
     allowed_methods = "GET"
+    shows = Shows.WORKER
     _stream_request: StreamRequest
+    _subscriber: Subscriber | None = None
     _outlet: WebSocketOutlet | None = None
     _serving: asyncio.Task[None] | None = None
+    # As which token it took its place; what it leaves when the token is no longer good.
+    _place_of: str | None = None
 
     def prepare(self) -> None:
         GuardedRequest.prepare(self)
@@ -51,6 +57,8 @@ class EventSocket(GuardedRequest, WebSocketHandler):
         self._stream_request = self._parsed_request(worker_id)
         if worker_id is not None:
             self.checked_worker_id(worker_id)
+        else:
+            self.check_sees_everything()
         if self.state.closing:
             raise DiagnosticAnswerError(diagnostic(DiagnosticCode.UNAVAILABLE, "this server is shutting down"))
         try:
@@ -59,12 +67,19 @@ class EventSocket(GuardedRequest, WebSocketHandler):
             raise DiagnosticAnswerError(diagnostic(DiagnosticCode.UNAVAILABLE, error.reason)) from error
         if worker_id is not None and self.state.view.worker(worker_id) is None:
             raise DiagnosticAnswerError(worker_not_found(worker_id))
+        full = self.state.places.full(self._token_id, worker_id)
+        if full is not None:
+            self.state.refusals.note(full)
+            message = f"no place for another subscriber: {_FULL[full]}"
+            raise DiagnosticAnswerError(diagnostic(DiagnosticCode.TOO_MANY_SUBSCRIBERS, message, worker_id=worker_id))
+
+    @property
+    def _token_id(self) -> str | None:
+        return self.grant.token_id if self.grant is not None else None
 
     def _check_handshake(self) -> None:
         """Answer what Tornado would refuse without a diagnostic (RFC 6455, section 4.2.1)."""
         headers = self.request.headers
-        if self.request.method != "GET":
-            raise HTTPError(405)
         if headers.get("Upgrade", "").strip().lower() != "websocket":
             problem = diagnostic(DiagnosticCode.INVALID_REQUEST, "this path is a WebSocket: send an Upgrade")
             raise DiagnosticAnswerError(problem, 426)
@@ -99,15 +114,31 @@ class EventSocket(GuardedRequest, WebSocketHandler):
 
     def open(self, *args: str, **kwargs: str) -> None:
         """Start the subscriber as a task: Tornado reads no frame until this returns."""
+        if self.stream is None or self.stream.closed():
+            return  # reset while it was being answered
         try:
             self._outlet = WebSocketOutlet(self, self.state.stall_seconds)
         except OutletClosedError:
             return
+        if self.state.doorway is not None:
+            self.state.doorway.upgraded(self.stream)
         self.state.sockets.add(self)
+        self._place_of = self._token_id
+        self.state.places.take(self._place_of, self._stream_request.worker_id)
         self.state.keepalive.watch(self)
-        self._ping_second, self._pings, self._received_bytes = 0, 0, 0
-        subscriber = Subscriber(self.state.view, self._stream_request, self._outlet)
+        self._ping_second, self._pings = 0, 0
+        self._subscriber = subscriber = Subscriber(self.state.view, self._stream_request, self._outlet)
         self._serving = asyncio.get_running_loop().create_task(self._serve(subscriber, self._outlet), name="subscriber")
+
+    def check_grant(self) -> None:
+        """Part with a peer whose token is not good any more for what it sees."""
+        if self.grant is None or self._outlet is None or self._serving is None or self.state.credentials is None:
+            return
+        if self.state.credentials.still_good(self.grant, self._stream_request.worker_id):
+            return
+        self.grant = None
+        self.state.refusals.note(RefusedBecause.REVOKED)
+        self._part(DiagnosticCode.UNAUTHENTICATED, "this token has expired or was revoked")
 
     async def _serve(self, subscriber: Subscriber, outlet: WebSocketOutlet) -> None:
         try:
@@ -128,19 +159,26 @@ class EventSocket(GuardedRequest, WebSocketHandler):
 
     def on_message(self, message: str | bytes) -> None:
         """Refuse data: this socket is for observation only."""
-        if self._outlet is None or self._serving is None:
+        self._part(DiagnosticCode.OBSERVATION_ONLY, "this socket is for observation: send nothing on it")
+
+    def _part(self, code: DiagnosticCode, message: str) -> None:
+        """Stop serving, leave word, and close."""
+        if self._outlet is None or self._serving is None or self._subscriber is None:
             return
         self._serving.cancel()
-        problem = diagnostic(DiagnosticCode.OBSERVATION_ONLY, "this socket is for observation: send nothing on it")
-        self._outlet.part(problem.frame(), CloseCode.OBSERVATION_ONLY, problem.close_reason)
+        problem = diagnostic(
+            code, message, resume_cursor=self._subscriber.resume_cursor, worker_id=self._stream_request.worker_id
+        )
+        self._outlet.part(problem.frame(), code_spec(code).close_code or CloseCode.INTERNAL, problem.close_reason)
 
     def on_ping(self, data: bytes) -> None:
         second = int(asyncio.get_running_loop().time())
         if second != self._ping_second:
             self._ping_second, self._pings = second, 0
         self._pings += 1
-        if self._pings > _MAX_PINGS_PER_SECOND:
-            _log.warning("dropped a peer that sent more than %d pings in a second", _MAX_PINGS_PER_SECOND)
+        # More is a flood, and answering it would feed it.
+        if self._pings > self.state.limits.pings_per_second:
+            self.state.refusals.note(RefusedBecause.FLOOD)
             self.drop()
 
     def on_pong(self, data: bytes) -> None:
@@ -148,6 +186,8 @@ class EventSocket(GuardedRequest, WebSocketHandler):
 
     def on_close(self) -> None:
         self.state.keepalive.forget(self)
+        if self in self.state.sockets:
+            self.state.places.leave(self._place_of, self._stream_request.worker_id)
         self.state.socket_left(self)
         if self._serving is not None:
             self._serving.cancel()
@@ -156,10 +196,6 @@ class EventSocket(GuardedRequest, WebSocketHandler):
 
     def is_writing(self) -> bool:
         return self._outlet is not None and self._outlet.write_pending
-
-    def is_flooding(self) -> bool:
-        before, self._received_bytes = self._received_bytes, self._outlet.received_bytes if self._outlet else 0
-        return self._received_bytes - before > _MAX_RECEIVED_BYTES
 
     def send_ping(self) -> None:
         try:

@@ -20,9 +20,10 @@ from yoi_runtime.protocol.http_models import (
 )
 from yoi_runtime.protocol.page_request import PageRequest, parse_page_request
 from yoi_runtime.protocol.versions import ProtocolVersion
+from yoi_runtime.server.credentials import Grant
 from yoi_runtime.server.diagnose import diagnose_request, worker_not_found
 from yoi_runtime.server.log_view import LogView
-from yoi_runtime.server.request_base import DiagnosticAnswerError, GuardedRequest
+from yoi_runtime.server.request_base import DiagnosticAnswerError, GuardedRequest, Shows
 from yoi_runtime.version import VERSION
 
 __all__ = ["EventsStatusView", "HealthView", "ReadyView", "RuntimeView", "WorkerView", "WorkersView"]
@@ -30,8 +31,6 @@ __all__ = ["EventsStatusView", "HealthView", "ReadyView", "RuntimeView", "Worker
 
 class _LogRequest(GuardedRequest):
     """A request that needs the log."""
-
-    SUPPORTED_METHODS = ("GET", "HEAD")
 
     def prepare(self) -> None:
         super().prepare()
@@ -52,7 +51,9 @@ class _LogRequest(GuardedRequest):
 
 
 class RuntimeView(_LogRequest):
-    """``/v1/runtime``."""
+    """``/v1/runtime``: what every stream's first frame tells, too."""
+
+    shows = Shows.SOME
 
     def get(self) -> None:
         log_id = self.state.view.log_id
@@ -66,17 +67,21 @@ class RuntimeView(_LogRequest):
 
 
 class WorkersView(_LogRequest):
-    """``/v1/workers``: the Workers that the log knows, by id, a page at a time."""
+    """``/v1/workers``: the Workers that the log knows and the token may see, by id, a page at a time."""
+
+    shows = Shows.SOME
 
     def get(self) -> None:
         view = self.state.view
-        states, next_after = _page_of(view, self.page_request())
+        states, next_after = _page_of(view, self.page_request(), self.grant)
         workers = tuple(_worker_info(view, state) for state in states)
         self.finish(WorkersAnswer(workers=workers, next_after=next_after).body())
 
 
 class WorkerView(_LogRequest):
     """``/v1/workers/{worker_id}``."""
+
+    shows = Shows.WORKER
 
     def get(self, worker_id: str) -> None:
         view = self.state.view
@@ -94,7 +99,7 @@ class EventsStatusView(_LogRequest):
         page = self.page_request()
         # The last listing may be of before the last rotation.
         await view.relist()
-        states, next_after = _page_of(view, page)
+        states, next_after = _page_of(view, page, self.grant)
         floor, end = view.floor(), view.end
         numbers = view.reader.segment_numbers()
         self.finish(
@@ -123,7 +128,7 @@ class EventsStatusView(_LogRequest):
 class HealthView(GuardedRequest):
     """``/healthz``: this process answers."""
 
-    SUPPORTED_METHODS = ("GET", "HEAD")
+    shows = Shows.NOTHING
 
     def get(self) -> None:
         self.finish(b'{"status":"ok"}')
@@ -135,7 +140,7 @@ class HealthView(GuardedRequest):
 class ReadyView(GuardedRequest):
     """``/readyz``: this process can serve streams; 503 while it starts, stops, or has lost the log."""
 
-    SUPPORTED_METHODS = ("GET", "HEAD")
+    shows = Shows.NOTHING
 
     def get(self) -> None:
         if self.state.closing or not self.state.view.ready:
@@ -148,10 +153,11 @@ class ReadyView(GuardedRequest):
         self.get()
 
 
-def _page_of(view: LogView, page: PageRequest) -> tuple[list[WorkerState], str | None]:
+def _page_of(view: LogView, page: PageRequest, grant: Grant | None) -> tuple[list[WorkerState], str | None]:
     """Return the Workers of a page, and after which id the next one begins if there are more."""
     workers = view.ledger.workers
-    ids = heapq.nsmallest(page.limit + 1, (worker_id for worker_id in workers if worker_id > page.after))
+    seen = workers if grant is None or grant.workers is None else workers.keys() & grant.workers
+    ids = heapq.nsmallest(page.limit + 1, (worker_id for worker_id in seen if worker_id > page.after))
     shown = ids[: page.limit]
     return [workers[worker_id] for worker_id in shown], shown[-1] if len(ids) > page.limit else None
 

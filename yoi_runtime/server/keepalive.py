@@ -7,13 +7,10 @@ data and its answer come too late, though the peer is well. The write's own stal
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Protocol
 
 __all__ = ["PING_SECONDS", "PONG_SECONDS", "Keepalive", "Pingable"]
-
-_log = logging.getLogger("yoi_runtime.server")
 
 PING_SECONDS = 20.0
 PONG_SECONDS = 10.0
@@ -24,7 +21,6 @@ class Pingable(Protocol):
     """A socket as the keepalive sees it."""
 
     def is_writing(self) -> bool: ...
-    def is_flooding(self) -> bool: ...
     def send_ping(self) -> None: ...
     def drop(self) -> None: ...
 
@@ -61,14 +57,10 @@ class Keepalive:
             pulse.quiet_since, pulse.pinged_at = self._clock(), None
 
     def tick(self) -> None:
-        """Ping who is due; drop who did not answer, and who sends more than a peer has to say."""
+        """Ping who is due; drop who did not answer."""
         now = self._clock()
         for peer, pulse in list(self._pulses.items()):
-            if peer.is_flooding():
-                _log.warning("dropped a peer that sends far more than answers to pings")
-                self.forget(peer)
-                peer.drop()
-            elif peer.is_writing():
+            if peer.is_writing():
                 pulse.quiet_since, pulse.pinged_at = now, None
             elif pulse.pinged_at is not None:
                 if now - pulse.pinged_at >= self._pong_seconds:

@@ -1,4 +1,8 @@
-"""Tornado adapter: what every request to this server has in common: the guard, and errors as diagnostics."""
+"""Tornado adapter: what every request to this server has in common: the guard, and errors as diagnostics.
+
+Before a handler does anything: browser and host (403), a credential in the address (400), the token (401), the method
+(405), and whether the token may see the whole Runtime where that is shown (403).
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,30 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
 
 from tornado.web import HTTPError, RequestHandler
 
 from yoi_runtime.errors import LogError, WorkerIdInvalidError
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, code_spec, diagnostic
+from yoi_runtime.server.credentials import Credentials, Grant, query_credential
 from yoi_runtime.server.keepalive import Keepalive
+from yoi_runtime.server.limits import LimitCounters, Limits, RefusedBecause, SubscriberPlaces
 from yoi_runtime.server.log_view import LogView
+from yoi_runtime.server.refusals import Refusals
 from yoi_runtime.server.request_guard import HostList, refusal
 from yoi_runtime.server.transcript_source import TranscriptSource
 from yoi_runtime.workers.worker_id import check_worker_id
 
-__all__ = ["DiagnosticAnswerError", "GuardedRequest", "NoSuchPath", "ServerState"]
+if TYPE_CHECKING:
+    from yoi_runtime.server.doorway import Doorway
+
+__all__ = ["DiagnosticAnswerError", "GuardedRequest", "NoSuchPath", "ServerState", "Shows"]
 
 _log = logging.getLogger("yoi_runtime.server")
+
+_CHALLENGE = 'Bearer realm="yoi-runtime"'
 
 
 @dataclass(slots=True)
@@ -33,8 +46,19 @@ class ServerState:
     closing: bool = False
     transcripts: TranscriptSource | None = None
     stall_seconds: float = 20.0
+    # None: nobody is asked for a token.
+    credentials: Credentials | None = None
+    limits: Limits = field(default_factory=Limits)
+    counters: LimitCounters = field(default_factory=LimitCounters)
+    doorway: Doorway | None = None
     sockets: set[Any] = field(default_factory=set)
+    places: SubscriberPlaces = field(init=False)
+    refusals: Refusals = field(init=False)
     _last_left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.places = SubscriberPlaces(self.limits, self.counters)
+        self.refusals = Refusals(self.counters)
 
     def socket_left(self, socket: object) -> None:
         """Take note that a socket is closed."""
@@ -59,10 +83,25 @@ class DiagnosticAnswerError(Exception):
         super().__init__(problem.code.value)
 
 
+class Shows(Enum):
+    """What a handler shows, and so what a token has to be good for."""
+
+    NOTHING = auto()  # of the log: anybody may ask
+    SOME = auto()  # as much as the token is good for
+    WORKER = auto()  # the Worker that the path names: ``checked_worker_id`` looks
+    EVERYTHING = auto()
+
+
 class GuardedRequest(RequestHandler):
     """Base of all handlers. Bodies are JSON; header values are fixed text, never a peer's."""
 
     state: ServerState
+    # Of a handler that does not say, the most is feared.
+    shows = Shows.EVERYTHING
+    # Whose request it is; None where nobody is asked for a token.
+    grant: Grant | None = None
+    stream: Any = None
+    _challenge = _CHALLENGE
     # What a 405 has to say (RFC 9110, section 15.5.6).
     allowed_methods = "GET, HEAD"
 
@@ -77,7 +116,46 @@ class GuardedRequest(RequestHandler):
     def prepare(self) -> None:
         reason = refusal(self.request.headers, self.state.hosts)
         if reason is not None:
+            self.state.refusals.note(RefusedBecause.BROWSER)
             raise DiagnosticAnswerError(diagnostic(DiagnosticCode.ORIGIN_REFUSED, reason))
+        if query_credential(self.query_pairs()) is not None:
+            message = "a credential in the address ends up in logs: send it as Authorization: Bearer, and replace it"
+            raise DiagnosticAnswerError(diagnostic(DiagnosticCode.INVALID_REQUEST, message))
+        if self.shows is not Shows.NOTHING:
+            self._check_token()
+        # Of this connection, also when it has become a WebSocket; None when it is gone already.
+        self.stream = getattr(self.request.connection, "stream", None)
+        if self.state.doorway is not None and self.stream is not None:
+            self.state.doorway.passed(self.stream)
+        if self.request.method not in self.allowed_methods.split(", "):
+            raise HTTPError(405)
+        if self.shows is Shows.EVERYTHING:
+            self.check_sees_everything()
+
+    def _check_token(self) -> None:
+        credentials = self.state.credentials
+        if credentials is None:
+            return
+        authorization = self.request.headers.get("Authorization")
+        self.grant = credentials.grant(authorization)
+        if self.grant is None:
+            self.state.refusals.note(RefusedBecause.UNAUTHENTICATED)
+            given = authorization is not None
+            # RFC 6750, section 3: the reason only to whom has shown something.
+            self._challenge = _CHALLENGE + (', error="invalid_token"' if given else "")
+            message = (
+                "this token is unknown, expired or revoked"
+                if given
+                else "this server asks for a token: send Authorization: Bearer TOKEN"
+            )
+            raise DiagnosticAnswerError(diagnostic(DiagnosticCode.UNAUTHENTICATED, message))
+
+    def check_sees_everything(self) -> None:
+        """Answer 403 unless the token is good for the whole Runtime."""
+        if self.grant is not None and not self.grant.sees_everything:
+            self.state.refusals.note(RefusedBecause.FORBIDDEN)
+            message = "this token is for some Workers only; this shows the whole Runtime"
+            raise DiagnosticAnswerError(diagnostic(DiagnosticCode.FORBIDDEN, message))
 
     def query_pairs(self) -> list[tuple[str, str]]:
         """Return names and values of the query, decoded; repeated and empty ones included."""
@@ -88,12 +166,17 @@ class GuardedRequest(RequestHandler):
         ]
 
     def checked_worker_id(self, worker_id: str) -> str:
-        """Return the id from the path (decoded), or answer 400."""
+        """Return the id from the path (decoded), or answer 400; 403 when it is none of the token's, there or not."""
         try:
-            return check_worker_id(worker_id)
+            check_worker_id(worker_id)
         except WorkerIdInvalidError:
             message = "a Worker id is 1 to 64 of the characters A-Z a-z 0-9 _ -"
             raise DiagnosticAnswerError(diagnostic(DiagnosticCode.INVALID_REQUEST, message)) from None
+        if self.grant is not None and not self.grant.sees(worker_id):
+            self.state.refusals.note(RefusedBecause.FORBIDDEN)
+            message = "this token is not for this Worker"
+            raise DiagnosticAnswerError(diagnostic(DiagnosticCode.FORBIDDEN, message, worker_id=worker_id))
+        return worker_id
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer every error, ours or Tornado's, with a diagnostic."""
@@ -105,6 +188,8 @@ class GuardedRequest(RequestHandler):
             retry_after_ms = error.problem.retry_after_ms
             if retry_after_ms is not None:
                 self.set_header("Retry-After", str(-(-retry_after_ms // 1000)))
+            if error.http_status == 401:
+                self.set_header("WWW-Authenticate", self._challenge)
             if error.http_status == 426:
                 self.set_header("Upgrade", "websocket")
                 self.set_header("Sec-WebSocket-Version", "13")
@@ -128,6 +213,8 @@ class GuardedRequest(RequestHandler):
 
 class NoSuchPath(GuardedRequest):
     """Every path that there is not."""
+
+    shows = Shows.SOME
 
     def prepare(self) -> None:
         super().prepare()

@@ -16,7 +16,7 @@ from yoi_runtime.errors import (
 from yoi_runtime.protocol.diagnostics import DiagnosticCode, diagnostic
 from yoi_runtime.protocol.transcript_query import TranscriptQuery, parse_transcript_query
 from yoi_runtime.server.diagnose import diagnose_request, worker_not_found
-from yoi_runtime.server.request_base import DiagnosticAnswerError, GuardedRequest
+from yoi_runtime.server.request_base import DiagnosticAnswerError, GuardedRequest, Shows
 
 __all__ = ["TranscriptView"]
 
@@ -24,7 +24,7 @@ __all__ = ["TranscriptView"]
 class TranscriptView(GuardedRequest):
     """A page of a Worker's transcript, with a tag by which a poller learns for nothing that there is no news."""
 
-    SUPPORTED_METHODS = ("GET", "HEAD")
+    shows = Shows.WORKER
     _etag = ""
 
     def set_default_headers(self) -> None:

@@ -2,9 +2,8 @@
 
 It writes many frames at once to the connection's ``IOStream`` (``WebSocketProtocol13.stream``), watches the
 stream's count of bytes handed to the kernel (``_total_write_done_index``), less those that the kernel still
-holds, and the count of bytes received (``_wire_bytes_in``), and can drop a connection (``_abort``). While the
-stream has nothing to write (``writing``) it writes to the stream's socket itself. All are
-pinned by tests/server/test_websocket_outlet.py.
+holds, and can drop a connection (``_abort``). While the stream has nothing to write (``writing``) it writes to the
+stream's socket itself. All are pinned by tests/server/test_websocket_outlet.py.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import struct
 import sys
 import termios
 
-from tornado.iostream import IOStream, StreamClosedError
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
 from yoi_runtime.server.subscriber import ConsumerTooSlowError, OutletClosedError
@@ -47,6 +46,8 @@ class WebSocketOutlet:
         self._connection = connection
         self._stream: IOStream = connection.stream
         self._stall_seconds = stall_seconds
+        # Under TLS a write that was not taken has to be repeated as it was: that is Tornado's affair.
+        self._may_offer = not isinstance(self._stream, SSLIOStream)
         self.write_pending = False
         self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
@@ -63,7 +64,7 @@ class WebSocketOutlet:
         """Like ``send``, of bytes that are frames already and may be other peers', too: nothing is copied."""
         if self._handler.ws_connection is None or self._stream.closed():
             raise OutletClosedError
-        taken = 0 if self._stream.writing() else self._offer(frames)
+        taken = self._offer(frames) if self._may_offer and not self._stream.writing() else 0
         if taken == len(frames):
             return
         self.write_pending = True
@@ -125,11 +126,6 @@ class WebSocketOutlet:
     def _taken_bytes(self) -> int:
         """Return how many bytes have reached the peer's machine."""
         return self._stream._total_write_done_index - _unconfirmed_bytes(self._stream.socket)
-
-    @property
-    def received_bytes(self) -> int:
-        """Return how many bytes the peer has sent, in whole frames and fragments."""
-        return self._connection._wire_bytes_in
 
     def drop(self) -> None:
         """End the connection without a word."""
