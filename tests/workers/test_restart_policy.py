@@ -80,7 +80,7 @@ seen: Counter[str] = Counter()
 def test_whatever_happens_delays_keep_their_bounds_and_giving_up_has_its_reason(policy, runs, numbers):
     """Held against the plain rule, told by the whole history instead of by a state."""
     jitter = iter(numbers * (len(runs) + 1))
-    restarts, now, history = Restarts(policy, lambda: next(jitter)), 0.0, []
+    restarts, now, history = Restarts(policy, lambda: next(jitter)), 0.0, list[float]()
     for ran, late in runs:
         now += ran
         if ran >= policy.healthy_seconds:
@@ -105,7 +105,7 @@ def test_the_property_saw_both_ends(capsys: pytest.CaptureFixture[str]):
     if not seen:
         pytest.skip("the property ran in another process")
     with capsys.disabled():
-        print(f"\nrestart decisions: {dict(seen)}")
+        print(f"\nrestart decisions: {dict(seen)}")  # noqa: T201
     assert seen["GiveUp"] > 5
     assert seen["Restart"] > 100
 

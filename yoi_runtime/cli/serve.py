@@ -77,8 +77,7 @@ async def serve_read_only(options: ServeOptions, listening: Sequence[socket.sock
 
 def describe_exit(worker_id: str, ended: WorkerExit) -> str:
     """Say in a line how a Worker ended."""
-    how = f"signal {ended.signal}" if ended.signal is not None else f"exit code {ended.exit_code}"
-    return f"Worker {worker_id} {ended.outcome} ({how})"
+    return f"Worker {worker_id} {ended.outcome} ({ended.description})"
 
 
 def warn_when_public(host: str) -> None:

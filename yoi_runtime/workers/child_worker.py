@@ -58,6 +58,7 @@ class ChildWorker:
         adapter: Adapter,
         sink: EventSink,
         *,
+        first: Event | None = None,
         cwd: str | Path | None = None,
         env: Mapping[str, str] | None = None,
         terminal: TerminalOptions | None = None,
@@ -65,7 +66,7 @@ class ChildWorker:
         max_line_bytes: int = MAX_LINE_BYTES,
         now_ms: NowMs = wall_clock_ms,
     ) -> None:
-        """Prepare; nothing is started.
+        """Prepare; nothing is started. ``first``: what is to be told of this run before its first line.
 
         Raises:
             WorkerIdInvalidError: the id breaks the grammar.
@@ -74,6 +75,7 @@ class ChildWorker:
         self._command = list(command)
         self._adapter = adapter
         self._sink = sink
+        self._first = first
         self._cwd = cwd
         self._env = env
         self._terminal = terminal
@@ -121,6 +123,8 @@ class ChildWorker:
         assert child is not None
         try:
             await self._emit(Status(status="running"))
+            if self._first is not None:
+                await self._emit(self._first)
             await self._follow(child)
             returncode = await child.wait()
             if child.stdout.abandoned or child.stderr.abandoned:
