@@ -2,6 +2,7 @@
 
     YoiError
     ├── MissingExtraError            an optional dependency is not installed
+    ├── ConfigurationError           a configuration file that cannot be used
     ├── LogError                     the log on disk; carries ``directory``
     │   ├── LogHeldError             another process holds the log for writing
     │   ├── LogClosedError           this writer was closed
@@ -53,6 +54,10 @@ log unchanged where the tree above has no word for it (opening, reading, deletin
 
 from __future__ import annotations
 
+from yoi_runtime.errors.configuration_errors import (
+    ConfigurationError,
+    ConfigurationFault,
+)
 from yoi_runtime.errors.cursor_errors import (
     CursorAheadError,
     CursorError,
@@ -117,6 +122,8 @@ from yoi_runtime.errors.worker_errors import (
 __all__ = [
     "AdapterError",
     "CaseInvalidError",
+    "ConfigurationError",
+    "ConfigurationFault",
     "CursorAheadError",
     "CursorError",
     "CursorExpiredError",
