@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from yoi_runtime.catalog.ledger import LIFECYCLE_EVENT_NAMES, Ledger
 from yoi_runtime.catalog.worker_state import Tally, WorkerState
-from yoi_runtime.events import Event, Status, TextDelta, WorkerCreated, WorkerEnded, WorkerStarted
+from yoi_runtime.events import Event, Status, TextDelta, WorkerCreated, WorkerEnded, WorkerStarted, extended
 
 DAY_US = 86_400 * 1_000_000
 
@@ -210,3 +210,11 @@ def test_an_event_that_could_not_be_decoded_counts_as_a_number_only(name: str):
     ledger.apply(1, "w" if name == "status" else None, 1, "t001", None)
     assert ledger.seq == 1
     assert all(not state.ended for state in ledger.workers.values())
+
+
+def test_a_status_with_further_members_counts_as_one():
+    running = extended(Status(status="running"), {"key": "1"})
+    assert ledger_of(("a", running)).workers["a"].status == "running"
+    ledger = Ledger()
+    ledger.apply_run(1, "a", 1, "t", [extended(Status(status="idle"), {"key": "1"}), running])
+    assert ledger.workers["a"].status == "running"

@@ -13,6 +13,7 @@ from yoi_runtime.errors import EventInvalidError
 from yoi_runtime.events.codec import decode_payload, encode_payload
 from yoi_runtime.events.conversation_events import SystemItem
 from yoi_runtime.events.event import Event
+from yoi_runtime.events.extended_event import traced
 from yoi_runtime.events.output_events import TextDelta
 from yoi_runtime.events.runtime_events import WorkerEnded
 from yoi_runtime.events.v0_payload import wrap_for_v0
@@ -120,3 +121,24 @@ def test_other_system_items_stay_as_they_are(item: object):
 
 def test_a_gap_is_compared_by_value():
     assert StreamGap("a", "b", None, {}) == StreamGap("a", "b", None, {})
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    "inner", [TextDelta(text="x"), UnknownEvent(name="brain_wave"), UnknownEvent(name="b", data=1)]
+)
+def test_the_trace_of_an_event_is_told_in_both_dialects(inner: Event):
+    payload = json.loads(encode_payload(traced(inner, TRACE)))
+    message = event(1, payload=payload)
+    for frame in (message, wrap_for_v0(message)):
+        seen = came(frame)
+        assert (seen.traceparent, seen.decode(), seen.payload) == (TRACE, inner, payload)
+
+
+@pytest.mark.parametrize("value", [None, 1, "", f"ff{TRACE[2:]}", [TRACE]])
+def test_what_is_no_trace_context_is_none(value: object):
+    payload = {"event": "text_delta", "data": {"text": '"traceparent":'}, "traceparent": value}
+    assert with_payload(payload).traceparent is None
+    assert with_payload({"event": "text_delta", "data": {"traceparent": TRACE, "text": ""}}).traceparent is None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,10 @@ from yoi_runtime.events import (
 from yoi_runtime.runtime.child_workers import ChildWorkers
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
+from yoi_runtime.runtime.worker import Worker
 from yoi_runtime.workers.outcome import WorkerExit
+from yoi_runtime.workers.restart_policy import RestartPolicy
+from yoi_runtime.workers.terminal import TerminalOptions
 
 FIRST = "00000000000000000001.jsonl"
 # Says its pid, then lives until it is told to end.
@@ -372,3 +377,208 @@ async def test_a_log_out_of_service_ends_the_child_and_its_task_says_why(tmp_pat
     await children.wait()
     with pytest.raises(LogBrokenError):
         runtime.close()
+
+
+# Restarts.
+
+# Counts its runs in a file; fails as often as it is told, then ends well.
+COUNTS = """
+import pathlib, sys
+file, failures = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+runs = int(file.read_text()) + 1 if file.exists() else 1
+file.write_text(str(runs))
+print("run", runs, flush=True)
+sys.exit(3 if runs <= failures else 0)
+"""
+AT_ONCE = RestartPolicy("on-failure", first_delay_seconds=0.001, max_delay_seconds=0.002)
+# So long that a test which waits for it fails.
+FAR_OFF = RestartPolicy("always", first_delay_seconds=3600.0, max_delay_seconds=3600.0)
+
+
+def runtime_events(runtime: Runtime, *kinds: type[Event]) -> list[Event]:
+    return [event for event in events_of(envelopes_in(runtime.log_directory), None) if isinstance(event, kinds)]
+
+
+def lives(runtime: Runtime) -> list[tuple[object, ...]]:
+    """Return the starts and ends in the log: a start's run, an end's outcome and whether another run is to follow."""
+    return [
+        (event.run,) if isinstance(event, WorkerStarted) else (event.outcome, bool(event.restart_pending))
+        for event in runtime_events(runtime, WorkerStarted, WorkerEnded)
+        if isinstance(event, WorkerStarted | WorkerEnded)
+    ]
+
+
+async def test_a_worker_that_fails_runs_again_until_it_ends_well(tmp_path: Path, expect_log: ExpectLog):
+    expect_log("yoi_runtime.runtime", r"Worker coder failed \(exit code 3\): restart [123] in 0.0 s")
+    with open_runtime(tmp_path / "data") as runtime:
+        children = ChildWorkers(runtime)
+        command = python(COUNTS, str(tmp_path / "count"), "3")
+        assert await children.start("coder", command, restart=AT_ONCE) == WorkerExit("completed", 0, None)
+        await children.wait()
+        assert runtime.running_workers() == []
+    failed = ("failed", True)
+    assert lives(runtime) == [(1,), failed, (2,), failed, (3,), failed, (4,), ("completed", False)]
+    assert texts_of(runtime, "coder") == ["run 1", "run 2", "run 3", "run 4"]
+    check_numbers(envelopes_in(runtime.log_directory))
+
+
+async def test_it_gives_up_and_says_so_in_the_log_before_its_end(tmp_path: Path, expect_log: ExpectLog):
+    expect_log("yoi_runtime.runtime", r"restart [12] in 0.0 s")
+    reason = "gave up: it ended again after 2 restarts within 600 s (exit code 3)"
+    expect_log("yoi_runtime.runtime", "Worker coder: " + reason.replace("(", r"\(").replace(")", r"\)"))
+    policy = RestartPolicy("always", first_delay_seconds=0.001, max_delay_seconds=0.002, limit=2)
+    with open_runtime(tmp_path / "data") as runtime:
+        ended = await ChildWorkers(runtime).start("coder", python("raise SystemExit(3)"), restart=policy)
+        assert ended == WorkerExit("failed", 3, None)
+    assert lives(runtime)[-2:] == [(3,), ("failed", False)]
+    alerts = [event for event in said_by(runtime, "coder") if isinstance(event, Alert)]
+    assert [(alert.level, alert.message) for alert in alerts] == [("error", reason)]
+
+
+async def test_a_healthy_run_has_its_restarts_forgotten(tmp_path: Path, expect_log: ExpectLog):
+    """The clock is ours: each run takes an hour."""
+    expect_log("yoi_runtime.runtime", "restart 1 in 0.0 s")
+    hours = iter(range(0, 3600 * 1000, 3600))
+    policy = RestartPolicy("on-failure", first_delay_seconds=0.002, max_delay_seconds=0.2, limit=1)
+    with open_runtime(tmp_path / "data") as runtime:
+        children = ChildWorkers(runtime, clock=lambda: float(next(hours)), jitter=lambda: 0.5)
+        await children.start("coder", python(COUNTS, str(tmp_path / "count"), "4"), restart=policy)
+    assert [start for start in lives(runtime) if len(start) == 1] == [(1,), (2,), (3,), (4,), (5,)]
+
+
+async def test_between_two_runs_it_is_known_to_come_back_and_a_stop_ends_it_at_once(
+    tmp_path: Path, expect_log: ExpectLog
+):
+    expect_log("yoi_runtime.runtime", "Worker coder crashed (.*): restart 1 in")
+    with open_runtime(tmp_path / "data") as runtime:
+        children = ChildWorkers(runtime)
+        task = children.start("coder", python("import os; os.kill(os.getpid(), 9)"), restart=FAR_OFF)
+        await wait_until_async(lambda: lives(runtime)[1:] == [("crashed", True)])
+        assert runtime.running_workers() == []
+        assert not task.done()
+        await children.stop("enough")
+        assert task.result() == WorkerExit("cancelled", None, None, "enough")
+        assert runtime.end_restart("coder", "cancelled") is False, "it has ended for good"
+    assert lives(runtime) == [(1,), ("crashed", True), ("cancelled", False)]
+
+
+async def test_a_stop_while_it_runs_is_its_end_whatever_the_policy(tmp_path: Path):
+    with open_runtime(tmp_path / "data") as runtime:
+        children = ChildWorkers(runtime)
+        task = children.start("coder", python(WAIT), restart=RestartPolicy("always", first_delay_seconds=0.001))
+        await pid_of(runtime, "coder")
+        await children.stop("enough")
+        assert task.result().outcome == "cancelled"
+    assert lives(runtime) == [(1,), ("cancelled", False)]
+
+
+async def test_a_cancelled_task_between_two_runs_ends_the_worker(tmp_path: Path):
+    with open_runtime(tmp_path / "data") as runtime:
+        task = ChildWorkers(runtime).start("coder", python("pass"), restart=FAR_OFF)
+        await wait_until_async(lambda: lives(runtime)[1:] == [("completed", True)])
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert lives(runtime) == [(1,), ("completed", True), ("cancelled", False)]
+
+
+async def test_a_runtime_that_died_between_two_runs_ends_the_worker_at_its_next_start(tmp_path: Path):
+    with open_runtime(tmp_path / "data") as runtime:
+        runtime.create_worker("coder").end("failed", restart_pending=True)
+    with open_runtime(tmp_path / "data") as again:
+        assert lives(again) == [(1,), ("failed", True), ("lost", False)]
+        assert again.end_restart("coder", "cancelled") is False
+        assert again.end_restart("nobody", "cancelled") is False
+    with open_runtime(tmp_path / "data") as third:
+        assert lives(third)[2:] == [("lost", False)], "told once"
+
+
+async def test_a_command_that_is_gone_at_a_restart_counts_as_a_failed_run(tmp_path: Path, expect_log: ExpectLog):
+    expect_log("yoi_runtime.runtime", "restart [12] in|cannot start|gave up")
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\nrm {program}\nexit 1\n")
+    program.chmod(0o755)
+    policy = RestartPolicy("on-failure", first_delay_seconds=0.001, max_delay_seconds=0.002, limit=2)
+    with open_runtime(tmp_path / "data") as runtime:
+        ended = await ChildWorkers(runtime).start("coder", [str(program)], restart=policy)
+        assert ended == WorkerExit("failed", None, None)
+    assert lives(runtime) == [(1,), ("failed", True), (2,), ("failed", True), (3,), ("failed", False)]
+
+
+async def test_a_restart_waits_for_whoever_runs_under_the_id_meanwhile(
+    tmp_path: Path, expect_log: ExpectLog, monkeypatch: pytest.MonkeyPatch
+):
+    expect_log("yoi_runtime.runtime", "restart 1 in")
+    others: list[Worker] = []
+    tries: list[str] = []
+    with open_runtime(tmp_path / "data") as runtime:
+        create_worker = runtime.create_worker
+
+        def contested(worker_id: str, *, command: Sequence[str] | None = None) -> Worker:
+            # Somebody was faster by a moment, the first time that it is to run again.
+            if tries and not others:
+                others.append(create_worker(worker_id))
+            tries.append(worker_id)
+            return create_worker(worker_id, command=command)
+
+        monkeypatch.setattr(runtime, "create_worker", contested)
+        task = ChildWorkers(runtime).start("coder", python(COUNTS, str(tmp_path / "count"), "1"), restart=AT_ONCE)
+        await wait_until_async(lambda: len(tries) > 3)
+        assert not task.done()
+        others[0].end("completed")
+        assert (await task).outcome == "completed"
+    assert lives(runtime) == [
+        *((1,), ("failed", True)),
+        *((2,), ("completed", False)),
+        *((3,), ("completed", False)),
+    ]
+
+
+async def test_a_restart_waits_for_room_in_the_log_and_a_stop_does_not(tmp_path: Path, expect_log: ExpectLog):
+    expect_log("yoi_runtime.runtime", "restart 1 in")
+    files = PickyFiles()
+    with open_runtime(tmp_path / "data", files=files) as runtime:
+        children = ChildWorkers(runtime)
+        task = children.start("coder", python("raise SystemExit(3)"), restart=AT_ONCE)
+        files.refused_bytes = b'"worker_started"'
+        await wait_until_async(lambda: files.refused > 2)
+        assert not task.done()
+        await children.stop("enough")
+        assert task.result().outcome == "cancelled"
+        files.refused_bytes = None
+    assert lives(runtime) == [(1,), ("failed", True), ("cancelled", False)]
+
+
+async def test_the_trace_of_the_environment_is_with_each_event(tmp_path: Path):
+    outer = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+    code = f"""
+import os
+print(os.environ["TRACEPARENT"], os.environ["TRACESTATE"])
+print('{{"event":"text_done","data":{{"text":"own"}},"traceparent":"{own}"}}')
+"""
+    with open_runtime(tmp_path / "data") as runtime:
+        children = ChildWorkers(runtime)
+        await children.start("coder", python(code), env={"TRACEPARENT": outer, "TRACESTATE": "a=1"})
+        await children.start("other", python(code), env={"TRACEPARENT": "none", "TRACESTATE": "a=1"})
+    segments = sorted(runtime.log_directory.glob("*.jsonl"))
+    lines = [json.loads(line) for path in segments for line in path.read_bytes().split(b"\n")[:-1]]
+    envelopes = [line["envelope"] for line in lines if line["kind"] == "event"]
+    traces = [e["payload"].get("traceparent") for e in envelopes if e["worker_id"] == "coder"]
+    assert traces == [outer, outer, own, outer]
+    assert texts_of(runtime, "coder") == [f"{outer} a=1", "own"]
+    assert texts_of(runtime, "other") == ["none a=1", "own"]
+    alerts = [event.message for event in said_by(runtime, "other") if isinstance(event, Alert)]
+    assert len(alerts) == 1
+    assert alerts[0].startswith("TRACEPARENT is no trace context, and is not recorded")
+
+
+async def test_a_worker_may_have_a_terminal_and_a_grace_of_its_own(tmp_path: Path):
+    with open_runtime(tmp_path / "data") as runtime:
+        children = ChildWorkers(runtime, grace_seconds=3600.0)
+        code = f"import os; print(os.isatty(0), os.environ['TERM']); {STUBBORN}"
+        task = children.start("coder", python(code), terminal=TerminalOptions(), grace_seconds=0.05)
+        await wait_until_async(lambda: len(texts_of(runtime, "coder")) == 2)
+        await children.stop("enough")
+        assert task.result() == WorkerExit("cancelled", None, signal.SIGKILL, "enough")
+    assert texts_of(runtime, "coder")[0] == "True xterm-256color"

@@ -12,8 +12,10 @@ from tests.support.deadline import wait_until_async
 from tests.workers.real_children import open_descriptors, process_state, python, run
 from yoi_runtime.errors import WorkerStartError
 from yoi_runtime.workers.child_process import ChildProcess
+from yoi_runtime.workers.terminal import TerminalOptions
 
 LONG = 1000.0
+TERMINAL = TerminalOptions()
 
 IGNORE_SIGTERM = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
@@ -252,5 +254,93 @@ def test_a_stop_after_the_end_ends_the_wait_for_a_process_that_keeps_the_pipes(m
         assert child.stdout.abandoned
         os.kill(sleeper, signal.SIGKILL)
         child.close()
+
+    run(test)
+
+
+# On a terminal.
+
+ON_A_TERMINAL = """
+import os, sys, termios
+for fd in (0, 1, 2):
+    assert os.isatty(fd), fd
+control = os.open("/dev/tty", os.O_RDWR)
+assert os.getsid(0) == os.getpid() == os.tcgetpgrp(control)
+print(os.ttyname(0) == os.ttyname(2), *termios.tcgetwinsize(0), os.environ["TERM"], os.environ.get("COLUMNS"))
+print("error", file=sys.stderr)
+print(sorted(os.listdir("/proc/self/fd")))
+"""
+
+
+def test_a_child_on_a_terminal_controls_it_and_inherits_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "7")
+
+    async def test() -> None:
+        child = ChildProcess.start("w", python(ON_A_TERMINAL), terminal=TerminalOptions(columns=132, rows=43))
+        stdout, stderr = await read_all(child)
+        assert (await child.wait(), child.stdout.abandoned, child.stderr.abandoned) == (0, False, False)
+        child.close()
+        lines = stdout.decode().split("\r\n")
+        assert lines[:2] == ["True 43 132 xterm-256color None", "error"]
+        # 3 is /dev/tty, 4 the listing itself.
+        assert lines[2:] == ["['0', '1', '2', '3', '4']", ""]
+        assert stderr == b""
+
+    run(test)
+
+
+def test_all_of_a_terminal_is_read_however_late(watched_by: str) -> None:
+    """The end of a terminal is an error on Linux, and comes after what was written."""
+
+    async def test() -> None:
+        before = open_descriptors()
+        child = ChildProcess.start(
+            "w", python("print(''.join(f'{n:07}\\n' for n in range(20000)), end='')"), terminal=TERMINAL
+        )
+        # More than the kernel holds: the child blocks until somebody reads.
+        first = await child.stdout.read()
+        await wait_until_async(lambda: process_state(child.pid) == "S")
+        parts = [first]
+        while chunk := await child.stdout.read():
+            parts.append(chunk)
+        assert await child.wait() == 0
+        assert b"".join(parts) == b"".join(b"%07d\r\n" % n for n in range(20000))
+        assert await child.stdout.read() == b""
+        child.close()
+        assert open_descriptors() == before
+
+    run(test)
+
+
+@pytest.mark.parametrize("ends", ["the child", "its descendant"])
+def test_what_holds_a_terminal_after_the_end_is_hung_up(ends: str) -> None:
+    async def test() -> None:
+        code = FORK_SLEEPER if ends == "the child" else f"{FORK_SLEEPER} import signal; signal.pause()"
+        child = ChildProcess.start("w", python(code), terminal=TERMINAL)
+        pid = int((await child.stdout.read()).split()[0])
+        if ends == "its descendant":
+            await child.stop("enough", LONG)
+        await child.wait()
+        assert await child.stdout.read() == b""
+        await wait_until_async(lambda: process_state(pid) is None)
+        child.close()
+
+    run(test)
+
+
+def test_without_a_terminal_to_be_had_nothing_is_started_and_nothing_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        before = open_descriptors()
+
+        def refuse() -> tuple[int, int]:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "openpty", refuse)
+            with pytest.raises(WorkerStartError, match="No space left"):
+                ChildProcess.start("w", python("pass"), terminal=TERMINAL)
+        with pytest.raises(WorkerStartError):
+            ChildProcess.start("w", ["/no/such/program"], terminal=TERMINAL)
+        assert open_descriptors() == before
 
     run(test)

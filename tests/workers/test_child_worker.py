@@ -35,6 +35,7 @@ from yoi_runtime.workers.adapters import AdapterName, LinesAdapter, make_adapter
 from yoi_runtime.workers.child_worker import LINES_PER_TURN, LONG_LINE_BYTES, ChildWorker
 from yoi_runtime.workers.line_splitter import Line
 from yoi_runtime.workers.outcome import WorkerExit
+from yoi_runtime.workers.terminal import TerminalOptions
 
 NOW = 1_700_000_000_000
 LOG = Path("log")
@@ -605,3 +606,68 @@ def test_a_child_does_not_survive_a_killed_runtime() -> None:
     parent.kill()
     assert parent.wait() == -signal.SIGKILL
     wait_until(lambda: process_state(child_pid) is None, 30)
+
+
+# On a terminal.
+
+
+def on_a_terminal(code: str, terminal: TerminalOptions, adapter: AdapterName = "auto") -> RecordingSink:
+    async def test() -> RecordingSink:
+        sink = RecordingSink()
+        child = ChildWorker("w-1", python(code), make_adapter(adapter, lambda: NOW), sink, terminal=terminal)
+        assert (await child.run()).outcome == "completed"
+        return sink
+
+    return run(test)
+
+
+TALKS = r"""
+import sys
+print("\x1b[1mbold\x1b[0m")
+for percent in range(0, 101, 10):
+    print(f"\r{percent:3}%", end="")
+print()
+print('{"event":"text_delta","data":{"text":"delta"}}')
+print("error", file=sys.stderr)
+print("last", end="")
+"""
+
+
+def test_what_a_terminal_shows_are_the_lines() -> None:
+    sink = on_a_terminal(TALKS, TerminalOptions())
+    assert sink.events[1:-1] == [
+        TextDone(text="bold"),
+        TextDone(text="100%"),
+        TextDelta(text="delta"),
+        TextDone(text="error"),
+        TextDone(text="last"),
+    ]
+
+
+def test_codes_are_kept_when_they_are_wanted() -> None:
+    sink = on_a_terminal(TALKS, TerminalOptions(keep_codes=True))
+    assert sink.texts[0] == "\x1b[1mbold\x1b[0m"
+    assert sink.texts[1].endswith("\r 90%\r100%")
+    assert sink.texts[2:] == ["error", "last"]
+
+
+def test_a_child_on_a_terminal_blocks_while_the_sink_takes_nothing() -> None:
+    async def test() -> None:
+        sink = RecordingSink()
+        code = "for n in range(100_000): print(n)"
+        child = ChildWorker("w-1", python(code), make_adapter("lines", lambda: NOW), sink, terminal=TerminalOptions())
+        task = asyncio.create_task(child.run())
+        await wait_until_async(lambda: len(sink.texts) > 100)
+        sink.open.clear()
+        pid = child.pid
+        assert pid is not None
+        await wait_until_async(lambda: process_state(pid) == "S")
+        stopped_at = len(sink.texts)
+        await asyncio.sleep(0)
+        assert len(sink.texts) - stopped_at <= LINES_PER_TURN
+        assert stopped_at < 100_000
+        sink.open.set()
+        assert (await task).outcome == "completed"
+        assert sink.texts == [str(n) for n in range(100_000)]
+
+    run(test)

@@ -17,7 +17,7 @@ from yoi_log.measures import NameCounts
 from yoi_log.pace import Pace
 from yoi_log.recorded_events import Missing, RecordedEvent, opened, recorded_events
 from yoi_runtime.errors import EventInvalidError
-from yoi_runtime.events import decode_payload
+from yoi_runtime.events import decode_extended
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.runtime.worker import Outcome, Worker
@@ -98,7 +98,7 @@ class _Repeated:
         # Its start may have been rotated out.
         worker = self._running.get(event.worker_id) or self._start(event.worker_id)
         try:
-            worker.emit(decode_payload(event.payload))
+            worker.emit(decode_extended(event.payload))
         except EventInvalidError:
             # Of a newer vocabulary than this one.
             self._left_out.add(event.name)

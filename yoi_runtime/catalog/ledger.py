@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from yoi_runtime.catalog.worker_state import Tally, WorkerState
-from yoi_runtime.events import Event, Status, WorkerCreated, WorkerEnded, WorkerStarted
+from yoi_runtime.events import Event, Status, WorkerCreated, WorkerEnded, WorkerStarted, plain
 
 __all__ = ["LIFECYCLE_EVENT_NAMES", "Ledger"]
 
@@ -59,8 +59,8 @@ class Ledger:
             state.worker_seq, state.seq = worker_seq, seq
             # By its name, which most other events do not share a class attribute's look-up for: isinstance() of
             # a pydantic model runs Python code.
-            if event is not None and event.event_name == "status" and isinstance(event, Status):
-                state.status = event.status
+            if event is not None and event.event_name == "status" and isinstance(said := plain(event), Status):
+                state.status = said.status
         elif event is not None:
             self._apply_lifecycle(event, time)
 
@@ -83,8 +83,8 @@ class Ledger:
         tally.last_seq = state.seq = seq + more
         tally.last_worker_seq = state.worker_seq = worker_seq + more
         for event in events:
-            if event.event_name == "status" and isinstance(event, Status):
-                state.status = event.status
+            if event.event_name == "status" and isinstance(said := plain(event), Status):
+                state.status = said.status
 
     def _state(self, worker_id: str) -> WorkerState:
         state = self.workers.get(worker_id)

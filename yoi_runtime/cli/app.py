@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
@@ -17,10 +17,19 @@ import typer
 
 from yoi_runtime.cli import help_texts
 from yoi_runtime.cli.access_options import parse_allow_hosts, server_access
+from yoi_runtime.cli.config import Look, check_configuration, show_configuration
+from yoi_runtime.cli.config_file import find_file, read_file
+from yoi_runtime.cli.configured_command import (
+    ConfiguredCommand,
+    configuration_of,
+    origin_of,
+    source_of,
+    take_configuration,
+)
 from yoi_runtime.cli.conformance import ConformanceRequest, conformance
 from yoi_runtime.cli.data_dir import choose_data_dir
 from yoi_runtime.cli.demo import demo
-from yoi_runtime.cli.exit_codes import ExitCode, exit_code_of, say, sentence_of, signal_exit_code
+from yoi_runtime.cli.exit_codes import ExitCode, exit_code_of, say, say_all, sentence_of, signal_exit_code
 from yoi_runtime.cli.options import (
     DEFAULT_HOST,
     DEFAULT_PORT,
@@ -33,6 +42,8 @@ from yoi_runtime.cli.options import (
     parse_duration,
     parse_linger,
     parse_mode,
+    parse_pty_size,
+    parse_restart,
     parse_segment_size,
     parse_server_url,
     parse_size,
@@ -45,14 +56,18 @@ from yoi_runtime.cli.options import (
 from yoi_runtime.cli.run import run
 from yoi_runtime.cli.serve import serve, serve_read_only
 from yoi_runtime.cli.served_runtime import ServeOptions
+from yoi_runtime.cli.settings import CONFIG_VARIABLE, settings_of
 from yoi_runtime.cli.tail import TailRequest, tail
 from yoi_runtime.cli.token_app import token_app
-from yoi_runtime.errors import YoiError
+from yoi_runtime.cli.worker_plan import WorkerPlan
+from yoi_runtime.errors import ConfigurationError, YoiError
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.server.access import ServerAccess
 from yoi_runtime.server.limits import Limits
 from yoi_runtime.transcript.options import TranscriptOptions
 from yoi_runtime.version import VERSION
+from yoi_runtime.workers.restart_policy import RestartPolicy
+from yoi_runtime.workers.terminal import TerminalOptions
 
 __all__ = ["app", "run_app"]
 
@@ -60,6 +75,7 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 _PROGRAM = "yoi-runtime"
 _LIMITS = Limits()
+_HELP_OPTIONS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 # Plain help, not Rich's: it can be piped and pasted, and square brackets in it are square brackets.
 app = typer.Typer(
@@ -69,9 +85,36 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings=_HELP_OPTIONS,
 )
 
+
+def _configure(context: typer.Context, path: Path | None) -> Path | None:
+    """Read the configuration file before any other option is looked at: it has their values."""
+    settings = ConfiguredCommand.settings
+    file = path if path is not None else find_file(Path(), os.environ, Path.home())
+    try:
+        take_configuration(context, None if file is None else read_file(file, settings))
+    except ConfigurationError as error:
+        say_all(error)
+        raise typer.Exit(ExitCode.USAGE) from None
+    except OSError as error:
+        raise typer.BadParameter(sentence_of(error), context, param_hint="--config") from None
+    return file
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        is_eager=True,
+        callback=_configure,
+        envvar=CONFIG_VARIABLE,
+        show_envvar=False,
+        help=help_texts.CONFIG,
+    ),
+]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help=help_texts.DATA_DIR)]
 Bind = Annotated[str, typer.Option("--bind", metavar="HOST:PORT", help=help_texts.BIND)]
 Adapter = Annotated[str, typer.Option("--adapter", metavar="NAME", help=help_texts.ADAPTER)]
@@ -88,7 +131,11 @@ TlsKey = Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help=h
 AllowHost = Annotated[
     list[str] | None, typer.Option("--allow-host", metavar="NAME", help=help_texts.ALLOW_HOST, show_default=False)
 ]
+Pty = Annotated[bool, typer.Option("--pty", help=help_texts.PTY)]
+PtySize = Annotated[str, typer.Option("--pty-size", metavar="COLUMNSxROWS", help=help_texts.PTY_SIZE)]
+PtyKeepCodes = Annotated[bool, typer.Option("--pty-keep-codes", help=help_texts.PTY_KEEP_CODES)]
 _DEFAULT_BIND = f"{DEFAULT_HOST}:{DEFAULT_PORT}"
+_DEFAULT_PTY_SIZE = f"{TerminalOptions().columns}x{TerminalOptions().rows}"
 
 
 def run_app() -> int:
@@ -120,7 +167,7 @@ def _program(
     """Every command begins here; the text of its help is given to ``app``."""
 
 
-@app.command("serve", help=help_texts.SERVE, epilog=help_texts.SERVE_END)
+@app.command("serve", cls=ConfiguredCommand, help=help_texts.SERVE, epilog=help_texts.SERVE_END)
 def _serve(
     context: typer.Context,
     data_dir: DataDir = None,
@@ -173,8 +220,26 @@ def _serve(
     reserve_descriptors: Annotated[
         int, typer.Option("--reserve-descriptors", metavar="N", min=0, help=help_texts.RESERVE_DESCRIPTORS)
     ] = _LIMITS.reserve_descriptors,
+    restart: Annotated[
+        str, typer.Option("--restart", metavar="never|on-failure|always", help=help_texts.RESTART)
+    ] = "never",
+    stop_grace: Annotated[str, typer.Option("--stop-grace", metavar="DURATION", help=help_texts.STOP_GRACE)] = "5s",
+    pty: Pty = False,
+    pty_size: PtySize = _DEFAULT_PTY_SIZE,
+    pty_keep_codes: PtyKeepCodes = False,
+    config: Config = None,
 ) -> None:
-    workers = _read(context, "--worker", parse_workers, worker or [])
+    specs = _read(context, "--worker", parse_workers, worker or [])
+    terminal = _terminal(context, pty_size, pty_keep_codes)
+    for_all = WorkerPlan(
+        "",
+        (),
+        _read(context, "--adapter", parse_adapter, adapter),
+        terminal=terminal if pty else None,
+        restart=RestartPolicy(_read(context, "--restart", parse_restart, restart)),
+        stop_grace_seconds=_read(context, "--stop-grace", parse_linger, stop_grace),
+    )
+    plans = _plans(context, specs, for_all, terminal)
     options = _serve_options(context, data_dir, bind, segment_bytes, retain_bytes, retain_age, durability)
     bounds = _transcript_options(context, transcript_items, transcript_bytes)
     options = replace(options, transcripts=bounds if transcript else None)
@@ -194,6 +259,11 @@ def _serve(
     options = replace(options, limits=limits)
     if cache_bytes is not None:
         options = replace(options, cache_bytes=_read(context, "--cache-bytes", parse_size, cache_bytes))
+    if isinstance(context.obj, Look):
+        context.obj.plans = plans
+        return
+    if config is not None and source_of(context, "config") == "default":
+        say(f"configuration {config}")
     if read_only:
         if processes > 1:
             message = "start servers with --read-only one by one, each on an address of its own"
@@ -208,14 +278,15 @@ def _serve(
             "--transcript-bytes": transcript_bytes,
         }
         for name, value in for_the_writer.items():
-            if value:
+            if value and source_of(context, name.removeprefix("--").replace("-", "_")) == "flag":
                 raise typer.BadParameter("another process writes the log with --read-only", context, param_hint=name)
         _finish(serve_read_only(options))
-    _finish(serve(options, workers, _read(context, "--adapter", parse_adapter, adapter)))
+    _finish(serve(options, plans))
 
 
 @app.command(
     "run",
+    cls=ConfiguredCommand,
     help=help_texts.RUN,
     epilog=help_texts.RUN_END,
     options_metavar="[OPTIONS] --",
@@ -239,16 +310,28 @@ def _run(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     allow_host: AllowHost = None,
+    pty: Pty = False,
+    pty_size: PtySize = _DEFAULT_PTY_SIZE,
+    pty_keep_codes: PtyKeepCodes = False,
+    config: Config = None,
 ) -> None:
     name = worker_id_from_command(command) if worker_id is None else worker_id
-    worker = WorkerSpec(_read(context, "--worker-id", check_id, name), tuple(command))
+    terminal = _terminal(context, pty_size, pty_keep_codes)
+    worker = WorkerPlan(
+        _read(context, "--worker-id", check_id, name),
+        tuple(command),
+        _read(context, "--adapter", parse_adapter, adapter),
+        terminal=terminal if pty else None,
+    )
     options = _serve_options(context, data_dir, bind, segment_bytes, retain_bytes, retain_age, durability)
     options = replace(options, access=_access(context, token_file, insecure_no_token, tls_cert, tls_key, allow_host))
     linger_seconds = _read(context, "--linger", parse_linger, linger)
-    _finish(run(options, worker, _read(context, "--adapter", parse_adapter, adapter), linger_seconds))
+    if config is not None and source_of(context, "config") == "default":
+        say(f"configuration {config}")
+    _finish(run(options, worker, linger_seconds))
 
 
-@app.command("tail", help=help_texts.TAIL, epilog=help_texts.TAIL_END)
+@app.command("tail", cls=ConfiguredCommand, help=help_texts.TAIL, epilog=help_texts.TAIL_END)
 def _tail(
     context: typer.Context,
     url: Annotated[str | None, typer.Argument(metavar="URL", hidden=True)] = None,
@@ -264,13 +347,14 @@ def _tail(
         Path | None, typer.Option("--token-file", metavar="FILE", help=help_texts.TAIL_TOKEN_FILE)
     ] = None,
     tls_ca: Annotated[Path | None, typer.Option("--tls-ca", metavar="FILE", help=help_texts.TAIL_TLS_CA)] = None,
+    config: Config = None,
 ) -> None:
     if cursor is not None and start is not None:
         raise typer.BadParameter("a cursor says where to begin; give one of the two", context, param_hint="--from")
     request = TailRequest(
         url=_read(context, "URL", parse_server_url, url) if url is not None else None,
         data_dir=_data_dir(data_dir),
-        given_data_dir=data_dir,
+        given_data_dir=data_dir if source_of(context, "data_dir") == "flag" else None,
         worker_id=_read(context, "--worker", check_id, worker) if worker is not None else None,
         cursor=cursor,
         cursor_file=cursor_file,
@@ -340,6 +424,36 @@ def _conformance(
 
 
 app.add_typer(token_app, name="token")
+config_app = typer.Typer(
+    help=help_texts.CONFIG_GROUP, no_args_is_help=True, rich_markup_mode=None, context_settings=_HELP_OPTIONS
+)
+app.add_typer(config_app, name="config")
+
+
+@config_app.command(
+    "show",
+    help=help_texts.CONFIG_SHOW,
+    epilog=help_texts.END,
+    options_metavar="[OPTIONS OF SERVE]",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def _config_show(context: typer.Context) -> None:
+    raise typer.Exit(show_configuration(_serve_command(), context.args))
+
+
+@config_app.command("check", help=help_texts.CONFIG_CHECK, epilog=help_texts.END)
+def _config_check(file: Annotated[Path, typer.Argument(metavar="FILE", help="The file.")]) -> None:
+    raise typer.Exit(check_configuration(_serve_command(), file))
+
+
+def _serve_command() -> ConfiguredCommand:
+    """Return the command that has all settings; a new one at each call."""
+    found = getattr(typer.main.get_command(app), "commands", {})["serve"]
+    assert isinstance(found, ConfiguredCommand)
+    return found
+
+
+ConfiguredCommand.settings = settings_of(_serve)
 
 
 @app.command("demo", help=help_texts.DEMO, epilog=help_texts.END)
@@ -352,7 +466,27 @@ def _read(context: typer.Context, name: str, parse: Callable[[_T], _R], value: _
     try:
         return parse(value)
     except ValueError as error:
-        raise typer.BadParameter(str(error), context, param_hint=name) from None
+        raise typer.BadParameter(str(error), context, param_hint=origin_of(context, name)) from None
+
+
+def _terminal(context: typer.Context, size: str, keep_codes: bool) -> TerminalOptions:
+    columns, rows = _read(context, "--pty-size", parse_pty_size, size)
+    return TerminalOptions(columns, rows, keep_codes)
+
+
+def _plans(
+    context: typer.Context, specs: Sequence[WorkerSpec], for_all: WorkerPlan, terminal: TerminalOptions
+) -> list[WorkerPlan]:
+    """Return the Workers of the file and of the command line; the latter count where both have one of an id."""
+    file = configuration_of(context)
+    plans = {}
+    if file is not None:
+        for worker_id, table in file.workers.items():
+            plans[worker_id] = table.plan(
+                replace(for_all, worker_id=worker_id), terminal, os.environ, file.path.parent.absolute()
+            )
+    plans.update({spec.worker_id: replace(for_all, worker_id=spec.worker_id, command=spec.command) for spec in specs})
+    return list(plans.values())
 
 
 def _data_dir(given: Path | None) -> Path:

@@ -7,9 +7,9 @@ import sys
 from enum import IntEnum
 
 from yoi_runtime.cli.terminal_text import one_line
-from yoi_runtime.errors import LogHeldError, OpenToAllError, StreamRefusedError, YoiError
+from yoi_runtime.errors import ConfigurationError, LogHeldError, OpenToAllError, StreamRefusedError, YoiError
 
-__all__ = ["EXIT_CODES_HELP", "ExitCode", "exit_code_of", "say", "sentence_of", "signal_exit_code"]
+__all__ = ["EXIT_CODES_HELP", "ExitCode", "exit_code_of", "say", "say_all", "sentence_of", "signal_exit_code"]
 
 _SIGNALLED = 128
 _CURSOR_CODE_PREFIX = "runtime.cursor_"
@@ -39,10 +39,10 @@ def signal_exit_code(number: int) -> int:
 def exit_code_of(error: YoiError | OSError) -> ExitCode:
     """Choose the exit code for an error that ends a command."""
     match error:
+        case ConfigurationError() | OpenToAllError():
+            return ExitCode.USAGE
         case LogHeldError():
             return ExitCode.LOG_HELD
-        case OpenToAllError():
-            return ExitCode.USAGE
         case StreamRefusedError() if error.code.startswith(_CURSOR_CODE_PREFIX):
             return ExitCode.CURSOR_REFUSED
         case _:
@@ -55,6 +55,12 @@ def sentence_of(error: YoiError | OSError) -> str:
         where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return one_line(f"{where}{error.strerror}")
     return one_line(str(error) or type(error).__name__)
+
+
+def say_all(error: ConfigurationError) -> None:
+    """Tell the person everything that is wrong with a configuration file, a line for each."""
+    for sentence in error.sentences:
+        say(one_line(sentence))
 
 
 def say(sentence: str) -> None:

@@ -14,6 +14,10 @@ __all__ = [
     "ALLOW_HOST",
     "BIND",
     "CACHE_BYTES",
+    "CONFIG",
+    "CONFIG_CHECK",
+    "CONFIG_GROUP",
+    "CONFIG_SHOW",
     "CONFORMANCE",
     "CONFORMANCE_BIND",
     "CONFORMANCE_CASE",
@@ -46,8 +50,12 @@ __all__ = [
     "MAX_SUBSCRIBERS_PER_WORKER",
     "MAX_UNFINISHED",
     "PROCESSES",
+    "PTY",
+    "PTY_KEEP_CODES",
+    "PTY_SIZE",
     "READ_ONLY",
     "RESERVE_DESCRIPTORS",
+    "RESTART",
     "RETAIN_AGE",
     "RETAIN_BYTES",
     "RUN",
@@ -55,6 +63,7 @@ __all__ = [
     "SEGMENT_BYTES",
     "SERVE",
     "SERVE_END",
+    "STOP_GRACE",
     "TAIL",
     "TAIL_DATA_DIR",
     "TAIL_END",
@@ -83,6 +92,34 @@ __all__ = [
 
 END = EXIT_CODES_HELP
 
+CONFIG_GROUP = """\
+Look at the configuration that serve would run with.
+
+The file is that of --config, else of $YOI_RUNTIME_CONFIG, else ./yoi-runtime.toml, else
+$XDG_CONFIG_HOME/yoi-runtime/yoi-runtime.toml (~/.config/yoi-runtime/yoi-runtime.toml).
+"""
+
+CONFIG_SHOW = """\
+Show the value of every setting and where it comes from.
+
+Takes the options of serve and starts nothing. Secrets are not shown, nor are the values in a Worker's environment.
+
+\b
+Examples:
+  yoi-runtime config show
+  yoi-runtime config show --config ./yoi-runtime.toml --retain-age 2d
+"""
+
+CONFIG_CHECK = """\
+Say what is wrong with a configuration file, with the lines; nothing when it is good.
+
+The environment is not looked at. Exit code 0: it is good, 2: it is not.
+
+\b
+Examples:
+  yoi-runtime config check yoi-runtime.toml
+"""
+
 MAIN = """\
 Runs LLM-agent Workers and lets Backends follow their events without a silent gap.
 
@@ -105,7 +142,11 @@ an event. The server stays up when they end. At a signal they are asked to stop 
 signal ends everything at once. Started again on the same directory, everybody goes on where they were.
 
 A command reads no input. Many programs hold back what they print when it is not for a terminal: switch that off, for
-instance with python3 -u or stdbuf -oL.
+instance with python3 -u or stdbuf -oL, or give them one with --pty.
+
+Every option can also stand in a file, as retain_bytes = "1GiB" for --retain-bytes, or in the environment, as
+YOI_RUNTIME_RETAIN_BYTES. Options count over the environment, that over the file. In the file Workers say more: their
+directory, their environment, when they run again. The manual is docs/configuration.md.
 
 \b
 Examples:
@@ -114,6 +155,8 @@ Examples:
   yoi-runtime serve --data-dir ./data --bind 127.0.0.1:0 --retain-bytes 256MiB --retain-age 2d
   yoi-runtime serve --data-dir ./data --bind :38801 --read-only
   yoi-runtime serve --bind 0.0.0.0:38800 --token-file tokens.json --tls-cert cert.pem --tls-key key.pem
+  yoi-runtime serve --worker agent='python3 -u agent.py' --restart on-failure --stop-grace 30s
+  yoi-runtime serve --config ./yoi-runtime.toml
 """
 
 SERVE_END = (
@@ -134,6 +177,7 @@ Examples:
   yoi-runtime run -- claude -p 'fix the tests' --output-format stream-json --verbose --include-partial-messages
   yoi-runtime run --worker-id build --linger 60 -- make -j4
   yoi-runtime run --adapter lines -- sh -c 'for i in 1 2 3; do echo $i; sleep 1; done'
+  yoi-runtime run --pty -- npm test
 """
 
 RUN_END = (
@@ -244,6 +288,21 @@ CACHE_BYTES = (
 )
 PROCESSES = "Serve from so many processes on one address, to use more than one core; one of them writes the log."
 READ_ONLY = "Only serve a directory that another process writes: one more server on the same log. Takes no --worker."
+RESTART = (
+    "When a Worker runs again: never, on-failure (an exit code other than 0, or a signal), always. After a delay that"
+    " grows, and not for ever: the file says how."
+)
+STOP_GRACE = "How long a Worker may take to end after SIGTERM, before SIGKILL."
+PTY = (
+    "Give each Worker a terminal of its own, for programs that behave differently without one. Codes are taken out of"
+    " its text; stdout and stderr become one."
+)
+PTY_SIZE = "Columns and rows of that terminal."
+PTY_KEEP_CODES = "Leave the codes in the text."
+CONFIG = (
+    "The configuration file."
+    " [default: $YOI_RUNTIME_CONFIG, else ./yoi-runtime.toml or ~/.config/yoi-runtime/yoi-runtime.toml, if there is one]"
+)
 WORKER_ID = "The Worker's id, 1 to 64 of A-Z a-z 0-9 _ -. [default: made of the program's name]"
 LINGER = "Serve on for so long after the command has ended; Ctrl-C ends that early."
 TAIL_WORKER = "Follow this Worker's events only; waits for it when there is none yet. [default: all events]"

@@ -18,6 +18,8 @@ from yoi_runtime.segment_log.commit import Durability
 from yoi_runtime.segment_log.writer import LogOptions
 from yoi_runtime.transcript.options import TranscriptOptions
 from yoi_runtime.workers.adapters import AdapterName, make_adapter
+from yoi_runtime.workers.restart_policy import RestartWhen
+from yoi_runtime.workers.terminal import TerminalOptions
 from yoi_runtime.workers.worker_id import check_worker_id
 
 __all__ = [
@@ -36,6 +38,8 @@ __all__ = [
     "parse_duration",
     "parse_linger",
     "parse_mode",
+    "parse_pty_size",
+    "parse_restart",
     "parse_segment_size",
     "parse_server_url",
     "parse_size",
@@ -59,6 +63,7 @@ NO_LIMIT = "off"
 _MAX_WORKER_ID = 64
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhdw])")
+_PTY_SIZE = re.compile(r"([0-9]{1,6})[xX]([0-9]{1,6})", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 # As dd(1) and its family read them: K and KiB are 1024 bytes, KB is 1000.
@@ -169,6 +174,21 @@ def parse_adapter(text: str) -> AdapterName:
 def parse_durability(text: str) -> Durability:
     """Read when an event is shown."""
     return _one_of(get_args(Durability), text)
+
+
+def parse_restart(text: str) -> RestartWhen:
+    """Read when a Worker runs again."""
+    return _one_of(get_args(RestartWhen), text)
+
+
+def parse_pty_size(text: str) -> tuple[int, int]:
+    """Read ``120x40``, columns and rows."""
+    found = _PTY_SIZE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is not COLUMNSxROWS, for example 120x40")
+    columns, rows = int(found[1]), int(found[2])
+    TerminalOptions(columns, rows)  # raises ValueError for a window that is too small or too large
+    return columns, rows
 
 
 def parse_start(text: str) -> StartName:

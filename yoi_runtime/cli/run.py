@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from yoi_runtime.cli.exit_codes import say, signal_exit_code
-from yoi_runtime.cli.options import WorkerSpec
 from yoi_runtime.cli.serve import describe_exit, warn_when_public
 from yoi_runtime.cli.served_runtime import ServedRuntime, ServeOptions
 from yoi_runtime.cli.signals import StopSignals
-from yoi_runtime.workers.adapters import AdapterName
+from yoi_runtime.cli.worker_plan import WorkerPlan
 from yoi_runtime.workers.outcome import WorkerExit
 
 __all__ = ["exit_code_passed_on", "run"]
 
 
-async def run(options: ServeOptions, worker: WorkerSpec, adapter: AdapterName, linger_seconds: float) -> int:
+async def run(options: ServeOptions, worker: WorkerPlan, linger_seconds: float) -> int:
     """Run one command to its end, serve on for ``linger_seconds``, and return its exit code.
 
     A signal stops the command and is the exit code; one that comes while lingering ends that, nothing more.
@@ -30,7 +29,7 @@ async def run(options: ServeOptions, worker: WorkerSpec, adapter: AdapterName, l
         reason = "the command ended"
         signalled = asyncio.create_task(signals.wait())
         try:
-            ended = served.children.start(*worker, adapter=adapter)
+            ended = worker.start(served.children)
             warn_when_public(options)
             say(f"{served.description}")
             await asyncio.wait({ended, signalled}, return_when=asyncio.FIRST_COMPLETED)

@@ -8,18 +8,17 @@ from collections.abc import Sequence
 
 from yoi_runtime.cli.exit_codes import say, signal_exit_code
 from yoi_runtime.cli.extras import load_event_server
-from yoi_runtime.cli.options import WorkerSpec
 from yoi_runtime.cli.served_runtime import ServedRuntime, ServeOptions
 from yoi_runtime.cli.signals import StopSignals
+from yoi_runtime.cli.worker_plan import WorkerPlan
 from yoi_runtime.server.access import is_loopback
 from yoi_runtime.transcript.reader import TranscriptReader
-from yoi_runtime.workers.adapters import AdapterName
 from yoi_runtime.workers.outcome import WorkerExit
 
 __all__ = ["describe_exit", "serve", "serve_read_only", "warn_when_public"]
 
 
-async def serve(options: ServeOptions, workers: Sequence[WorkerSpec], adapter: AdapterName) -> int:
+async def serve(options: ServeOptions, workers: Sequence[WorkerPlan]) -> int:
     """Serve until a signal and return its exit code; ends of Workers are told and change nothing.
 
     Raises:
@@ -32,10 +31,7 @@ async def serve(options: ServeOptions, workers: Sequence[WorkerSpec], adapter: A
         reason = "a Worker could not be started"
         signalled = asyncio.create_task(signals.wait())
         try:
-            followed = [
-                asyncio.create_task(_tell_end(spec.worker_id, served.children.start(*spec, adapter=adapter)))
-                for spec in workers
-            ]
+            followed = [asyncio.create_task(_tell_end(plan.worker_id, plan.start(served.children))) for plan in workers]
             warn_when_public(options)
             print(f"yoi-runtime: {served.description}", flush=True)
             reason = "the log is out of service"
@@ -80,8 +76,7 @@ async def serve_read_only(options: ServeOptions, listening: Sequence[socket.sock
 
 def describe_exit(worker_id: str, ended: WorkerExit) -> str:
     """Say in a line how a Worker ended."""
-    how = f"signal {ended.signal}" if ended.signal is not None else f"exit code {ended.exit_code}"
-    return f"Worker {worker_id} {ended.outcome} ({how})"
+    return f"Worker {worker_id} {ended.outcome} ({ended.description})"
 
 
 def warn_when_public(options: ServeOptions) -> None:

@@ -22,6 +22,7 @@ from yoi_runtime.events.codec import decode_payload, decode_payload_object
 from yoi_runtime.events.envelope import HEAD_PATTERN, payload_end
 from yoi_runtime.events.event import Event
 from yoi_runtime.events.output_events import TextDelta, TextDone, ThinkingDelta, ToolCallArgsDelta
+from yoi_runtime.events.trace_context import TRACEPARENT, traceparent_fault
 from yoi_runtime.protocol.diagnostics import ReceivedLost
 from yoi_runtime.protocol.frames import EventFrame
 
@@ -46,6 +47,7 @@ _CRC_TAIL: Final = len(b',"crc":"00000000"}')
 _CRC_MARK: Final = b',"crc":"'
 _PAYLOAD_MARK: Final = b',"payload":'
 _DATA_MARK: Final = b'","data":'
+_TRACEPARENT_MARK: Final = b'"%s":' % TRACEPARENT.encode()
 # Nearly all events of a busy Worker; of nothing but text, so a parser of JSON alone leaves nothing to check.
 _FLAT: Final[Mapping[bytes | None, Callable[[bytes], Event]]] = {
     cls.event_name.encode(): cls.__pydantic_validator__.validate_json
@@ -116,6 +118,18 @@ class StreamEvent(tuple[bytes, _Head]):  # noqa: SLOT001  a tuple with slots has
     def event_name(self) -> str:
         name = _text(self.head[_NAME])
         return name if "\\" not in name else str(self.payload["event"])
+
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C trace context that the event belongs to; None when it came with none.
+
+        Raises:
+            FrameInvalidError: the payload is not JSON.
+        """
+        if _TRACEPARENT_MARK not in self.raw:
+            return None
+        found = self.payload.get(TRACEPARENT)
+        return found if isinstance(found, str) and traceparent_fault(found) is None else None
 
     @cached_property
     def payload(self) -> Mapping[str, object]:
@@ -247,8 +261,10 @@ def unwrapped(event: StreamEvent) -> StreamEvent:
     name, inner = item.get("event"), item.get("data")
     if not isinstance(name, str) or not name:
         return event
-    # An event without data is wrapped with a null.
-    payload = {"event": name} if inner is None else {"event": name, "data": inner}
+    payload = {member: value for member, value in item.items() if member != "kind"}
+    if inner is None:
+        # An event without data is wrapped with a null.
+        payload.pop("data", None)
     head = (None, *(event.head[group] for group in range(_CURSOR, _NAME)), name.encode())
     return _parsed_event(event.raw, head, payload)
 

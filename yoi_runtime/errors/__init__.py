@@ -2,6 +2,7 @@
 
     YoiError
     ├── MissingExtraError            an optional dependency is not installed
+    ├── ConfigurationError           a configuration file that cannot be used
     ├── LogError                     the log on disk; carries ``directory``
     │   ├── LogHeldError             another process holds the log for writing
     │   ├── LogClosedError           this writer was closed
@@ -64,6 +65,10 @@ from yoi_runtime.errors.access_errors import (
     OpenToAllError,
     SecretFileError,
     TokenNotFoundError,
+)
+from yoi_runtime.errors.configuration_errors import (
+    ConfigurationError,
+    ConfigurationFault,
 )
 from yoi_runtime.errors.cursor_errors import (
     CursorAheadError,
@@ -130,6 +135,8 @@ __all__ = [
     "AccessError",
     "AdapterError",
     "CaseInvalidError",
+    "ConfigurationError",
+    "ConfigurationFault",
     "CursorAheadError",
     "CursorError",
     "CursorExpiredError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from yoi_runtime.events.codec import (
+    decode_extended,
     decode_payload,
     decode_payload_object,
     encode_payload,
@@ -42,6 +43,12 @@ from yoi_runtime.events.event import (
     Event,
     EventPart,
     UnitEvent,
+)
+from yoi_runtime.events.extended_event import (
+    ExtendedEvent,
+    extended,
+    plain,
+    traced,
 )
 from yoi_runtime.events.input_segments import (
     FileRefSegment,
@@ -140,6 +147,7 @@ __all__ = [
     "Event",
     "EventPart",
     "EventsLost",
+    "ExtendedEvent",
     "FileRefSegment",
     "Greeting",
     "InFlightBlock",
@@ -202,12 +210,16 @@ __all__ = [
     "WorkerStatus",
     "WorkersListed",
     "WorkflowInvokeSegment",
+    "decode_extended",
     "decode_payload",
     "decode_payload_object",
     "decode_record",
     "encode_payload",
+    "extended",
     "parse_head",
     "parse_json",
     "payload_bytes",
+    "plain",
+    "traced",
     "wrap_for_v0",
 ]

@@ -17,10 +17,11 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from yoi_runtime.errors import EventInvalidError
 from yoi_runtime.events.event import Event, UnitEvent
+from yoi_runtime.events.extended_event import ExtendedEvent, extended
 from yoi_runtime.events.strict_json import MAX_DEPTH, check_json, json_path, may_nest_deeper, parse_json
 from yoi_runtime.events.vocabulary import EVENT_CLASSES, PayloadAdapter, UnknownEvent
 
-__all__ = ["decode_payload", "decode_payload_object", "encode_payload", "invalid_event"]
+__all__ = ["decode_extended", "decode_payload", "decode_payload_object", "encode_payload", "invalid_event"]
 
 
 def _is_flat(annotation: object) -> bool:
@@ -64,6 +65,9 @@ def encode_payload(event: Event) -> bytes:
         if flat is not None and not event.__pydantic_extra__:
             start, data_json = flat
             return start + data_json(event) + b"}"
+        if isinstance(event, ExtendedEvent):
+            # Last, so that what reads a payload by the order of its members finds event and data where they always are.
+            return encode_payload(event.event)[:-1] + b"," + to_json(event.members)[1:]
         payload = _encode_free(event)
     except PydanticSerializationError as error:
         raise _not_encodable(event, error) from None
@@ -94,6 +98,8 @@ def _encode_free(event: Event) -> bytes:
 def _not_encodable(event: Event, error: PydanticSerializationError) -> EventInvalidError:
     """Find the place that pydantic's serializer does not tell."""
     try:
+        if isinstance(event, ExtendedEvent):
+            check_json(event.members)
         data = event.data if isinstance(event, UnknownEvent) else event.model_dump(mode="json", warnings=False)
         check_json({"event": event.event_name, "data": data})
     except EventInvalidError as fault:
@@ -116,6 +122,20 @@ def decode_payload(data: bytes | str) -> Event:
         except UnicodeEncodeError as error:
             raise EventInvalidError(None, "", f"a lone surrogate at character {error.start}") from None
     return _decode(parse_json(data))
+
+
+def decode_extended(data: bytes) -> Event:
+    """Like ``decode_payload``; further members of the payload that are texts are kept, in an ``ExtendedEvent``.
+
+    Raises:
+        EventInvalidError: as ``decode_payload``.
+    """
+    payload = parse_json(data)
+    event = _decode(payload)
+    assert isinstance(payload, dict)
+    beside = payload.keys() - {"event", "data"}
+    texts = {name: value for name in sorted(beside) if isinstance(value := payload[name], str)}
+    return extended(event, texts)
 
 
 def decode_payload_object(obj: Mapping[str, object]) -> Event:

@@ -1,7 +1,7 @@
 """The whole vocabulary: every event by name, the unknown event, and the union in its form on the wire.
 
 A payload is adjacently tagged, ``{"event": name, "data": {...}}``; unit events have no ``data``. Members
-beside these two are ignored, as serde ignores them; members *inside* ``data`` are kept.
+beside these two are passed over, as serde passes over them (``extended_event.py``); members *inside* ``data`` are kept.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from yoi_runtime.events.conversation_events import CONVERSATION_EVENTS
 from yoi_runtime.events.event import Event, UnitEvent
+from yoi_runtime.events.extended_event import ExtendedEvent
 from yoi_runtime.events.output_events import OUTPUT_EVENTS
 from yoi_runtime.events.runtime_events import RUNTIME_EVENTS, EventsLost
 from yoi_runtime.events.scalars import Json, Str
@@ -157,6 +158,8 @@ def _pass_events(value: object, decode: core_schema.ValidatorFunctionWrapHandler
 
 
 def _payload_object(event: Event) -> dict[str, object]:
+    if isinstance(event, ExtendedEvent):
+        return {**_payload_object(event.event), **event.members}
     if isinstance(event, UnknownEvent):
         return {"event": event.name, "data": event.data} if event.has_data else {"event": event.name}
     if isinstance(event, UnitEvent):

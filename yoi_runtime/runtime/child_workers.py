@@ -1,26 +1,36 @@
-"""Child processes as Workers of a Runtime: starts them, follows them, writes their ends, stops them all."""
+"""Child processes as Workers of a Runtime: starts them, follows them, writes their ends, stops them all.
+
+What runs again after its end, and when, is decided by ``workers.restart_policy``; here it is done.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+import os
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from yoi_runtime.errors import LogError, LogStoppedError
+from yoi_runtime.errors import LogError, LogStoppedError, WorkerRunningError, WorkerStartError
 from yoi_runtime.events import Event
 from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.runtime.worker import Outcome, Worker
-from yoi_runtime.workers.adapters import AdapterName, make_adapter
+from yoi_runtime.workers.adapters import AdapterName, make_adapter, wall_clock_ms, worker_alert
 from yoi_runtime.workers.child_worker import ChildWorker
 from yoi_runtime.workers.outcome import WorkerExit
+from yoi_runtime.workers.restart_policy import GiveUp, Restart, RestartDecision, RestartPolicy, Restarts
+from yoi_runtime.workers.terminal import TerminalOptions, terminal_environment
+from yoi_runtime.workers.traced_sink import sink_in_trace
 
 __all__ = ["ChildWorkers"]
 
 _log = logging.getLogger("yoi_runtime.runtime")
 
-# How soon an end that the log refused is offered again.
+# How soon what the log refused is offered again.
 _RETRY_FIRST_SECONDS: Final = 0.01
 _RETRY_LAST_SECONDS: Final = 1.0
 
@@ -50,18 +60,61 @@ class _WorkerSink:
         await self._worker.ready()
 
 
+@dataclass(slots=True)
+class _Supervised:
+    """A command that is a Worker for one run, or for several; ``child`` is that of its present run, if any."""
+
+    worker_id: str
+    command: Sequence[str]
+    adapter: AdapterName
+    cwd: Path | None
+    env: Mapping[str, str] | None
+    terminal: TerminalOptions | None
+    grace_seconds: float
+    restarts: Restarts
+    child: ChildWorker | None = None
+    stop_reason: str | None = None
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def stop(self, reason: str) -> None:
+        if self.stop_reason is None:
+            self.stop_reason = reason
+        self.stopped.set()
+        if self.child is not None:
+            await self.child.stop(reason)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait until the time is over, or somebody stops it."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.stopped.wait()
+        except TimeoutError:
+            return
+
+
 class ChildWorkers:
     """The child processes of one Runtime. Belongs to one event loop, on the main thread."""
 
-    def __init__(self, runtime: Runtime, *, grace_seconds: float = 5.0, last_output_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        grace_seconds: float = 5.0,
+        last_output_seconds: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
         """``grace_seconds``: how long a stopped child may take to end after SIGTERM before SIGKILL.
 
-        ``last_output_seconds``: how long what it had written may then wait for the log.
+        ``last_output_seconds``: how long what it had written may then wait for the log. ``clock`` and ``jitter``
+        (numbers in [0, 1)) are for restarts.
         """
         self._runtime = runtime
         self._grace_seconds = grace_seconds
         self._last_output_seconds = last_output_seconds
-        self._running: dict[asyncio.Task[WorkerExit], ChildWorker] = {}
+        self._clock = clock
+        self._jitter = jitter
+        self._running: dict[asyncio.Task[WorkerExit], _Supervised] = {}
 
     def start(
         self,
@@ -71,59 +124,157 @@ class ChildWorkers:
         adapter: AdapterName = "auto",
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        terminal: TerminalOptions | None = None,
+        restart: RestartPolicy | None = None,
+        grace_seconds: float | None = None,
     ) -> asyncio.Task[WorkerExit]:
         """Start ``command`` as the Worker ``worker_id``; the task returns how it ended, after its end was written.
+
+        ``restart``: when it runs again under its id; the task returns the end of its last run. ``terminal``: it has
+        one of its own. ``env`` None: this process's environment, with the terminal's type. ``grace_seconds`` None:
+        as of all.
 
         Raises:
             AdapterError, WorkerIdInvalidError, WorkerRunningError, LogError: nothing was started.
             WorkerStartError: there is no process; the Worker's end (``failed``) was written.
         """
-        made = make_adapter(adapter)
-        worker = self._runtime.create_worker(worker_id, command=command)
+        supervised = _Supervised(
+            worker_id,
+            command,
+            adapter,
+            cwd,
+            env,
+            terminal,
+            self._grace_seconds if grace_seconds is None else grace_seconds,
+            Restarts(restart or RestartPolicy(), self._jitter),
+        )
+        worker, child = self._prepare(supervised)
         try:
-            child = ChildWorker(
-                worker_id,
-                command,
-                made,
-                _WorkerSink(worker),
-                cwd=cwd,
-                env=env,
-                grace_seconds=self._grace_seconds,
-            )
             child.start()
         except BaseException:
             _end_or_warn(worker, "failed")
             raise
-        task = asyncio.get_running_loop().create_task(self._follow(worker, child), name=f"worker {worker_id}")
-        self._running[task] = child
+        supervised.child = child
+        supervise = self._supervise(supervised, worker, child)
+        task = asyncio.get_running_loop().create_task(supervise, name=f"worker {worker_id}")
+        self._running[task] = supervised
         task.add_done_callback(lambda done: self._running.pop(done, None))
         return task
 
-    @staticmethod
-    async def _follow(worker: Worker, child: ChildWorker) -> WorkerExit:
+    def _prepare(self, supervised: _Supervised) -> tuple[Worker, ChildWorker]:
+        """Begin a run: its Worker, and what will be its process."""
+        made = make_adapter(supervised.adapter)
+        worker = self._runtime.create_worker(supervised.worker_id, command=supervised.command)
         try:
-            ended = await child.run()
+            env = supervised.env
+            if env is None:
+                env = os.environ if supervised.terminal is None else terminal_environment(os.environ, {})
+            sink, alert = sink_in_trace(_WorkerSink(worker), env)
+            child = ChildWorker(
+                supervised.worker_id,
+                supervised.command,
+                made,
+                sink,
+                first=alert,
+                cwd=supervised.cwd,
+                env=env,
+                terminal=supervised.terminal,
+                grace_seconds=supervised.grace_seconds,
+            )
         except BaseException:
-            # The log is out of service, or we were cancelled: the child is gone, say so if that can be said.
-            _end_or_warn(worker, "cancelled")
+            _end_or_warn(worker, "failed")
             raise
+        return worker, child
+
+    async def _supervise(self, supervised: _Supervised, worker: Worker, child: ChildWorker) -> WorkerExit:
+        """Follow one run after the other; ``child`` was started. Return the end of the last."""
+        while True:
+            began = self._clock()
+            try:
+                ended = await child.run()
+            except WorkerStartError as error:
+                # A run after the first: the same command could be started before.
+                _log.warning("%s", error)
+                ended = WorkerExit("failed", None, None)
+            except BaseException:
+                # The log is out of service, or we were cancelled: the child is gone, say so if that can be said.
+                _end_or_warn(worker, "cancelled")
+                raise
+            finally:
+                supervised.child = None
+            now = self._clock()
+            decision = supervised.restarts.after(ended, now - began, now)
+            if not isinstance(decision, Restart) or supervised.stop_reason is not None:
+                await self._end_finally(worker, ended, decision)
+                return ended
+            await _end(worker, ended, restart_pending=True)
+            try:
+                again = await self._begin_again(supervised, ended, decision)
+            except BaseException:
+                self._end_restart_or_warn(supervised.worker_id)
+                raise
+            if again is None:
+                return WorkerExit("cancelled", None, None, supervised.stop_reason)
+            worker, child = again
+
+    @staticmethod
+    async def _end_finally(worker: Worker, ended: WorkerExit, decision: RestartDecision) -> None:
+        if isinstance(decision, GiveUp):
+            why = (
+                f"gave up: it ended again after {decision.restarts} restarts within {decision.window_seconds:g} s"
+                f" ({ended.description})"
+            )
+            _log.error("Worker %s: %s", worker.worker_id, why)
+            await _persist(lambda: worker.offer(worker_alert("error", why, wall_clock_ms)))
         await _end(worker, ended)
-        return ended
+
+    async def _begin_again(
+        self, supervised: _Supervised, ended: WorkerExit, decision: Restart
+    ) -> tuple[Worker, ChildWorker] | None:
+        """Wait and begin the next run, however long the log takes to have room for it; None when it was stopped."""
+        worker_id, delay = supervised.worker_id, decision.delay_seconds
+        level = logging.INFO if ended.outcome == "completed" else logging.WARNING
+        message = "Worker %s %s (%s): restart %d in %.1f s"
+        _log.log(level, message, worker_id, ended.outcome, ended.description, decision.number, delay)
+        await supervised.pause(delay)
+        retry = _RETRY_FIRST_SECONDS
+        while supervised.stop_reason is None:
+            try:
+                worker, child = self._prepare(supervised)
+            except WorkerRunningError:
+                # Somebody else runs under the id at present; it comes to its turn when that has ended.
+                await supervised.pause(delay)
+            except LogError as error:
+                if not error.is_passing:
+                    raise
+                await supervised.pause(retry)
+                retry = min(2 * retry, _RETRY_LAST_SECONDS)
+            else:
+                supervised.child = child
+                return worker, child
+        await _persist(lambda: self._runtime.end_restart(worker_id, "cancelled"))
+        return None
+
+    def _end_restart_or_warn(self, worker_id: str) -> None:
+        try:
+            self._runtime.end_restart(worker_id, "cancelled")
+        except (LogError, OSError) as error:
+            _log.warning("the end of Worker %s could not be written: %s", worker_id, error)
 
     async def wait(self) -> None:
-        """Return when no child runs any more; the tasks tell how each ended."""
+        """Return when no child runs any more, or will again; the tasks tell how each ended."""
         if self._running:
             await asyncio.wait(list(self._running))
 
     async def stop(self, reason: str) -> None:
-        """Stop all children (SIGTERM, grace, SIGKILL) and return when their ends are written.
+        """Stop all children (SIGTERM, grace, SIGKILL) and return when their ends are written; none runs again.
 
         Where the log takes nothing for ``last_output_seconds``, what they had written last is given up, and logged.
         """
         running = dict(self._running)
         if not running:
             return
-        await asyncio.gather(*(child.stop(reason) for child in running.values()), return_exceptions=True)
+        await asyncio.gather(*(supervised.stop(reason) for supervised in running.values()), return_exceptions=True)
         _, waiting = await asyncio.wait(list(running), timeout=self._last_output_seconds)
         if waiting:
             ids = ", ".join(sorted(running[task].worker_id for task in waiting))
@@ -133,12 +284,17 @@ class ChildWorkers:
             await asyncio.wait(waiting)
 
 
-async def _end(worker: Worker, ended: WorkerExit) -> None:
+async def _end(worker: Worker, ended: WorkerExit, *, restart_pending: bool = False) -> None:
     """Write a Worker's end, however long the log takes to have room for it."""
+    await _persist(lambda: worker.end(ended.outcome, ended.exit_code, restart_pending=restart_pending))
+
+
+async def _persist(write: Callable[[], object]) -> None:
+    """Write something, however long the log takes to have room for it."""
     delay = _RETRY_FIRST_SECONDS
     while True:
         try:
-            worker.end(ended.outcome, ended.exit_code)
+            write()
             return
         except LogError as error:
             if not error.is_passing:

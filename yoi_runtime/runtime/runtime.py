@@ -43,7 +43,7 @@ class Runtime:
     def __init__(self, data_dir: Path, options: RuntimeOptions, platform: Platform) -> None:
         """Open the log in ``data_dir`` (made when missing), recover it, and start.
 
-        Workers that the last process left running get ``worker_ended`` with outcome ``lost``.
+        Workers that the last process left running, or was about to run again, get ``worker_ended`` with outcome ``lost``.
 
         Raises:
             LogHeldError: another process is the Runtime of this directory.
@@ -94,7 +94,8 @@ class Runtime:
                 )
             )
         for state in list(self._ledger.workers.values()):
-            if not state.ended:
+            # Who was going to run it again is gone.
+            if not state.ended or state.restart_pending:
                 self._log.append(WorkerEnded(worker_id=state.worker_id, outcome="lost"))
 
     @classmethod
@@ -151,6 +152,19 @@ class Runtime:
         with self._lock:
             if self._workers.get(worker.worker_id) is worker:
                 del self._workers[worker.worker_id]
+
+    def end_restart(self, worker_id: str, outcome: Outcome) -> bool:
+        """End a Worker that ended with ``restart_pending``: it will not run again. False when none waits under this id.
+
+        Raises:
+            LogError, OSError: the end was not written and the Worker is still expected to run again.
+        """
+        with self._lock:
+            state = self._ledger.workers.get(worker_id)
+            if worker_id in self._workers or state is None or not state.restart_pending:
+                return False
+            self._log.append(WorkerEnded(worker_id=worker_id, outcome=outcome))
+            return True
 
     def running_workers(self) -> list[str]:
         """Return the ids of the Workers that run."""

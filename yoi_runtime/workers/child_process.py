@@ -1,7 +1,7 @@
 """One child process: started, watched, stopped. Knows nothing of lines or events.
 
-The child leads its own session and process group, reads ``/dev/null`` and is killed by the kernel
-when this process dies (limits: ``parent_death.py``). Everything runs on the loop that started it.
+The child leads its own session and process group, reads ``/dev/null``, or has a terminal of its own, and is killed
+by the kernel when this process dies (limits: ``parent_death.py``). Everything runs on the loop that started it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from yoi_runtime.errors import WorkerStartError
 from yoi_runtime.workers.parent_death import die_with_parent
 from yoi_runtime.workers.pipe_reader import PipeReader
+from yoi_runtime.workers.terminal import TerminalOptions, open_terminal, take_terminal, terminal_environment
 
 __all__ = ["ChildProcess"]
 
@@ -26,8 +28,18 @@ QUIET_SECONDS = 1.0
 DRAIN_SECONDS = 10.0
 
 
+class _Ends(NamedTuple):
+    """Descriptors: what we read of the child's stdout and stderr, and its stdin, stdout and stderr."""
+
+    ours: tuple[int, int]
+    childs: tuple[int, int, int]
+
+
 class ChildProcess:
-    """A running child and the two pipes it writes to. Made by ``start``, given back by ``close``."""
+    """A running child and the two pipes it writes to. Made by ``start``, given back by ``close``.
+
+    On a terminal all it writes is ``stdout``; ``stderr`` is at its end from the beginning.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes], stdout: PipeReader, stderr: PipeReader) -> None:
         self.stdout = stdout
@@ -47,8 +59,11 @@ class ChildProcess:
         *,
         cwd: str | Path | None = None,
         env: Mapping[str, str] | None = None,
+        terminal: TerminalOptions | None = None,
     ) -> ChildProcess:
         """Start ``command``; ``env`` None means this process's environment. Blocks until exec, about 1 ms.
+
+        On a ``terminal``, TERM and the size are the terminal's own, unless ``env`` is given: then that is all.
 
         Call it on the main thread, or on one that lives as long as the process: the child dies with
         the thread that started it.
@@ -62,23 +77,25 @@ class ChildProcess:
         with contextlib.ExitStack() as on_error, contextlib.ExitStack() as always:
             try:
                 # The pipes first: without descriptors for them there must be no child either.
-                ends = []
-                for _ in range(2):
-                    reading, writing = os.pipe()
-                    on_error.callback(os.close, reading)
-                    always.callback(os.close, writing)
-                    ends.append((reading, writing))
-                (stdout, child_stdout), (stderr, child_stderr) = ends
+                ends = _pipes() if terminal is None else _terminal(terminal)
+                for ours in ends.ours:
+                    on_error.callback(os.close, ours)
+                for childs in {*ends.childs}:
+                    always.callback(os.close, childs)
+                child_stdin, child_stdout, child_stderr = ends.childs
+                if terminal is not None and env is None:
+                    env = terminal_environment(os.environ, {})
+                tie = die_with_parent()
                 process = subprocess.Popen(
                     command,
-                    stdin=subprocess.DEVNULL,
+                    stdin=child_stdin,
                     stdout=child_stdout,
                     stderr=child_stderr,
                     cwd=cwd,
                     env=env,
                     start_new_session=True,
-                    # Unsafe with threads if it took a lock: it makes two system calls, see there.
-                    preexec_fn=die_with_parent(),  # noqa: PLW1509
+                    # Unsafe with threads if it took a lock: it makes two or three system calls, see there.
+                    preexec_fn=tie if terminal is None else take_terminal(tie),  # noqa: PLW1509
                 )
             except OSError as error:
                 # A missing command is named by the error already; another place, such as cwd, is not.
@@ -89,7 +106,7 @@ class ChildProcess:
                 # ValueError: a NUL in an argument, a lone surrogate, "=" in a variable's name.
                 raise WorkerStartError(worker_id, shown, str(error)) from error
             on_error.pop_all()
-        return cls(process, PipeReader(stdout), PipeReader(stderr))
+        return cls(process, *map(PipeReader, ends.ours))
 
     @property
     def pid(self) -> int:
@@ -199,3 +216,28 @@ class ChildProcess:
         self.stdout.end_after(QUIET_SECONDS, limit_seconds)
         self.stderr.end_after(QUIET_SECONDS, limit_seconds)
         self._ended.set()
+
+
+def _pipes() -> _Ends:
+    """Return the ends of two pipes, and nothing to read for the child. Raises ``OSError``: none of them is open."""
+    with contextlib.ExitStack() as on_error:
+        opened: list[int] = []
+        for _ in range(2):
+            for end in os.pipe():
+                on_error.callback(os.close, end)
+                opened.append(end)
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        on_error.pop_all()
+    stdout, child_stdout, stderr, child_stderr = opened
+    return _Ends((stdout, stderr), (nothing, child_stdout, child_stderr))
+
+
+def _terminal(options: TerminalOptions) -> _Ends:
+    """Return the ends of a terminal. Raises ``OSError``: none of them is open."""
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        ours, childs = open_terminal(options)
+    except OSError:
+        os.close(nothing)
+        raise
+    return _Ends((ours, nothing), (childs, childs, childs))

@@ -1,6 +1,7 @@
 """A Worker that is a child process: follows its output and ends with it.
 
     pipe -> LineSplitter -> Adapter -> EventSink.emit_many
+    terminal -> TerminalText -> LineSplitter -> …
 
 Output waits rather than vanishes: while the sink takes nothing, the pipe is not read and the child
 blocks in ``write``. Memory per Worker is two chunks and two unfinished lines.
@@ -23,6 +24,8 @@ from yoi_runtime.workers.event_sink import EventSink
 from yoi_runtime.workers.line_splitter import Line, LineSplitter
 from yoi_runtime.workers.outcome import WorkerExit, worker_exit
 from yoi_runtime.workers.pipe_reader import PipeReader
+from yoi_runtime.workers.terminal import TerminalOptions
+from yoi_runtime.workers.terminal_text import TerminalText
 from yoi_runtime.workers.worker_id import check_worker_id
 
 __all__ = ["MAX_LINE_BYTES", "ChildWorker"]
@@ -50,13 +53,15 @@ class ChildWorker:
         adapter: Adapter,
         sink: EventSink,
         *,
+        first: Event | None = None,
         cwd: str | Path | None = None,
         env: Mapping[str, str] | None = None,
+        terminal: TerminalOptions | None = None,
         grace_seconds: float = 5.0,
         max_line_bytes: int = MAX_LINE_BYTES,
         now_ms: NowMs = wall_clock_ms,
     ) -> None:
-        """Prepare; nothing is started.
+        """Prepare; nothing is started. ``first``: what is to be told of this run before its first line.
 
         Raises:
             WorkerIdInvalidError: the id breaks the grammar.
@@ -65,8 +70,10 @@ class ChildWorker:
         self._command = list(command)
         self._adapter = adapter
         self._sink = sink
+        self._first = first
         self._cwd = cwd
         self._env = env
+        self._terminal = terminal
         self._grace_seconds = grace_seconds
         self._max_line_bytes = max_line_bytes
         self._now_ms = now_ms
@@ -85,7 +92,9 @@ class ChildWorker:
             WorkerStartError: no process exists and nothing was emitted.
         """
         if self._child is None:
-            self._child = ChildProcess.start(self.worker_id, self._command, cwd=self._cwd, env=self._env)
+            self._child = ChildProcess.start(
+                self.worker_id, self._command, cwd=self._cwd, env=self._env, terminal=self._terminal
+            )
 
     async def run(self) -> WorkerExit:
         """Follow the process to its end: ``status`` running, its lines, ``status`` idle. Call it once.
@@ -109,6 +118,8 @@ class ChildWorker:
         assert child is not None
         try:
             await self._emit(Status(status="running"))
+            if self._first is not None:
+                await self._emit(self._first)
             await self._follow(child)
             returncode = await child.wait()
             if child.stdout.abandoned or child.stderr.abandoned:
@@ -153,12 +164,16 @@ class ChildWorker:
 
     async def _pump(self, stream: StreamName, pipe: PipeReader, translate: Callable[[Line], list[Event]]) -> None:
         splitter = LineSplitter(self._max_line_bytes)
+        terminal = self._terminal
+        shown = TerminalText(terminal.columns) if terminal is not None and not terminal.keep_codes else None
         while chunk := await pipe.read():
-            lines = splitter.feed(chunk)
+            lines = splitter.feed(chunk if shown is None else shown.feed(chunk))
             while batch := list(itertools.islice(lines, LINES_PER_TURN)):
                 await self._emit_lines(stream, batch, translate)
             # read() returns at once while the pipe has bytes: a line without end would hold the loop.
             await asyncio.sleep(0)
+        if shown is not None:
+            await self._emit_lines(stream, [*splitter.feed(shown.finish())], translate)
         last = splitter.finish()
         if last is not None:
             await self._emit_lines(stream, [last], translate)

@@ -23,6 +23,13 @@ class WorkerExit:
     signal: int | None
     stop_reason: str | None = None
 
+    @property
+    def description(self) -> str:
+        """What the process left, for people."""
+        if self.signal is not None:
+            return f"signal {self.signal}"
+        return f"exit code {self.exit_code}" if self.exit_code is not None else "no process"
+
 
 def worker_exit(returncode: int, stop_reason: str | None) -> WorkerExit:
     """Judge a process by its ``returncode`` (below 0: minus the signal that ended it, as in ``subprocess``).

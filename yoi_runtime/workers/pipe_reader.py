@@ -1,4 +1,4 @@
-"""The reading end of a child's pipe, read only when somebody asks: backpressure without a buffer.
+"""The reading end of a child's pipe or terminal, read only when somebody asks: backpressure without a buffer.
 
 Memory is one chunk. While nobody reads, the kernel's pipe (64 KiB on Linux) fills up and the child
 blocks in ``write``.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import struct
@@ -54,6 +55,11 @@ class PipeReader:
                 # Once more after a quiet time: on a busy loop bytes and timeout come together.
                 quiet = not await self._readable()
                 continue
+            except OSError as error:
+                # Linux: the end of a terminal, where a pipe has no bytes.
+                if error.errno != errno.EIO:
+                    raise
+                return b""
             if data and self._overdue():
                 break
             self._owed_bytes -= len(data)

@@ -8,6 +8,7 @@ import pytest
 
 from yoi_runtime.events.conversation_events import Alert
 from yoi_runtime.events.event import Event
+from yoi_runtime.events.extended_event import traced
 from yoi_runtime.events.output_events import TextDelta, TextDone, ThinkingStart
 from yoi_runtime.events.vocabulary import RESERVED_EVENT_NAMES, UnknownEvent
 from yoi_runtime.workers.adapters import ADAPTER_NAMES, Adapter, AdapterName, make_adapter
@@ -201,3 +202,24 @@ def test_a_cut_inside_a_character_takes_the_whole_character(kept: int) -> None:
         TextDone(text="ab"),
         alert("warn", f"stdout line 7 is too long: {5 + kept} bytes after its first 2 were cut"),
     ]
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize("name", ["jsonl", "auto"])
+def test_a_traceparent_beside_an_event_is_kept_and_other_members_are_not(name: AdapterName):
+    made = adapter(name)
+    assert made.stdout_line(line(DELTA[:-1] + f',"traceparent":"{TRACE}"}}')) == [traced(TextDelta(text="x"), TRACE)]
+    assert adapter("jsonl").stdout_line(line(DELTA[:-1] + ',"key":"k"}')) == [TextDelta(text="x")]
+
+
+@pytest.mark.parametrize("name", ["jsonl", "auto"])
+def test_a_traceparent_that_is_none_costs_the_event_nothing_and_is_told_once(name: AdapterName):
+    made = adapter(name)
+    wrong = line(DELTA[:-1] + f',"traceparent":"ff{TRACE[2:]}"}}')
+    first, told = made.stdout_line(wrong)
+    assert first == TextDelta(text="x")
+    assert isinstance(told, Alert)
+    assert told.message.startswith("stdout line 7: its traceparent is none, and is left out, here and in later lines: ")
+    assert made.stdout_line(wrong) == [TextDelta(text="x")]

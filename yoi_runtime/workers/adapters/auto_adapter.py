@@ -1,6 +1,6 @@
 """``auto``: finds out what a program prints from its first JSON objects, without holding a line back.
 
-A JSON object whose keys are ``event`` and perhaps ``data`` is an event of our own, always. Until an agent is
+A JSON object whose keys are ``event`` and perhaps ``data`` and ``traceparent`` is an event of our own, always. Until an agent is
 recognised every other line is text; the object by which it is recognised, and all that follow, go to its adapter.
 """
 
@@ -17,7 +17,7 @@ from yoi_runtime.workers.adapters.claude_code import ClaudeCodeAdapter
 from yoi_runtime.workers.adapters.codex import CodexAdapter
 from yoi_runtime.workers.adapters.gemini import GeminiAdapter
 from yoi_runtime.workers.adapters.json_message import Message, parse_message
-from yoi_runtime.workers.adapters.line_adapters import LinesAdapter
+from yoi_runtime.workers.adapters.line_adapters import EVENT_MEMBERS, LinesAdapter
 from yoi_runtime.workers.adapters.opencode import OpencodeAdapter
 from yoi_runtime.workers.line_splitter import Line
 
@@ -46,7 +46,7 @@ class AutoAdapter(LinesAdapter):
     def stdout_line(self, line: Line) -> list[Event]:
         decoded = self._decode("stdout", line)
         message = None if decoded.cut_bytes else parse_message(decoded.text)
-        if message is not None and "event" in message and message.keys() <= {"event", "data"}:
+        if message is not None and "event" in message and message.keys() <= EVENT_MEMBERS:
             return self._as_event(decoded)
         if message is not None and self._agent is None and self._looks_left:
             self._looks_left -= 1

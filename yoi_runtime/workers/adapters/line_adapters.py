@@ -1,31 +1,36 @@
 """Lines of text, and JSON lines of our own.
 
 - ``lines``: a stdout line is a ``text_done``.
-- ``jsonl``: a stdout line is ``{"event": …, "data": …}``; blank lines are skipped.
+- ``jsonl``: a stdout line is ``{"event": …, "data": …}``, perhaps with a ``traceparent``; blank lines are skipped.
 
 In all adapters a stderr line is an ``alert``; a line that should be an event and is not becomes an
 ``alert`` that says which, why and what was in it; so does an event only the Runtime may emit. Bytes
-that are not UTF-8 become U+FFFD, announced once; a line cut at its bound is announced each time.
+that are not UTF-8 become U+FFFD, announced once; a line cut at its bound is announced each time. A
+``traceparent`` that is none is left out, announced once.
 """
 
 from __future__ import annotations
 
 import codecs
 import threading
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from yoi_runtime.errors import EventInvalidError
-from yoi_runtime.events.codec import decode_payload
+from yoi_runtime.events.codec import decode_extended
 from yoi_runtime.events.conversation_events import Alert
 from yoi_runtime.events.event import Event
+from yoi_runtime.events.extended_event import ExtendedEvent, plain, traced
 from yoi_runtime.events.output_events import TextDone
+from yoi_runtime.events.trace_context import TRACEPARENT, traceparent_fault
 from yoi_runtime.events.vocabulary import RESERVED_EVENT_NAMES
 from yoi_runtime.workers.adapters.adapter import NowMs, StreamName, quote, worker_alert
 from yoi_runtime.workers.line_splitter import Line
 
-__all__ = ["JSON_SPACE", "DecodedLine", "JsonlAdapter", "LinesAdapter"]
+__all__ = ["EVENT_MEMBERS", "JSON_SPACE", "DecodedLine", "JsonlAdapter", "LinesAdapter"]
 
 JSON_SPACE = " \t\r\n"
+EVENT_MEMBERS: Final = frozenset({"event", "data", TRACEPARENT})
+"""What a line that is an event may have. Others are passed over."""
 
 
 class DecodedLine(NamedTuple):
@@ -44,6 +49,8 @@ class LinesAdapter:
         self._now_ms = now_ms
         # Taken by the first line that is not UTF-8, and kept: of two threads only one gets it.
         self._not_utf8 = threading.Lock()
+        # The same for the first traceparent that is none.
+        self._not_traced = threading.Lock()
 
     def stdout_line(self, line: Line) -> list[Event]:
         return self._as_text(self._decode("stdout", line))
@@ -61,11 +68,23 @@ class LinesAdapter:
     def _as_event(self, decoded: DecodedLine) -> list[Event]:
         """Return the event in a line, or an alert in its place."""
         try:
-            return [_decode_worker_event(decoded), *decoded.alerts]
+            return [*self._traced(decoded.name, _decode_worker_event(decoded)), *decoded.alerts]
         except EventInvalidError as error:
             reason = quote(f"{error.where}: {error.reason}" if error.where else error.reason)
             message = f"{decoded.name} is not an event of a Worker ({reason}): {quote(decoded.text)}"
             return [self._alert("error", message), *decoded.alerts]
+
+    def _traced(self, name: str, event: Event) -> list[Event]:
+        """Return an event with the traceparent it came with, if that is one, and without other members beside it."""
+        if not isinstance(event, ExtendedEvent) or (traceparent := event.members.get(TRACEPARENT)) is None:
+            return [plain(event)]
+        fault = traceparent_fault(traceparent)
+        if fault is None:
+            return [traced(plain(event), traceparent)]
+        if not self._not_traced.acquire(blocking=False):
+            return [plain(event)]
+        message = f"{name}: its traceparent is none, and is left out, here and in later lines: {fault}"
+        return [plain(event), self._alert("warn", message)]
 
     def _decode(self, stream: StreamName, line: Line) -> DecodedLine:
         name = f"{stream} line {line.number}"
@@ -106,7 +125,7 @@ def _decode_worker_event(decoded: DecodedLine) -> Event:
     """
     if decoded.cut_bytes:
         raise EventInvalidError(None, "", "the line was cut")
-    event = decode_payload(decoded.text.encode())
+    event = decode_extended(decoded.text.encode())
     if event.event_name in RESERVED_EVENT_NAMES:
         raise EventInvalidError(event.event_name, "event", f"{event.event_name} is said by the Runtime only")
     return event
