@@ -74,7 +74,7 @@ async def test_a_browser_is_refused_everywhere_and_before_anything_else(tmp_path
 async def test_a_bug_of_ours_is_logged_and_told_without_its_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expect_log: ExpectLog
 ):
-    expect_log("tornado.application", "/v1/runtime")
+    expect_log("yoi_runtime.server", "RuntimeView failed")
     expect_log("yoi_runtime.server", "RuntimeView answered 500")
 
     def log_id(view: LogView) -> str:

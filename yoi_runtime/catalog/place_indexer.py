@@ -16,6 +16,7 @@ from yoi_runtime.catalog.ledger import Ledger
 from yoi_runtime.catalog.place_file import Block, PlaceFile, bytes_to_grid, place_path, write_places
 from yoi_runtime.catalog.places import Places
 from yoi_runtime.errors import LogError, RecordCorruptError
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.segment_log.writer import SealedSegment
@@ -53,7 +54,11 @@ class PlaceIndexer:
             try:
                 segments = self._sealed()
             except (LogError, OSError) as error:
-                _log.warning("no place files are made for now, readers read whole segments: %s", error)
+                _log.warning(
+                    "no place files are made for now, readers read whole segments: %s",
+                    error,
+                    extra=named(Notice.PLACE_FILES_PAUSED),
+                )
                 continue
             for segment in reversed(segments):
                 if segment.number in self._looked_at or segment.size_bytes < SMALLEST_INDEXED_BYTES:
@@ -61,7 +66,12 @@ class PlaceIndexer:
                 try:
                     index_segment(self._log_directory, segment, self._platform, self._go_on)
                 except (LogError, OSError) as error:
-                    _log.warning("segment %d has no place file, its readers read all of it: %s", segment.number, error)
+                    _log.warning(
+                        "segment %d has no place file, its readers read all of it: %s",
+                        segment.number,
+                        error,
+                        extra=named(Notice.PLACE_FILE_NOT_MADE, segment=segment.number),
+                    )
                 if self._stop.is_set():
                     return
                 self._looked_at.add(segment.number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import logging
 import os
 import signal
 import sys
@@ -15,7 +14,7 @@ from typing import Annotated, NoReturn, TypeVar
 
 import typer
 
-from yoi_runtime.cli import help_texts
+from yoi_runtime.cli import help_texts, operator_log
 from yoi_runtime.cli.conformance import ConformanceRequest, conformance
 from yoi_runtime.cli.data_dir import choose_data_dir
 from yoi_runtime.cli.demo import demo
@@ -31,6 +30,8 @@ from yoi_runtime.cli.options import (
     parse_durability,
     parse_duration,
     parse_linger,
+    parse_log_format,
+    parse_log_level,
     parse_mode,
     parse_segment_size,
     parse_server_url,
@@ -46,6 +47,7 @@ from yoi_runtime.cli.serve import serve, serve_read_only
 from yoi_runtime.cli.served_runtime import ServeOptions
 from yoi_runtime.cli.tail import TailRequest, tail
 from yoi_runtime.errors import YoiError
+from yoi_runtime.notices import Notice
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.transcript.options import TranscriptOptions
 from yoi_runtime.version import VERSION
@@ -76,6 +78,8 @@ RetainAge = Annotated[str | None, typer.Option("--retain-age", metavar="DURATION
 DurabilityName = Annotated[
     str | None, typer.Option("--durability", metavar="synced|written", help=help_texts.DURABILITY)
 ]
+LogFormatName = Annotated[str, typer.Option("--log-format", metavar="text|json", help=help_texts.LOG_FORMAT)]
+LogLevel = Annotated[str, typer.Option("--log-level", metavar="debug|info|warning|error", help=help_texts.LOG_LEVEL)]
 _DEFAULT_BIND = f"{DEFAULT_HOST}:{DEFAULT_PORT}"
 
 
@@ -85,7 +89,7 @@ def run_app() -> int:
         # A terminal in another encoding shows \u2192 where it has no arrow, instead of ending the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    operator_log.set_up()
     try:
         app(prog_name=_PROGRAM)
     except SystemExit as ended:
@@ -133,7 +137,10 @@ def _serve(
     cache_bytes: Annotated[str | None, typer.Option("--cache-bytes", metavar="N", help=help_texts.CACHE_BYTES)] = None,
     processes: Annotated[int, typer.Option("--processes", metavar="N", min=1, help=help_texts.PROCESSES)] = 1,
     read_only: Annotated[bool, typer.Option("--read-only", help=help_texts.READ_ONLY)] = False,
+    log_format: LogFormatName = "text",
+    log_level: LogLevel = "warning",
 ) -> None:
+    _set_up_log(context, log_format, log_level)
     workers = _read(context, "--worker", parse_workers, worker or [])
     options = _serve_options(context, data_dir, bind, segment_bytes, retain_bytes, retain_age, durability)
     bounds = _transcript_options(context, transcript_items, transcript_bytes)
@@ -181,7 +188,10 @@ def _run(
     retain_bytes: RetainBytes = None,
     retain_age: RetainAge = None,
     durability: DurabilityName = None,
+    log_format: LogFormatName = "text",
+    log_level: LogLevel = "warning",
 ) -> None:
+    _set_up_log(context, log_format, log_level)
     name = worker_id_from_command(command) if worker_id is None else worker_id
     worker = WorkerSpec(_read(context, "--worker-id", check_id, name), tuple(command))
     options = _serve_options(context, data_dir, bind, segment_bytes, retain_bytes, retain_age, durability)
@@ -287,8 +297,17 @@ def _read(context: typer.Context, name: str, parse: Callable[[_T], _R], value: _
         raise typer.BadParameter(str(error), context, param_hint=name) from None
 
 
+def _set_up_log(context: typer.Context, log_format: str, log_level: str) -> None:
+    form = _read(context, "--log-format", parse_log_format, log_format)
+    operator_log.set_up(form, _read(context, "--log-level", parse_log_level, log_level))
+
+
 def _data_dir(given: Path | None) -> Path:
-    return choose_data_dir(given, os.environ, Path.home())
+    """Return where the data is; in the log it is called by the option's name."""
+    data_dir = choose_data_dir(given, os.environ, Path.home())
+    if (log := operator_log.installed()) is not None:
+        log.hide(data_dir, "DATA_DIR")
+    return data_dir
 
 
 def _serve_options(
@@ -333,6 +352,6 @@ def _finish(command: Coroutine[object, object, int]) -> NoReturn:
     except KeyboardInterrupt:
         code = signal_exit_code(signal.SIGINT)
     except (YoiError, OSError) as error:
-        say(sentence_of(error))
+        say(sentence_of(error), Notice.COMMAND_FAILED, error=type(error).__name__)
         code = exit_code_of(error)
     raise typer.Exit(code)

@@ -6,8 +6,10 @@ import os
 import sys
 from enum import IntEnum
 
+from yoi_runtime.cli.operator_log import LogFormat, console_logger, installed
 from yoi_runtime.cli.terminal_text import one_line
 from yoi_runtime.errors import LogHeldError, StreamRefusedError, YoiError
+from yoi_runtime.notices import Notice, named
 
 __all__ = ["EXIT_CODES_HELP", "ExitCode", "exit_code_of", "say", "sentence_of", "signal_exit_code"]
 
@@ -55,8 +57,15 @@ def sentence_of(error: YoiError | OSError) -> str:
     return one_line(str(error) or type(error).__name__)
 
 
-def say(sentence: str) -> None:
-    """Tell the person something, on stderr: stdout belongs to the command's result. Never raises."""
+def say(sentence: str, notice: Notice = Notice.TOLD, **fields: object) -> None:
+    """Tell the person something, on stderr: stdout belongs to the command's result. Never raises.
+
+    Where the log is JSON nobody reads along: then it is a line of that, with its name and its ``fields``.
+    """
+    log = installed()
+    if log is not None and log.form is LogFormat.JSON:
+        console_logger.info("%s", sentence, extra=named(notice, **fields))
+        return
     try:
         print(f"yoi-runtime: {sentence}", file=sys.stderr, flush=True)
     except OSError:

@@ -36,6 +36,8 @@ __all__ = [
     "FROM",
     "JSON",
     "LINGER",
+    "LOG_FORMAT",
+    "LOG_LEVEL",
     "MAIN",
     "PROCESSES",
     "READ_ONLY",
@@ -217,6 +219,11 @@ CACHE_BYTES = (
     "Keep so much of the log in the memory of each server process, shared by its subscribers. [default: 64MiB]"
 )
 PROCESSES = "Serve from so many processes on one address, to use more than one core; one of them writes the log."
+LOG_FORMAT = (
+    "Lines of the program's own log, on stderr: text for people, or json, one object each."
+    " docs/operations.md names every event."
+)
+LOG_LEVEL = "Log from this level on."
 READ_ONLY = "Only serve a directory that another process writes: one more server on the same log. Takes no --worker."
 WORKER_ID = "The Worker's id, 1 to 64 of A-Z a-z 0-9 _ -. [default: made of the program's name]"
 LINGER = "Serve on for so long after the command has ended; Ctrl-C ends that early."

@@ -17,6 +17,7 @@ from yoi_runtime.errors import LogBrokenError, LogClosedError, LogDiskError, Log
 from yoi_runtime.segment_log.commit import Commit
 from yoi_runtime.segment_log.cursor import NO_WORKER
 from yoi_runtime.segment_log.directory import SegmentDirectory
+from yoi_runtime.segment_log.figures import LogFigures
 from yoi_runtime.segment_log.lock import WriterLock
 from yoi_runtime.segment_log.opening import (
     last_watermark,
@@ -132,6 +133,7 @@ class LogWriter:
         self._commit = Commit(
             directory, platform, self._slots, self.options.durability, self.options.max_unsynced_bytes
         )
+        self.figures = LogFigures(self._commit)
         on_failure.callback(self._slots.close)
         number = previous.segment + 1 if previous is not None else 1
         try:

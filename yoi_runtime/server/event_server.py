@@ -17,6 +17,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.segment_log.platform import REAL_PLATFORM
 from yoi_runtime.server.event_socket import EventSocket
 from yoi_runtime.server.http_views import (
@@ -179,9 +180,11 @@ def _log_request(handler: RequestHandler) -> None:
     """Log the path template, never the query: it may hold what should not be in a log."""
     # 503 is a state, told where it begins, and a load balancer asks for it every second.
     if handler.get_status() >= 500 and handler.get_status() != 503:
-        _log.error("%s answered %d", type(handler).__name__, handler.get_status())
+        name, level = Notice.REQUEST_FAILED, logging.ERROR
     else:
-        _log.debug("%s answered %d", type(handler).__name__, handler.get_status())
+        name, level = Notice.REQUEST_ANSWERED, logging.DEBUG
+    view, status = type(handler).__name__, handler.get_status()
+    _log.log(level, "%s answered %d", view, status, extra=named(name, view=view, status=status))
 
 
 def is_loopback(host: str) -> bool:

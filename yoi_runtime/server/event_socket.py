@@ -17,6 +17,7 @@ from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from yoi_runtime.errors import LogUnavailableError, RequestInvalidError
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.protocol.close_codes import CloseCode
 from yoi_runtime.protocol.diagnostics import DiagnosticCode, diagnostic
 from yoi_runtime.protocol.stream_request import StreamRequest, parse_stream_request
@@ -122,7 +123,7 @@ class EventSocket(GuardedRequest, WebSocketHandler):
             await outlet.cut_off(problem.frame(), CloseCode.CONSUMER_TOO_SLOW, problem.close_reason)
         except Exception:  # noqa: BLE001 - nothing above this task would answer the peer
             # A bug of ours must not leave a peer waiting on a stream that nobody feeds.
-            _log.exception("a subscriber failed")
+            _log.exception("a subscriber failed", extra=named(Notice.SUBSCRIBER_FAILED))
             problem = diagnostic(DiagnosticCode.INTERNAL, "this server failed; its log has the reason")
             await outlet.cut_off(problem.frame(), CloseCode.INTERNAL, problem.close_reason)
 
@@ -140,7 +141,11 @@ class EventSocket(GuardedRequest, WebSocketHandler):
             self._ping_second, self._pings = second, 0
         self._pings += 1
         if self._pings > _MAX_PINGS_PER_SECOND:
-            _log.warning("dropped a peer that sent more than %d pings in a second", _MAX_PINGS_PER_SECOND)
+            _log.warning(
+                "dropped a peer that sent more than %d pings in a second",
+                _MAX_PINGS_PER_SECOND,
+                extra=named(Notice.PEER_FLOODED, what="pings"),
+            )
             self.drop()
 
     def on_pong(self, data: bytes) -> None:

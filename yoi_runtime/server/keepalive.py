@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from yoi_runtime.notices import Notice, named
+
 __all__ = ["PING_SECONDS", "PONG_SECONDS", "Keepalive", "Pingable"]
 
 _log = logging.getLogger("yoi_runtime.server")
@@ -65,7 +67,10 @@ class Keepalive:
         now = self._clock()
         for peer, pulse in list(self._pulses.items()):
             if peer.is_flooding():
-                _log.warning("dropped a peer that sends far more than answers to pings")
+                _log.warning(
+                    "dropped a peer that sends far more than answers to pings",
+                    extra=named(Notice.PEER_FLOODED, what="bytes"),
+                )
                 self.forget(peer)
                 peer.drop()
             elif peer.is_writing():

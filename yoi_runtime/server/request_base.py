@@ -11,6 +11,7 @@ from typing import Any
 from tornado.web import HTTPError, RequestHandler
 
 from yoi_runtime.errors import LogError, WorkerIdInvalidError
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, code_spec, diagnostic
 from yoi_runtime.server.keepalive import Keepalive
 from yoi_runtime.server.log_view import LogView
@@ -121,9 +122,11 @@ class GuardedRequest(RequestHandler):
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
         """A refusal is no fault of ours: only bugs are logged, with their stack."""
         if isinstance(value, (LogError, OSError)):
-            _log.warning("the log could not answer a request: %s", value)
+            _log.warning("the log could not answer a request: %s", value, extra=named(Notice.REQUEST_WITHOUT_LOG))
         elif not isinstance(value, (DiagnosticAnswerError, HTTPError)):
-            super().log_exception(typ, value, tb)
+            # Not Tornado's own words: they have the whole request in them, with its query.
+            view = type(self).__name__
+            _log.error("%s failed", view, exc_info=value, extra=named(Notice.REQUEST_FAILED, view=view))
 
 
 class NoSuchPath(GuardedRequest):

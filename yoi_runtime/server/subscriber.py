@@ -14,6 +14,7 @@ import logging
 from typing import Protocol, assert_never
 
 from yoi_runtime.errors import CursorError, LogError, LogUnavailableError, RecordCorruptError, SegmentGoneError
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.protocol.close_codes import CloseCode
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, code_spec, diagnostic
 from yoi_runtime.protocol.stream_request import FromCursor, FromEventId, FromNow, FromOldest, StreamRequest
@@ -98,12 +99,16 @@ class Subscriber:
         except OutletClosedError:
             return
         except (LogError, OSError) as error:
-            _log.error("the log failed a subscriber: %s", error)
+            _log.error("the log failed a subscriber: %s", error, extra=named(Notice.SUBSCRIBER_WITHOUT_LOG))
             with contextlib.suppress(OutletClosedError):
                 await self._refuse(diagnostic(DiagnosticCode.UNAVAILABLE, "the log cannot be read at present"))
         except ConsumerTooSlowError:
             spec = code_spec(DiagnosticCode.CONSUMER_TOO_SLOW)
-            _log.warning("subscriber cut off: %s", spec.close_code)
+            _log.warning(
+                "subscriber cut off: %s",
+                spec.close_code,
+                extra=named(Notice.SUBSCRIBER_TOO_SLOW, close_code=spec.close_code),
+            )
             raise
 
     async def _serve(self) -> None:
@@ -137,7 +142,11 @@ class Subscriber:
             except (LogError, OSError) as error:
                 if asyncio.get_running_loop().time() > deadline or self._view.closing:
                     if not isinstance(error, LogUnavailableError):
-                        _log.error("no place for a subscriber to start from: %s", error)
+                        _log.error(
+                            "no place for a subscriber to start from: %s",
+                            error,
+                            extra=named(Notice.SUBSCRIBER_WITHOUT_PLACE),
+                        )
                     await self._refuse(await diagnose_cursor(error, self._view, self._worker_id, token))
                     return None
                 await asyncio.sleep(_COMMIT_POLL_SECONDS)
