@@ -8,10 +8,10 @@ from yoi_runtime.cli.server_process import main
 
 
 def test_without_a_log_it_says_so_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert main([str(tmp_path / "none"), "127.0.0.1", "0", "1048576", "no"]) == 1
+    assert main([str(tmp_path / "none"), "127.0.0.1", "0", "1048576", "no", "text", "warning", "", "1"]) == 1
     assert "no log here" in capsys.readouterr().err
 
 
 def test_a_descriptor_that_is_none_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert main([str(tmp_path), "127.0.0.1", "0", "1048576", "yes", "9999"]) == 1
+    assert main([str(tmp_path), "127.0.0.1", "0", "1048576", "yes", "text", "warning", "", "1", "9999"]) == 1
     assert "Bad file descriptor" in capsys.readouterr().err

@@ -97,7 +97,7 @@ async def test_a_refusal_takes_its_status_from_the_table_unless_told_otherwise()
 
 async def test_waiting_for_the_last_socket_ends_with_it_or_with_the_time():
     loop = asyncio.get_running_loop()
-    state = ServerState(view=None, hosts=HostList(""), keepalive=Keepalive(loop.time))  # type: ignore[arg-type]
+    state = ServerState(view=None, hosts=HostList(""), keepalive=Keepalive(loop.time), watch=None)  # type: ignore[arg-type]
     await state.wait_for_last_socket(10)
     one, two = object(), object()
     state.sockets.update((one, two))

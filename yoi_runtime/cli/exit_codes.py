@@ -11,7 +11,7 @@ from yoi_runtime.cli.terminal_text import one_line
 from yoi_runtime.errors import LogHeldError, StreamRefusedError, YoiError
 from yoi_runtime.notices import Notice, named
 
-__all__ = ["EXIT_CODES_HELP", "ExitCode", "exit_code_of", "say", "sentence_of", "signal_exit_code"]
+__all__ = ["EXIT_CODES_HELP", "ExitCode", "exit_code_of", "note", "say", "sentence_of", "signal_exit_code"]
 
 _SIGNALLED = 128
 _CURSOR_CODE_PREFIX = "runtime.cursor_"
@@ -55,6 +55,11 @@ def sentence_of(error: YoiError | OSError) -> str:
         where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return one_line(f"{where}{error.strerror}")
     return one_line(str(error) or type(error).__name__)
+
+
+def note(sentence: str, notice: Notice, **fields: object) -> None:
+    """Write something down in the log that nobody at a terminal needs to be told."""
+    console_logger.info("%s", sentence, extra=named(notice, **fields))
 
 
 def say(sentence: str, notice: Notice = Notice.TOLD, **fields: object) -> None:

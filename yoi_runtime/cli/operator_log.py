@@ -29,7 +29,7 @@ from yoi_runtime.cli.notice_rate import NoticeRate
 from yoi_runtime.cli.terminal_text import one_line
 from yoi_runtime.notices import FIELDS_ATTRIBUTE, NOTICE_ATTRIBUTE, Notice, named
 
-__all__ = ["LOG_LEVELS", "LogFormat", "OperatorLog", "console_logger", "installed", "set_up"]
+__all__ = ["LOG_LEVELS", "LogFormat", "OperatorLog", "arguments", "console_logger", "installed", "set_up"]
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MAX_MESSAGE = 1024
@@ -210,6 +210,14 @@ def set_up(form: LogFormat = LogFormat.TEXT, level: str = "warning") -> Operator
         sys.excepthook = _crashed
         threading.excepthook = lambda ended: _crashed(ended.exc_type, ended.exc_value, ended.exc_traceback)
     return handler
+
+
+def arguments() -> tuple[str, str]:
+    """Return form and level as words, for another process of the same program."""
+    log = installed()
+    return (log.form if log is not None else LogFormat.TEXT).value, logging.getLevelName(
+        logging.getLogger().level
+    ).lower()
 
 
 def _crashed(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:

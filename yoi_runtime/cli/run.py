@@ -6,9 +6,10 @@ import asyncio
 
 from yoi_runtime.cli.exit_codes import say, signal_exit_code
 from yoi_runtime.cli.options import WorkerSpec
-from yoi_runtime.cli.serve import describe_exit, warn_when_public
+from yoi_runtime.cli.serve import tell_exit, warn_when_public
 from yoi_runtime.cli.served_runtime import ServedRuntime, ServeOptions
 from yoi_runtime.cli.signals import StopSignals
+from yoi_runtime.notices import Notice
 from yoi_runtime.workers.adapters import AdapterName
 from yoi_runtime.workers.outcome import WorkerExit
 
@@ -32,12 +33,12 @@ async def run(options: ServeOptions, worker: WorkerSpec, adapter: AdapterName, l
         try:
             ended = served.children.start(*worker, adapter=adapter)
             warn_when_public(options.bind.host)
-            say(f"{served.description}")
+            say(f"{served.description}", Notice.SERVING, url=served.url, log_id=served.runtime.log_id)
             await asyncio.wait({ended, signalled}, return_when=asyncio.FIRST_COMPLETED)
             if signalled.done() and not ended.done():
                 reason = f"signal {signalled.result().name}"
                 return signal_exit_code(signalled.result())
-            say(describe_exit(worker.worker_id, ended.result()))
+            tell_exit(worker.worker_id, ended.result())
             if linger_seconds:
                 await asyncio.wait({signalled}, timeout=linger_seconds)
             return exit_code_passed_on(ended.result())

@@ -18,6 +18,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from yoi_runtime.notices import Notice, named
+from yoi_runtime.segment_log.figures import LogFigures
 from yoi_runtime.segment_log.platform import REAL_PLATFORM
 from yoi_runtime.server.event_socket import EventSocket
 from yoi_runtime.server.http_views import (
@@ -30,8 +31,12 @@ from yoi_runtime.server.http_views import (
 )
 from yoi_runtime.server.keepalive import PING_SECONDS, PONG_SECONDS, Keepalive
 from yoi_runtime.server.log_view import CACHE_BYTES, LogView
+from yoi_runtime.server.loop_watch import LoopWatch
+from yoi_runtime.server.metrics import ServerMetrics
+from yoi_runtime.server.metrics_view import MetricsView
 from yoi_runtime.server.request_base import NoSuchPath, ServerState
 from yoi_runtime.server.request_guard import HostList
+from yoi_runtime.server.sibling_metrics import SiblingMetrics, SiblingPlace
 from yoi_runtime.server.transcript_source import TranscriptSource
 from yoi_runtime.server.transcript_view import TranscriptView
 from yoi_runtime.server.websocket_outlet import STALL_SECONDS
@@ -44,18 +49,21 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 38800
 _LOG_DIRECTORY = "log"
 # How long subscribers have to take their last frames at a stop, and to catch up before that.
-_DRAIN_SECONDS = 5.0
-_LAST_EVENTS_SECONDS = 2.0
+_DRAIN_SECONDS = 3.0
+_LAST_EVENTS_SECONDS = 1.5
 _WORKER = r"/v1/workers/(?P<worker_id>[^/]*)"
 
 
 class EventServer:
     """A running server. Made by ``start``."""
 
-    def __init__(self, http: HTTPServer, state: ServerState, pinging: asyncio.Task[None], url: str, port: int) -> None:
+    def __init__(
+        self, http: HTTPServer, state: ServerState, regular: Sequence[asyncio.Task[None]], url: str, port: int
+    ) -> None:
         self._http = http
         self._state = state
-        self._pinging = pinging
+        self._regular = regular
+        self._siblings: SiblingMetrics | None = None
         self.url = url
         self.port = port
         self._stopped = False
@@ -73,12 +81,15 @@ class EventServer:
         pong_seconds: float = PONG_SECONDS,
         cache_bytes: int = CACHE_BYTES,
         listening: Sequence[socket.socket] | None = None,
+        figures: LogFigures | None = None,
+        siblings: SiblingPlace | None = None,
     ) -> EventServer:
         """Bind, read the log's state, and serve. Port 0 picks a free one; ``url`` and ``port`` tell.
 
         ``listening``: sockets that are bound already (``bind``), instead; the server closes them. ``cache_bytes``: how
         much of the log is kept in memory for subscribers to share. ``transcripts``: where they come from; None answers
-        none.
+        none. ``figures``: of the writer, where that is in this process. ``siblings``: where server processes on the
+        same address ask each other for their metrics.
 
         The port is bound first and answers only when the log has been read: a port in use costs nothing.
 
@@ -101,9 +112,17 @@ class EventServer:
             raise
         loop = asyncio.get_running_loop()
         keepalive = Keepalive(loop.time, ping_seconds, pong_seconds)
-        state = ServerState(view, HostList(host), keepalive, transcripts=transcripts, stall_seconds=stall_seconds)
+        watch = LoopWatch(loop.time, lambda: view.end.seq)
+        state = ServerState(
+            view, HostList(host), keepalive, watch, transcripts=transcripts, stall_seconds=stall_seconds
+        )
+        metrics = ServerMetrics(state, figures)
+        shared_metrics = None
+        if siblings is not None:
+            shared_metrics = SiblingMetrics(metrics, siblings)
+            await shared_metrics.start()
         http = HTTPServer(
-            _application(state),
+            _application(state, metrics, shared_metrics),
             idle_connection_timeout=10,
             body_timeout=5,
             max_header_size=8 << 10,
@@ -113,8 +132,13 @@ class EventServer:
         http.add_sockets(sockets)
         bound_port = int(sockets[0].getsockname()[1])
         shown_host = f"[{host}]" if ":" in host else host or DEFAULT_HOST
-        pinging = loop.create_task(keepalive.run(), name="keepalive")
-        return cls(http, state, pinging, f"http://{shown_host}:{bound_port}", bound_port)
+        regular = [
+            loop.create_task(keepalive.run(), name="keepalive"),
+            loop.create_task(watch.run(), name="loop watch"),
+        ]
+        server = cls(http, state, regular, f"http://{shown_host}:{bound_port}", bound_port)
+        server._siblings = shared_metrics
+        return server
 
     @staticmethod
     def bind(host: str, port: int) -> list[socket.socket]:
@@ -135,12 +159,21 @@ class EventServer:
         """Return how many WebSockets are open."""
         return len(self._state.sockets)
 
+    def refuse(self) -> None:
+        """Let no new subscriber in: ``/readyz`` answers 503 from now on. Those that are here go on; ``stop`` is next."""
+        self._state.closing = True
+
+    @property
+    def looked_at(self) -> float:
+        """Return when, in loop time, the event loop last came round to what is done regularly."""
+        return self._state.watch.looked_at
+
     async def stop(self) -> None:
-        """Refuse new requests, tell every subscriber, wait for them up to 5 s, close. May be repeated."""
+        """Refuse new requests, tell every subscriber, wait for them up to 3 s, close. May be repeated."""
         if self._stopped:
             return
         self._stopped = True
-        self._state.closing = True
+        self.refuse()
         self._state.view.begin_closing()
         await self._state.wait_for_last_socket(_LAST_EVENTS_SECONDS)
         self._state.view.hurry()
@@ -149,13 +182,17 @@ class EventServer:
         for remaining in list(self._state.sockets):
             remaining.drop()
         await self._http.close_all_connections()
-        self._pinging.cancel()
-        await asyncio.gather(self._pinging, return_exceptions=True)
+        if self._siblings is not None:
+            await self._siblings.stop()
+        for task in self._regular:
+            task.cancel()
+        await asyncio.gather(*self._regular, return_exceptions=True)
         await self._state.view.close()
 
 
-def _application(state: ServerState) -> Application:
+def _application(state: ServerState, metrics: ServerMetrics, siblings: SiblingMetrics | None) -> Application:
     shared = {"state": state}
+    measured = {"state": state, "metrics": metrics, "siblings": siblings}
     return Application(
         [
             (r"/v1/events/ws", EventSocket, shared),
@@ -167,6 +204,7 @@ def _application(state: ServerState) -> Application:
             (r"/v1/events/status", EventsStatusView, shared),
             (r"/healthz", HealthView, shared),
             (r"/readyz", ReadyView, shared),
+            (r"/metrics", MetricsView, measured),
         ],
         default_handler_class=NoSuchPath,
         default_handler_args=shared,

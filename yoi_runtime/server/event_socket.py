@@ -24,7 +24,8 @@ from yoi_runtime.protocol.stream_request import StreamRequest, parse_stream_requ
 from yoi_runtime.protocol.versions import SUBPROTOCOL_V1, ProtocolVersion
 from yoi_runtime.server.diagnose import diagnose_request, worker_not_found
 from yoi_runtime.server.request_base import DiagnosticAnswerError, GuardedRequest
-from yoi_runtime.server.subscriber import ConsumerTooSlowError, OutletClosedError, Subscriber
+from yoi_runtime.server.subscriber import ConsumerTooSlowError, OutletClosedError, Standing, Subscriber
+from yoi_runtime.server.traffic import ABNORMAL_CLOSE
 from yoi_runtime.server.websocket_outlet import WebSocketOutlet
 
 __all__ = ["EventSocket"]
@@ -44,6 +45,7 @@ class EventSocket(GuardedRequest, WebSocketHandler):
     _stream_request: StreamRequest
     _outlet: WebSocketOutlet | None = None
     _serving: asyncio.Task[None] | None = None
+    _subscriber: Subscriber | None = None
 
     def prepare(self) -> None:
         GuardedRequest.prepare(self)
@@ -107,7 +109,10 @@ class EventSocket(GuardedRequest, WebSocketHandler):
         self.state.sockets.add(self)
         self.state.keepalive.watch(self)
         self._ping_second, self._pings, self._received_bytes = 0, 0, 0
-        subscriber = Subscriber(self.state.view, self._stream_request, self._outlet)
+        subscriber = Subscriber(self.state.view, self._stream_request, self._outlet, self.state.traffic)
+        self._subscriber = subscriber
+        scope, version = self.kind
+        _log.info("a subscriber has come", extra=named(Notice.SUBSCRIBER_CONNECTED, scope=scope, version=version))
         self._serving = asyncio.get_running_loop().create_task(self._serve(subscriber, self._outlet), name="subscriber")
 
     async def _serve(self, subscriber: Subscriber, outlet: WebSocketOutlet) -> None:
@@ -154,8 +159,32 @@ class EventSocket(GuardedRequest, WebSocketHandler):
     def on_close(self) -> None:
         self.state.keepalive.forget(self)
         self.state.socket_left(self)
+        if self._subscriber is not None:
+            self._note_end(self._subscriber)
         if self._serving is not None:
             self._serving.cancel()
+
+    def _note_end(self, subscriber: Subscriber) -> None:
+        said = self._outlet.said_goodbye if self._outlet is not None else None
+        code = said or self.close_code or ABNORMAL_CLOSE
+        self.state.traffic.disconnected(code)
+        scope, version = self.kind
+        fields = named(
+            Notice.SUBSCRIBER_LEFT, scope=scope, version=version, close_code=int(code), events=subscriber.events
+        )
+        _log.info("a subscriber has left", extra=fields)
+
+    # For the metrics.
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Return scope and protocol version: of closed sets, unlike a Worker's id."""
+        request = self._stream_request
+        return "everything" if request.worker_id is None else "worker", request.version.value
+
+    @property
+    def standing(self) -> Standing | None:
+        return None if self._subscriber is None else self._subscriber.standing
 
     # Keepalive's side.
 

@@ -169,6 +169,11 @@ class LogView:
         return self._failure
 
     @property
+    def damaged_places(self) -> int:
+        """Return in how many places damage was found."""
+        return len(self._noted_damage)
+
+    @property
     def retention(self) -> RetentionPolicy | None:
         """Return the rule by which the log is kept, None when no catalog says it."""
         return self._retention

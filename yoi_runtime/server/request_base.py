@@ -15,7 +15,9 @@ from yoi_runtime.notices import Notice, named
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, code_spec, diagnostic
 from yoi_runtime.server.keepalive import Keepalive
 from yoi_runtime.server.log_view import LogView
+from yoi_runtime.server.loop_watch import LoopWatch
 from yoi_runtime.server.request_guard import HostList, refusal
+from yoi_runtime.server.traffic import Traffic
 from yoi_runtime.server.transcript_source import TranscriptSource
 from yoi_runtime.workers.worker_id import check_worker_id
 
@@ -31,9 +33,11 @@ class ServerState:
     view: LogView
     hosts: HostList
     keepalive: Keepalive
+    watch: LoopWatch
     closing: bool = False
     transcripts: TranscriptSource | None = None
     stall_seconds: float = 20.0
+    traffic: Traffic = field(default_factory=Traffic)
     sockets: set[Any] = field(default_factory=set)
     _last_left: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -109,6 +113,7 @@ class GuardedRequest(RequestHandler):
             if error.http_status == 426:
                 self.set_header("Upgrade", "websocket")
                 self.set_header("Sec-WebSocket-Version", "13")
+            self.state.traffic.turned_away(error.problem.code)
             self.finish(error.problem.frame())
             return
         if status_code == 405:
@@ -117,6 +122,7 @@ class GuardedRequest(RequestHandler):
             problem = diagnostic(DiagnosticCode.INTERNAL, "this server failed to answer; its log has the reason")
         else:
             problem = diagnostic(DiagnosticCode.INVALID_REQUEST, f"HTTP {status_code}: {self._reason}")
+        self.state.traffic.turned_away(problem.code)
         self.finish(problem.frame())
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections import Counter
 
 from yoi_runtime.protocol.close_codes import CloseCode
-from yoi_runtime.protocol.diagnostics import DiagnosticCode
+from yoi_runtime.protocol.diagnostics import CODE_SPECS, DiagnosticCode
 from yoi_runtime.protocol.stream_request import FromCursor, FromEventId, FromNow, FromOldest, Start
 
 __all__ = ["ABNORMAL_CLOSE", "CONNECT_OUTCOMES", "DISCONNECT_CODES", "Traffic", "outcome_of_start"]
 
 # A connection that ended without a close frame (RFC 6455, section 7.1.5).
 ABNORMAL_CLOSE = 1006
-_GOING_AWAY_OF_PEER = 1001
 _CURSOR_CODES = tuple(code for code in DiagnosticCode if code.value.startswith("runtime.cursor_"))
 # Where a stream began, or why it did not.
 CONNECT_OUTCOMES = (
@@ -23,7 +22,11 @@ CONNECT_OUTCOMES = (
     *(code.value.removeprefix("runtime.") for code in _CURSOR_CODES),
     *("unavailable", "internal"),
 )
-DISCONNECT_CODES = tuple(sorted({str(int(code)) for code in CloseCode} | {str(ABNORMAL_CLOSE), "1001"}))
+# Ours, and those of RFC 6455 that peers and proxies end with; what else there may be is counted as one.
+DISCONNECT_CODES = (
+    *("1000", "1001", "1002", "1005", "1006", "1007", "1008", "1009", "1011"),
+    *(str(int(code)) for code in CloseCode if code >= 4000),
+)
 OTHER = "other"
 
 
@@ -33,7 +36,9 @@ class Traffic:
     def __init__(self) -> None:
         self.connects: Counter[str] = Counter(dict.fromkeys(CONNECT_OUTCOMES, 0))
         self.disconnects: Counter[str] = Counter(dict.fromkeys((*DISCONNECT_CODES, OTHER), 0))
-        self.refused: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter(
+            {code.value.removeprefix("runtime."): 0 for code, spec in CODE_SPECS.items() if spec.http_status}
+        )
         self.events = 0
         self.bytes = 0
         self.filtered = 0

@@ -70,7 +70,7 @@ class TranscriptProjection:
         self._thread = threading.Thread(target=self._run, name="yoi-transcript", daemon=True)
         self._thread.start()
 
-    def stop(self, deadline_seconds: float = 5.0) -> None:
+    def stop(self, deadline_seconds: float = 3.0) -> None:
         """Fold what the log shows by now, save, and end. What the deadline leaves is folded at the next start."""
         if self._thread is None:
             return

@@ -85,10 +85,7 @@ class TranscriptReader:
             TranscriptUnavailableError: there are none here, none of this log yet, or they cannot be read at present.
             TranscriptExpiredError: ``query.start`` is below the oldest item that is kept.
         """
-        try:
-            page = self._read(lambda connection: self._page(connection, log_id, worker_id, query, is_known))
-        except TranscriptUnavailableError as error:
-            raise self._tell(error) from error.__cause__
+        page = self._read(lambda connection: self._page(connection, log_id, worker_id, query, is_known), self._tell)
         self._told = ""
         return page
 
@@ -98,10 +95,15 @@ class TranscriptReader:
         Raises:
             TranscriptUnavailableError: as ``page``.
         """
-        return self._read(lambda connection: self._place(connection, log_id).position.seq)
+        # Untold: it is asked for by a machine every few seconds, and the figure is missing then, which says it, too.
+        return self._read(lambda connection: self._place(connection, log_id).position.seq, lambda error: error)
 
-    def _read(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Return what ``read`` finds in one state of the file."""
+    def _read(
+        self,
+        read: Callable[[sqlite3.Connection], _T],
+        tell: Callable[[TranscriptUnavailableError], TranscriptUnavailableError],
+    ) -> _T:
+        """Return what ``read`` finds in one state of the file; ``tell`` hears of what goes wrong with it."""
         with self._lock:
             if self._closed:
                 raise TranscriptUnavailableError(self._path.parent, "the transcripts are closed")
@@ -116,7 +118,9 @@ class TranscriptReader:
                         self._close()
             except (sqlite3.Error, ValueError, CursorMalformedError, TranscriptDamagedError) as error:
                 self._close()
-                raise self._failure(error) from error
+                raise tell(self._failure(error)) from error
+            except TranscriptUnavailableError as error:
+                raise tell(error) from error.__cause__
             if opened.is_frozen and has_wal(self._path):
                 raise TranscriptUnavailableError(self._path.parent, "a writer has just come")
             return found
