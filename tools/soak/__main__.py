@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> int:
 async def _soak(plan: Plan, server: SoakedServer) -> Seen:
     loop = asyncio.get_running_loop()
     # Past the first rotations: files, caches and threads are there.
-    while (before := await asyncio.to_thread(server.sample, 0.0)).rotated_out < 5:
+    while (before := await asyncio.to_thread(server.sample, 0.0)).rotated_out < 5:  # noqa: ASYNC110 - another process
         await asyncio.sleep(0.5)
     seen = Seen(before)
     staying, churning, stalling = Crowd(server.port), Crowd(server.port), Crowd(server.port)
@@ -127,7 +127,7 @@ async def _stall(crowd: Crowd) -> None:
             peer = await crowd.add(_EVERYTHING + "?from=oldest", _V1, Behaviour.STALL)
         except OSError:
             continue
-        while not peer.is_cut_off():
+        while not peer.is_cut_off():  # noqa: ASYNC110 - its socket is not read, so nothing tells
             await asyncio.sleep(1.0)
         crowd.counts["cut off"] += 1
         peer.leave(reset=True)

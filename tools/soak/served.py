@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -60,20 +60,20 @@ class SoakedServer:
         """Look at /metrics and, for what the kernel knows better, at /proc."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as answer:  # noqa: S310 - our own server
             text = answer.read().decode()
-        sums: Counter[str] = Counter()
+        sums: defaultdict[str, float] = defaultdict(float)
         for family in text_string_to_metric_families(text):
             for one in family.samples:
-                sums[one.name] += one.value  # type: ignore[assignment]
+                sums[one.name] += one.value
         return Sample(
             at,
             int(Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE"),
-            len(os.listdir(f"/proc/{self.pid}/fd")),
-            sums["yoi_event_loop_tasks"],
-            sums["yoi_subscribers"],
-            sums["yoi_segments_rotated_out_total"],
-            sums["yoi_connects_total"],
-            sums["yoi_events_delivered_total"],
-            float(sums["yoi_lag_seconds_max"]),
+            sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir()),
+            int(sums["yoi_event_loop_tasks"]),
+            int(sums["yoi_subscribers"]),
+            int(sums["yoi_segments_rotated_out_total"]),
+            int(sums["yoi_connects_total"]),
+            int(sums["yoi_events_delivered_total"]),
+            sums["yoi_lag_seconds_max"],
         )
 
     def stop(self) -> tuple[float, int]:
