@@ -46,6 +46,8 @@ class Sample:
     connects: int
     delivered: int
     lag_seconds: float
+    # Subscribers that were too slow, since the start.
+    cut_off: int
 
 
 @dataclass(slots=True)

@@ -16,7 +16,6 @@ from enum import Enum
 __all__ = ["Behaviour", "Crowd", "Peer"]
 
 _PING, _CLOSE = 0x9, 0x8
-_ESTABLISHED = 1
 _POLITE_CLOSE = b"\x88\x82" + bytes(4) + (1000).to_bytes(2)
 # A stalled peer's own buffer: what it does not read must pile up at the server.
 _SMALL_BUFFER = 4096
@@ -109,13 +108,6 @@ class Peer(asyncio.Protocol):
             self._crowd.counts["frames"] += 1
             if self._behaviour is Behaviour.LEAVE:
                 self.leave(reset=random.random() < 0.5)  # noqa: S311 - no secret
-
-    def is_cut_off(self) -> bool:
-        """Say whether a peer that reads nothing has been dropped: its socket's state knows (tcp(7), TCP_INFO)."""
-        if self._transport is None or self._transport.is_closing():
-            return True
-        own: socket.socket = self._transport.get_extra_info("socket")
-        return own.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _ESTABLISHED
 
     def leave(self, *, reset: bool = False) -> None:
         """Go, with a close frame or without."""

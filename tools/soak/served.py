@@ -22,6 +22,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 # About one segment a second: 100 lines of 400 bytes make about 80 KB of records.
 _LINES_PER_SECOND, _LINE_BYTES = 100, 400
 _SEGMENT_BYTES, _RETAIN_BYTES = 72 << 10, 2 << 20
+# Full within the warm-up: a cache that fills is no leak.
+_CACHE_BYTES = 4 << 20
 _STOP_SECONDS = 60
 
 
@@ -37,6 +39,7 @@ class SoakedServer:
                     *(sys.executable, "-m", "yoi_runtime", "serve", "--bind", "127.0.0.1:0"),
                     *("--data-dir", str(directory / "data"), "--log-format", "json"),
                     *("--segment-bytes", str(_SEGMENT_BYTES), "--retain-bytes", str(_RETAIN_BYTES)),
+                    *("--cache-bytes", str(_CACHE_BYTES)),
                     *("--worker", f"talker={talker}", "--worker", "silent=sleep 1000000"),
                 ],
                 cwd=_ROOT,
@@ -61,9 +64,12 @@ class SoakedServer:
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as answer:  # noqa: S310 - our own server
             text = answer.read().decode()
         sums: defaultdict[str, float] = defaultdict(float)
+        too_slow = 0
         for family in text_string_to_metric_families(text):
             for one in family.samples:
                 sums[one.name] += one.value
+                if one.name == "yoi_disconnects_total" and one.labels["code"] == "4508":
+                    too_slow = int(one.value)
         return Sample(
             at,
             int(Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE"),
@@ -74,6 +80,7 @@ class SoakedServer:
             int(sums["yoi_connects_total"]),
             int(sums["yoi_events_delivered_total"]),
             sums["yoi_lag_seconds_max"],
+            too_slow,
         )
 
     def stop(self) -> tuple[float, int]:
