@@ -78,7 +78,7 @@ async def _soak(plan: Plan, server: SoakedServer) -> Seen:
     try:
         while (at := loop.time() - began) < plan.seconds:
             seen.samples.append(await asyncio.to_thread(server.sample, at))
-            if len(seen.samples) % 12 == 1:
+            if len(seen.samples) % 6 == 1:
                 _say(_line(seen))
             await asyncio.sleep(_LOOK_SECONDS)
         seen.samples.append(await asyncio.to_thread(server.sample, loop.time() - began))

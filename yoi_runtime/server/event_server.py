@@ -63,6 +63,7 @@ class EventServer:
         self._http = http
         self._state = state
         self._regular = regular
+        self._metrics: ServerMetrics | None = None
         self._siblings: SiblingMetrics | None = None
         self.url = url
         self.port = port
@@ -137,7 +138,7 @@ class EventServer:
             loop.create_task(watch.run(), name="loop watch"),
         ]
         server = cls(http, state, regular, f"http://{shown_host}:{bound_port}", bound_port)
-        server._siblings = shared_metrics
+        server._metrics, server._siblings = metrics, shared_metrics
         return server
 
     @staticmethod

@@ -49,8 +49,8 @@ class SiblingMetrics:
     async def start(self) -> None:
         """Listen for the others; where that cannot be, say so, and be missing in their answers."""
         path = self._path(self._number)
-        path.unlink(missing_ok=True)
         try:
+            path.unlink(missing_ok=True)
             self._listening = await asyncio.start_unix_server(self._answer, path)
         except OSError as error:
             _log.warning(
