@@ -21,7 +21,7 @@ __all__ = ["SoakedServer"]
 _ROOT = Path(__file__).resolve().parents[2]
 # About one segment a second: 100 lines of 400 bytes make about 80 KB of records.
 _LINES_PER_SECOND, _LINE_BYTES = 100, 400
-_SEGMENT_BYTES, _RETAIN_BYTES = 72 << 10, 2 << 20
+_SEGMENT_BYTES, _RETAIN_BYTES = 72 << 10, 1 << 20
 # Full within the warm-up: a cache that fills is no leak.
 _CACHE_BYTES = 4 << 20
 _STOP_SECONDS = 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from enum import IntEnum
@@ -13,6 +14,7 @@ from yoi_runtime.notices import Notice, named
 
 __all__ = ["EXIT_CODES_HELP", "ExitCode", "exit_code_of", "note", "say", "sentence_of", "signal_exit_code"]
 
+_program_logger = logging.getLogger("yoi_runtime.program")
 _SIGNALLED = 128
 _CURSOR_CODE_PREFIX = "runtime.cursor_"
 
@@ -59,7 +61,7 @@ def sentence_of(error: YoiError | OSError) -> str:
 
 def note(sentence: str, notice: Notice, **fields: object) -> None:
     """Write something down in the log that nobody at a terminal needs to be told."""
-    console_logger.info("%s", sentence, extra=named(notice, **fields))
+    _program_logger.info("%s", sentence, extra=named(notice, **fields))
 
 
 def say(sentence: str, notice: Notice = Notice.TOLD, **fields: object) -> None:

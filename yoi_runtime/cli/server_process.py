@@ -28,6 +28,9 @@ from yoi_runtime.transcript.options import TranscriptOptions
 
 __all__ = ["main"]
 
+# A descriptor, whatever Python has made of it.
+_STDIN = 0
+
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until a signal and return the exit code."""
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
             # Each process wakes for a connection and only one gets it: the others must not wait in accept(2).
             listener.setblocking(False)
         siblings = SiblingPlace(Path(metrics), int(number)) if metrics else None
-        return asyncio.run(serve_read_only(options, Kinship(listening, sys.stdin.fileno(), siblings)))
+        return asyncio.run(serve_read_only(options, Kinship(listening, _STDIN, siblings)))
     except (YoiError, OSError) as error:
         say(sentence_of(error), Notice.COMMAND_FAILED, error=type(error).__name__)
         return exit_code_of(error)

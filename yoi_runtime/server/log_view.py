@@ -349,14 +349,20 @@ class LogView:
         while self._accounting is not None:
             # Shared by all who wait, and not ended by one of them who leaves.
             await asyncio.shield(self._accounting)
-            self._look_at_segments()
+            # Not listed again by each of them: thousands who connect in a busy moment would hold up the loop until the
+            # next rotation, and wait for that in turn, without end.
+            self._account_below_floor()
 
     def _look_at_segments(self) -> None:
-        """Look which segments are gone; begin to read what the catalog says of them, unless that is known."""
+        """Look which segments are gone, and have the ledger know what of whom went with them."""
         self._reader.relist()
         floor = self._reader.floor()
         self._own_reading.segments.forget_below(floor.segment)
-        if self._accounting is None and self._ledger.accounted_seq < floor.seq:
+        self._account_below_floor()
+
+    def _account_below_floor(self) -> None:
+        """Begin to read what the catalog says of what lies below the floor last seen, unless that is known."""
+        if self._accounting is None and self._ledger.accounted_seq < self._reader.floor().seq:
             self._accounting = asyncio.get_running_loop().create_task(self._take_over_rotation(), name="rotation")
             # Whoever waits is told what went wrong; if nobody does, the next look tries again.
             self._accounting.add_done_callback(lambda task: None if task.cancelled() else task.exception())
