@@ -103,11 +103,15 @@ in
       after = [ "network.target" ];
       serviceConfig = {
         ExecStart = lib.escapeShellArgs ([ (lib.getExe cfg.package) ] ++ arguments);
+        Type = "notify";
+        NotifyAccess = "main";
+        # Told every 10 s, and not while the event loop or the disk does not answer: docs/operations.md.
+        WatchdogSec = 20;
         Restart = "on-failure";
         RestartSec = 1;
         # One process is asked first, so that it can stop its Workers itself and write down how they ended.
         KillMode = "mixed";
-        TimeoutStopSec = 30;
+        TimeoutStopSec = 20;
         DynamicUser = true;
         StateDirectory = "yoi";
         ReadWritePaths = [ cfg.dataDir ];

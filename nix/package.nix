@@ -30,7 +30,10 @@ let
   ];
 
   extras = {
-    ws-server = [ python3Packages.tornado ];
+    ws-server = [
+      python3Packages.prometheus-client
+      python3Packages.tornado
+    ];
     ws-client = [ python3Packages.tornado ];
     cli = [
       python3Packages.rich

@@ -9,6 +9,7 @@
     lowest        run the tests with the lowest version of everything that pyproject.toml admits
     lint          run ruff, mypy and import-linter; --fix lets ruff mend what it can
     torture       try to break the storage engine, for as long as you like (`torture --help`)
+    soak          load a real server for half an hour and see that nothing grows; --small takes a minute
     nix           build and check the flake without a network (`nix --help`)
     dist          build what is published, and use it in clean environments (`dist --help`)
     recordings    make the sample recordings of tests/yoi_log again
@@ -84,6 +85,7 @@ def main(arguments: list[str]) -> int:
         "test": "pytest",
         "lowest": "pytest",
         "torture": "tests.torture",
+        "soak": "tools.soak",
         "nix": "tools.nix_offline",
         "dist": "tools.dist",
         "recordings": "tools.recordings",

@@ -73,6 +73,7 @@ let
         "jsonschema"
         "mypy"
         "packaging"
+        "prometheus-client"
         "pydantic"
         "pytest-timeout"
         "pytest-tornasync"

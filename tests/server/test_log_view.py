@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ExpectLog
 from tests.faults.failing_files import FailingFiles
 from tests.runtime.emitting import emit
-from tests.server.serving import SMALL, rotate_out_all_before_now
+from tests.server.serving import SMALL, rotate_out_all_before_now, serving
 from tests.server.viewing import Viewing, read_on, seqs_between, shown, viewing, viewing_only
 from tests.support.damage import damage
 from tests.support.deadline import wait_until_async
@@ -472,3 +472,36 @@ def _deleted_but_open(directory: Path) -> list[str]:
         except OSError:
             continue
     return [name for name in names if name.startswith(str(directory)) and name.endswith("(deleted)")]
+
+
+async def test_a_thousand_who_wait_for_a_rotation_to_be_counted_list_the_segments_once_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with serving(tmp_path, SMALL) as served:
+        worker, view, listings = await served.worker("a"), served.view, 0
+        relist = view._reader.relist
+
+        def counted() -> None:
+            nonlocal listings
+            listings += 1
+            relist()
+
+        counted_out = asyncio.Event()
+        monkeypatch.setattr(view._reader, "relist", counted)
+        read = view._read_snapshot
+
+        async def slowly() -> Snapshot | None:
+            await counted_out.wait()
+            return await read()
+
+        monkeypatch.setattr(view, "_read_snapshot", slowly)
+        served.rotate_out_all_before_now(worker)
+        waiting = [asyncio.create_task(view.relist()) for _ in range(1000)]
+        await wait_until_async(lambda: listings >= 1000)
+        assert not any(task.done() for task in waiting)
+        counted_out.set()
+        async with asyncio.timeout(20):
+            await asyncio.gather(*waiting)
+        assert view._accounting is None
+        assert view.ledger.accounted_seq >= view.floor().seq
+        assert listings < 1200, "not once more each when the wait is over"

@@ -74,7 +74,7 @@ async def test_a_browser_is_refused_everywhere_and_before_anything_else(tmp_path
 async def test_a_bug_of_ours_is_logged_and_told_without_its_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expect_log: ExpectLog
 ):
-    expect_log("tornado.application", "/v1/runtime")
+    expect_log("yoi_runtime.server", "RuntimeView failed")
     expect_log("yoi_runtime.server", "RuntimeView answered 500")
 
     def log_id(view: LogView) -> str:
@@ -97,7 +97,7 @@ async def test_a_refusal_takes_its_status_from_the_table_unless_told_otherwise()
 
 async def test_waiting_for_the_last_socket_ends_with_it_or_with_the_time():
     loop = asyncio.get_running_loop()
-    state = ServerState(view=None, hosts=HostList(""), keepalive=Keepalive(loop.time))  # type: ignore[arg-type]
+    state = ServerState(view=None, hosts=HostList(""), keepalive=Keepalive(loop.time), watch=None)  # type: ignore[arg-type]
     await state.wait_for_last_socket(10)
     one, two = object(), object()
     state.sockets.update((one, two))

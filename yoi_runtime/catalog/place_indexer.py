@@ -16,6 +16,7 @@ from yoi_runtime.catalog.ledger import Ledger
 from yoi_runtime.catalog.place_file import Block, PlaceFile, bytes_to_grid, place_path, write_places
 from yoi_runtime.catalog.places import Places
 from yoi_runtime.errors import LogError, RecordCorruptError
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.segment_log.writer import SealedSegment
@@ -57,7 +58,11 @@ class PlaceIndexer:
             try:
                 segments = self._sealed()
             except (LogError, OSError) as error:
-                _log.warning("no place files are made for now, readers read whole segments: %s", error)
+                _log.warning(
+                    "no place files are made for now, readers read whole segments: %s",
+                    error,
+                    extra=named(Notice.PLACE_FILES_PAUSED),
+                )
                 continue
             for segment in reversed(segments):
                 if not self._is_due(segment):
@@ -82,7 +87,11 @@ class PlaceIndexer:
         _, wait = self._failed.get(segment.number, (0.0, _RETRY_SECONDS))
         self._failed[segment.number] = (self._platform.clock.monotonic() + wait, 2 * wait)
         _log.warning(
-            "segment %d has no place file, its readers read all of it; again in %.0f s: %s", segment.number, wait, error
+            "segment %d has no place file, its readers read all of it; again in %.0f s: %s",
+            segment.number,
+            wait,
+            error,
+            extra=named(Notice.PLACE_FILE_NOT_MADE, segment=segment.number),
         )
 
     def _go_on(self) -> bool:

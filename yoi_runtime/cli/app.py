@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import logging
 import os
 import signal
 import sys
@@ -15,7 +14,7 @@ from typing import Annotated, NoReturn, TypeVar
 
 import typer
 
-from yoi_runtime.cli import help_texts
+from yoi_runtime.cli import help_texts, operator_log
 from yoi_runtime.cli.access_options import parse_allow_hosts, server_access
 from yoi_runtime.cli.config import Look, check_configuration, show_configuration
 from yoi_runtime.cli.config_file import find_file, read_file
@@ -41,6 +40,8 @@ from yoi_runtime.cli.options import (
     parse_durability,
     parse_duration,
     parse_linger,
+    parse_log_format,
+    parse_log_level,
     parse_mode,
     parse_pty_size,
     parse_restart,
@@ -61,6 +62,7 @@ from yoi_runtime.cli.tail import TailRequest, tail
 from yoi_runtime.cli.token_app import token_app
 from yoi_runtime.cli.worker_plan import WorkerPlan
 from yoi_runtime.errors import ConfigurationError, YoiError
+from yoi_runtime.notices import Notice
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.server.access import ServerAccess
 from yoi_runtime.server.limits import Limits
@@ -134,6 +136,8 @@ AllowHost = Annotated[
 Pty = Annotated[bool, typer.Option("--pty", help=help_texts.PTY)]
 PtySize = Annotated[str, typer.Option("--pty-size", metavar="COLUMNSxROWS", help=help_texts.PTY_SIZE)]
 PtyKeepCodes = Annotated[bool, typer.Option("--pty-keep-codes", help=help_texts.PTY_KEEP_CODES)]
+LogFormatName = Annotated[str, typer.Option("--log-format", metavar="text|json", help=help_texts.LOG_FORMAT)]
+LogLevel = Annotated[str, typer.Option("--log-level", metavar="debug|info|warning|error", help=help_texts.LOG_LEVEL)]
 _DEFAULT_BIND = f"{DEFAULT_HOST}:{DEFAULT_PORT}"
 _DEFAULT_PTY_SIZE = f"{TerminalOptions().columns}x{TerminalOptions().rows}"
 
@@ -144,7 +148,7 @@ def run_app() -> int:
         # A terminal in another encoding shows \u2192 where it has no arrow, instead of ending the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    operator_log.set_up()
     try:
         app(prog_name=_PROGRAM)
     except SystemExit as ended:
@@ -228,7 +232,10 @@ def _serve(
     pty_size: PtySize = _DEFAULT_PTY_SIZE,
     pty_keep_codes: PtyKeepCodes = False,
     config: Config = None,
+    log_format: LogFormatName = "text",
+    log_level: LogLevel = "warning",
 ) -> None:
+    _set_up_log(context, log_format, log_level)
     specs = _read(context, "--worker", parse_workers, worker or [])
     terminal = _terminal(context, pty_size, pty_keep_codes)
     for_all = WorkerPlan(
@@ -314,7 +321,10 @@ def _run(
     pty_size: PtySize = _DEFAULT_PTY_SIZE,
     pty_keep_codes: PtyKeepCodes = False,
     config: Config = None,
+    log_format: LogFormatName = "text",
+    log_level: LogLevel = "warning",
 ) -> None:
+    _set_up_log(context, log_format, log_level)
     name = worker_id_from_command(command) if worker_id is None else worker_id
     terminal = _terminal(context, pty_size, pty_keep_codes)
     worker = WorkerPlan(
@@ -489,8 +499,17 @@ def _plans(
     return list(plans.values())
 
 
+def _set_up_log(context: typer.Context, log_format: str, log_level: str) -> None:
+    form = _read(context, "--log-format", parse_log_format, log_format)
+    operator_log.set_up(form, _read(context, "--log-level", parse_log_level, log_level))
+
+
 def _data_dir(given: Path | None) -> Path:
-    return choose_data_dir(given, os.environ, Path.home())
+    """Return where the data is; in the log it is called by the option's name."""
+    data_dir = choose_data_dir(given, os.environ, Path.home())
+    if (log := operator_log.installed()) is not None:
+        log.hide(data_dir, "DATA_DIR")
+    return data_dir
 
 
 def _serve_options(
@@ -550,6 +569,6 @@ def _finish(command: Coroutine[object, object, int]) -> NoReturn:
     except KeyboardInterrupt:
         code = signal_exit_code(signal.SIGINT)
     except (YoiError, OSError) as error:
-        say(sentence_of(error))
+        say(sentence_of(error), Notice.COMMAND_FAILED, error=type(error).__name__)
         code = exit_code_of(error)
     raise typer.Exit(code)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from enum import IntEnum
 
+from yoi_runtime.cli.operator_log import LogFormat, console_logger, installed
 from yoi_runtime.cli.terminal_text import one_line
 from yoi_runtime.errors import ConfigurationError, LogHeldError, OpenToAllError, StreamRefusedError, YoiError
+from yoi_runtime.notices import Notice, named
 
-__all__ = ["EXIT_CODES_HELP", "ExitCode", "exit_code_of", "say", "say_all", "sentence_of", "signal_exit_code"]
+__all__ = ["EXIT_CODES_HELP", "ExitCode", "exit_code_of", "note", "say", "say_all", "sentence_of", "signal_exit_code"]
 
+_program_logger = logging.getLogger("yoi_runtime.program")
 _SIGNALLED = 128
 _CURSOR_CODE_PREFIX = "runtime.cursor_"
 
@@ -63,8 +67,20 @@ def say_all(error: ConfigurationError) -> None:
         say(one_line(sentence))
 
 
-def say(sentence: str) -> None:
-    """Tell the person something, on stderr: stdout belongs to the command's result. Never raises."""
+def note(sentence: str, notice: Notice, **fields: object) -> None:
+    """Write something down in the log that nobody at a terminal needs to be told."""
+    _program_logger.info("%s", sentence, extra=named(notice, **fields))
+
+
+def say(sentence: str, notice: Notice = Notice.TOLD, **fields: object) -> None:
+    """Tell the person something, on stderr: stdout belongs to the command's result. Never raises.
+
+    Where the log is JSON nobody reads along: then it is a line of that, with its name and its ``fields``.
+    """
+    log = installed()
+    if log is not None and log.form is LogFormat.JSON:
+        console_logger.info("%s", sentence, extra=named(notice, **fields))
+        return
     try:
         print(f"yoi-runtime: {sentence}", file=sys.stderr, flush=True)
     except OSError:

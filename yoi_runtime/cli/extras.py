@@ -14,19 +14,20 @@ if TYPE_CHECKING:
 
 __all__ = ["load_event_server"]
 
-_LIBRARY = "tornado"
+# What the extra brings.
+_LIBRARIES = ("prometheus_client", "tornado")
 
 
 def load_event_server() -> type[EventServer]:
     """Return the class ``EventServer``.
 
     Raises:
-        MissingExtraError: Tornado is not installed.
+        MissingExtraError: Tornado or the Prometheus client is not installed.
     """
     try:
         from yoi_runtime.server.event_server import EventServer
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != _LIBRARY:
+        if (error.name or "").partition(".")[0] not in _LIBRARIES:
             raise
         raise MissingExtraError("ws-server", "serving events") from error
     return EventServer

@@ -43,6 +43,8 @@ __all__ = [
     "INSECURE_NO_TOKEN",
     "JSON",
     "LINGER",
+    "LOG_FORMAT",
+    "LOG_LEVEL",
     "MAIN",
     "MAX_HEADER_BYTES",
     "MAX_SUBSCRIBERS",
@@ -287,6 +289,11 @@ CACHE_BYTES = (
     "Keep so much of the log in the memory of each server process, shared by its subscribers. [default: 64MiB]"
 )
 PROCESSES = "Serve from so many processes on one address, to use more than one core; one of them writes the log."
+LOG_FORMAT = (
+    "Lines of the program's own log, on stderr: text for people, or json, one object each."
+    " docs/operations.md names every event."
+)
+LOG_LEVEL = "Log from this level on."
 READ_ONLY = "Only serve a directory that another process writes: one more server on the same log. Takes no --worker."
 RESTART = (
     "When a Worker runs again: never, on-failure (an exit code other than 0, or a signal), always. After a delay that"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePath
 from typing import Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
+from yoi_runtime.cli.operator_log import LOG_LEVELS, LogFormat
 from yoi_runtime.errors import AdapterError, RequestInvalidError, WorkerIdInvalidError
 from yoi_runtime.protocol.paths import events_url
 from yoi_runtime.protocol.versions import ProtocolVersion
@@ -37,6 +38,8 @@ __all__ = [
     "parse_durability",
     "parse_duration",
     "parse_linger",
+    "parse_log_format",
+    "parse_log_level",
     "parse_mode",
     "parse_pty_size",
     "parse_restart",
@@ -194,6 +197,16 @@ def parse_pty_size(text: str) -> tuple[int, int]:
 def parse_start(text: str) -> StartName:
     """Read where to begin."""
     return _one_of(get_args(StartName), text)
+
+
+def parse_log_format(text: str) -> LogFormat:
+    """Read what a line of the program's own log looks like."""
+    return _one_of(list(LogFormat), text)
+
+
+def parse_log_level(text: str) -> str:
+    """Read from which level on something is logged."""
+    return _one_of(LOG_LEVELS, text)
 
 
 def _one_of(choices: Sequence[_T], text: str) -> _T:

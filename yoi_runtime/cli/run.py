@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from yoi_runtime.cli.exit_codes import say, signal_exit_code
-from yoi_runtime.cli.serve import describe_exit, warn_when_public
+from yoi_runtime.cli.serve import tell_exit, warn_when_public
 from yoi_runtime.cli.served_runtime import ServedRuntime, ServeOptions
 from yoi_runtime.cli.signals import StopSignals
 from yoi_runtime.cli.worker_plan import WorkerPlan
+from yoi_runtime.notices import Notice
 from yoi_runtime.workers.outcome import WorkerExit
 
 __all__ = ["exit_code_passed_on", "run"]
@@ -31,12 +32,12 @@ async def run(options: ServeOptions, worker: WorkerPlan, linger_seconds: float) 
         try:
             ended = worker.start(served.children)
             warn_when_public(options)
-            say(f"{served.description}")
+            say(f"{served.description}", Notice.SERVING, url=served.url, log_id=served.runtime.log_id)
             await asyncio.wait({ended, signalled}, return_when=asyncio.FIRST_COMPLETED)
             if signalled.done() and not ended.done():
                 reason = f"signal {signalled.result().name}"
                 return signal_exit_code(signalled.result())
-            say(describe_exit(worker.worker_id, ended.result()))
+            tell_exit(worker.worker_id, ended.result())
             if linger_seconds:
                 await asyncio.wait({signalled}, timeout=linger_seconds)
             return exit_code_passed_on(ended.result())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +24,14 @@ from yoi_runtime.transcript.options import TranscriptOptions
 
 if TYPE_CHECKING:
     from yoi_runtime.server.event_server import EventServer
+    from yoi_runtime.server.sibling_metrics import SiblingPlace
 
-__all__ = ["ServeOptions", "ServedRuntime"]
+__all__ = ["GRACE_SECONDS", "ServeOptions", "ServedRuntime"]
+
+# Of the 10 s in which everything has to be down: what a child may take between SIGTERM and SIGKILL, and how long its
+# last output may wait for a log that takes nothing. One second more for its pipes, three for subscribers.
+GRACE_SECONDS = 4.0
+_LAST_OUTPUT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,8 @@ class ServedRuntime:
         self.runtime = runtime
         self.transcripts = transcripts
         self.server = server
-        self.children = ChildWorkers(runtime)
+        self.children = ChildWorkers(runtime, grace_seconds=GRACE_SECONDS, last_output_seconds=_LAST_OUTPUT_SECONDS)
+        self._metrics_directory: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
     async def start(cls, options: ServeOptions) -> ServedRuntime:
@@ -74,8 +82,11 @@ class ServedRuntime:
         # Before the log is made or changed.
         options.access.check_bind(options.bind.host)
         runtime = Runtime.open(options.data_dir, options.runtime)
-        transcripts, shared = None, list[socket.socket]()
+        transcripts, shared, metrics_directory = None, list[socket.socket](), None
         try:
+            if options.processes > 1:
+                # Short: the path of a Unix socket has about 100 characters at most.
+                metrics_directory = tempfile.TemporaryDirectory(prefix="yoi-", ignore_cleanup_errors=True)
             if options.transcripts is not None:
                 transcripts = KeptTranscripts(options.data_dir, runtime.log_directory, options.transcripts)
             listening = event_server.bind(*options.bind)
@@ -89,8 +100,12 @@ class ServedRuntime:
                 transcripts=transcripts.reader if transcripts is not None else None,
                 access=options.access,
                 limits=options.limits,
+                figures=runtime.figures,
+                siblings=_place_of(metrics_directory, 0),
             )
         except BaseException:
+            if metrics_directory is not None:
+                metrics_directory.cleanup()
             runtime.close("cannot serve")
             for listener in shared:
                 listener.close()
@@ -98,7 +113,7 @@ class ServedRuntime:
                 await transcripts.stop()
             raise
         served = cls(options, runtime, transcripts, server)
-        served._shared = shared
+        served._shared, served._metrics_directory = shared, metrics_directory
         try:
             if shared:
                 address = Address(options.bind.host, server.port)
@@ -111,6 +126,7 @@ class ServedRuntime:
                     transcripts=options.transcripts is not None,
                     access=options.access,
                     limits=options.limits,
+                    metrics_directory=Path(metrics_directory.name) if metrics_directory is not None else None,
                 )
             write_server_file(options.data_dir, ServerInfo(server.url, os.getpid(), runtime.log_id))
         except BaseException:
@@ -141,16 +157,30 @@ class ServedRuntime:
             transcripts=self.transcripts.reader if self.transcripts is not None else None,
             access=self._options.access,
             limits=self._options.limits,
+            figures=self.runtime.figures,
+            siblings=_place_of(self._metrics_directory, 0),
         )
 
-    async def stop(self, reason: str) -> None:
-        """Stop the children, close the log, remove ``server.json``, stop transcripts and server, whatever fails.
+    def problem(self, patience_seconds: float) -> str | None:
+        """Return what keeps this process from doing its work, None when nothing does: for a watchdog."""
+        figures = self.runtime.figures
+        if figures.failure is not None:
+            return "the log is out of service"
+        stuck = figures.stuck_seconds()
+        return f"the disk has not answered for {stuck:.0f} s" if stuck > patience_seconds else None
 
-        The log first: subscribers and transcripts still get its last events.
+    async def stop(self, reason: str) -> None:
+        """Refuse new subscribers, stop the children, close the log, remove ``server.json``, stop transcripts and servers.
+
+        Each step is taken whatever became of the one before. In that order, because subscribers and transcripts still
+        get the log's last events. Takes less than 10 s while the disk answers.
 
         Raises:
             LogError, OSError: the last events may not have been written.
         """
+        self.server.refuse()
+        if self._others is not None:
+            self._others.refuse()
         try:
             await self.children.stop(reason)
         finally:
@@ -160,16 +190,24 @@ class ServedRuntime:
                 try:
                     remove_server_file(self.data_dir, os.getpid())
                 finally:
-                    try:
-                        if self.transcripts is not None:
-                            await self.transcripts.stop()
-                    finally:
-                        await self._stop_servers()
+                    await self._stop_servers()
+                    if self._metrics_directory is not None:
+                        self._metrics_directory.cleanup()
 
     async def _stop_servers(self) -> None:
         stopping = [self.server.stop()]
+        if self.transcripts is not None:
+            stopping.append(self.transcripts.stop())
         if self._others is not None:
             stopping.append(self._others.stop())
         for listener in self._shared:
             listener.close()
         await asyncio.gather(*stopping)
+
+
+def _place_of(directory: tempfile.TemporaryDirectory[str] | None, number: int) -> SiblingPlace | None:
+    if directory is None:
+        return None
+    from yoi_runtime.server.sibling_metrics import SiblingPlace
+
+    return SiblingPlace(Path(directory.name), number)

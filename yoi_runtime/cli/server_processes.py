@@ -12,16 +12,19 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from yoi_runtime.cli import operator_log
 from yoi_runtime.cli.door_argument import door_argument
 from yoi_runtime.cli.exit_codes import say
 from yoi_runtime.cli.options import Address
+from yoi_runtime.notices import Notice
 from yoi_runtime.server.access import ServerAccess
 from yoi_runtime.server.limits import Limits
 from yoi_runtime.workers.parent_death import die_with_parent
 
 __all__ = ["ServerProcesses"]
 
-_STOP_SECONDS = 10.0
+# One more than they take to part with stalled subscribers.
+_STOP_SECONDS = 4.0
 # Between a death and the next start: short at first, longer when it dies again and again.
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 30.0
@@ -43,6 +46,7 @@ class ServerProcesses:
         transcripts: bool,
         access: ServerAccess,
         limits: Limits,
+        metrics_directory: Path | None = None,
     ) -> None:
         """Start them; ``listening`` stays the caller's, and must stay open until ``stop``."""
         self._descriptors = [listener.fileno() for listener in listening]
@@ -50,7 +54,7 @@ class ServerProcesses:
             *(sys.executable, "-m", "yoi_runtime.cli.server_process"),
             *(str(data_dir), bind.host, str(bind.port), str(cache_bytes), "yes" if transcripts else "no"),
             door_argument(access, limits),
-            *map(str, self._descriptors),
+            *(*operator_log.arguments(), str(metrics_directory or "")),
         ]
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._followed = [asyncio.create_task(self._keep_one(number)) for number in range(count)]
@@ -70,23 +74,27 @@ class ServerProcesses:
             except OSError as error:
                 ended = f"a server process could not be started: {error.strerror or error}"
             delay = _FIRST_DELAY_SECONDS if clock() - began > _WELL_SECONDS else delay
-            say(f"{ended}; another one is started in {delay:g} s")
+            say(f"{ended}; another one is started in {delay:g} s", Notice.SERVER_PROCESS_ENDED, process=number + 1)
             await asyncio.sleep(delay)
             delay = min(2 * delay, _LONGEST_DELAY_SECONDS)
 
     async def _one_life(self, number: int) -> str:
         """Start a process, wait for its end, and say how it ended. Raises ``OSError``: it could not be started."""
-        process = await self._start()
+        process = await self._start(number)
         self._processes[number] = process
         code = await process.wait()
         del self._processes[number]
         return f"server process {process.pid} ended with {code}"
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _start(self, number: int) -> asyncio.subprocess.Process:
         tie: Callable[[], None] | None = die_with_parent()
         return await asyncio.create_subprocess_exec(
             *self._command,
-            stdin=asyncio.subprocess.DEVNULL,
+            # The first one is this process.
+            str(number + 1),
+            *map(str, self._descriptors),
+            # Its end says that nobody new is to be let in (``refuse``).
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             pass_fds=self._descriptors,
             # A session of its own: Ctrl-C in the terminal is for this process, which tells them in its order.
@@ -94,8 +102,14 @@ class ServerProcesses:
             preexec_fn=tie,
         )
 
+    def refuse(self) -> None:
+        """Have all of them let no new subscriber in."""
+        for process in self._processes.values():
+            if process.stdin is not None:
+                process.stdin.close()
+
     async def stop(self) -> None:
-        """Ask all to end, which tells their subscribers; kill who has not after 10 s."""
+        """Ask all to end, which tells their subscribers; kill who has not after 4 s."""
         for task in self._followed:
             task.cancel()
         await asyncio.gather(*self._followed, return_exceptions=True)

@@ -40,6 +40,7 @@ from yoi_runtime.client.stream_position import StreamPosition
 from yoi_runtime.client.stream_state import StateDetail, StreamState
 from yoi_runtime.errors import StreamConnectError, StreamRefusedError
 from yoi_runtime.events.conversation_events import WorkerStatus
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.protocol.paths import events_url
 from yoi_runtime.protocol.stream_request import StreamRequest
 from yoi_runtime.protocol.versions import ProtocolVersion
@@ -181,7 +182,12 @@ class Follower:
             connection = await self._connect(self._request_url(version), version)
             if not isinstance(connection, Answered) or not may_offer_less(connection):
                 return connection
-            _log.info("%s: %s is refused with 400; offering less", self.view.url, version)
+            _log.info(
+                "%s: %s is refused with 400; offering less",
+                self.view.url,
+                version,
+                extra=named(Notice.STREAM_OFFERS_LESS),
+            )
         return await self._connect(self._request_url(last), last)
 
     def _versions(self) -> Sequence[ProtocolVersion]:
@@ -274,7 +280,13 @@ class Follower:
         if max_tries is not None and tries >= max_tries:
             reason = f"{decision.reason} (try {tries} of {max_tries})"
             raise StreamConnectError(self.view.url, reason, decision.code)
-        _log.info("%s: %s; next try in %.1f s", self.view.url, decision.reason, delay_seconds)
+        _log.info(
+            "%s: %s; next try in %.1f s",
+            self.view.url,
+            decision.reason,
+            delay_seconds,
+            extra=named(Notice.STREAM_RETRIED),
+        )
         await self._wait(StateDetail(tries, delay_seconds, decision.reason, decision.code))
 
     async def _wait(self, detail: StateDetail) -> None:

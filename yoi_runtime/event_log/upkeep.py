@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from yoi_runtime.errors import LogError
 from yoi_runtime.event_log.bookkeeper import Bookkeeper
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.segment_log.retention import RetentionPolicy, count_to_rotate_out
 from yoi_runtime.segment_log.writer import LogWriter, SealedSegment
 
@@ -70,11 +71,13 @@ class Upkeep:
         try:
             self._books.sealed(segment, start)
         except (LogError, OSError) as error:
-            _log.warning("the books could not follow the roll to segment %d: %s", self.followed, error)
+            told = named(Notice.BOOKS_NOT_KEPT, segment=self.followed)
+            _log.warning("the books could not follow the roll to segment %d: %s", self.followed, error, extra=told)
         try:
             self.rotate_out()
         except (LogError, OSError) as error:
-            _log.warning("retention could not follow the roll to segment %d: %s", self.followed, error)
+            told = named(Notice.RETENTION_FAILED, segment=self.followed)
+            _log.warning("retention could not follow the roll to segment %d: %s", self.followed, error, extra=told)
 
     def rotate_out(self) -> None:
         """Delete what retention does not keep, once the books have counted it as gone.

@@ -17,6 +17,7 @@ from typing import Final
 
 from yoi_runtime.errors import LogError, LogStoppedError, WorkerRunningError, WorkerStartError
 from yoi_runtime.events import Event
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.runtime.worker import Outcome, Worker
 from yoi_runtime.workers.adapters import AdapterName, make_adapter, wall_clock_ms, worker_alert
@@ -278,7 +279,11 @@ class ChildWorkers:
         _, waiting = await asyncio.wait(list(running), timeout=self._last_output_seconds)
         if waiting:
             ids = ", ".join(sorted(running[task].worker_id for task in waiting))
-            _log.error("the log takes nothing: the last output of %s is given up", ids)
+            _log.error(
+                "the log takes nothing: the last output of %s is given up",
+                ids,
+                extra=named(Notice.WORKER_OUTPUT_GIVEN_UP, workers=len(waiting)),
+            )
             for task in waiting:
                 task.cancel()
             await asyncio.wait(waiting)
@@ -307,4 +312,9 @@ def _end_or_warn(worker: Worker, outcome: Outcome) -> None:
     try:
         worker.end(outcome)
     except (LogError, OSError) as error:
-        _log.warning("the end of Worker %s could not be written: %s", worker.worker_id, error)
+        _log.warning(
+            "the end of Worker %s could not be written: %s",
+            worker.worker_id,
+            error,
+            extra=named(Notice.WORKER_END_NOT_WRITTEN, worker_id=worker.worker_id),
+        )

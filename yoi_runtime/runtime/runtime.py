@@ -22,9 +22,11 @@ from yoi_runtime.events import (
     WorkerEnded,
     WorkerStarted,
 )
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.worker import Outcome, Worker
 from yoi_runtime.segment_log.cursor import CursorToken
+from yoi_runtime.segment_log.figures import LogFigures
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform, abandon_after_fork
 from yoi_runtime.segment_log.writer import LogWriter
 from yoi_runtime.version import VERSION
@@ -114,6 +116,11 @@ class Runtime:
     def log_directory(self) -> Path:
         return self._log.directory
 
+    @property
+    def figures(self) -> LogFigures:
+        """Return what the writer of the log can tell of itself while it works."""
+        return self._log.figures
+
     def create_worker(self, worker_id: str, *, command: Sequence[str] | None = None) -> Worker:
         """Start a Worker under ``worker_id``; one that ran before continues its numbers.
 
@@ -202,7 +209,11 @@ class Runtime:
                     self._end_at_close(worker)
                 self._log.append(RuntimeStopping(reason=reason))
             except (LogError, OSError) as error:
-                _log.warning("the end of the Runtime could not be written: %s", error)
+                _log.warning(
+                    "the end of the Runtime could not be written: %s",
+                    error,
+                    extra=named(Notice.RUNTIME_END_NOT_WRITTEN),
+                )
             finally:
                 self._log.close()
 
@@ -211,7 +222,12 @@ class Runtime:
         try:
             worker.end("cancelled")
         except (LogError, OSError) as error:
-            _log.warning("the end of Worker %s could not be written: %s", worker.worker_id, error)
+            _log.warning(
+                "the end of Worker %s could not be written: %s",
+                worker.worker_id,
+                error,
+                extra=named(Notice.WORKER_END_NOT_WRITTEN, worker_id=worker.worker_id),
+            )
 
     def __enter__(self) -> Self:
         return self

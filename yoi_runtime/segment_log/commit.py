@@ -11,12 +11,14 @@ that succeeds would prove nothing. The watermark then stays where it is, for goo
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from yoi_runtime.errors import LogBrokenError, LogBusyError, LogClosedError, LogError
+from yoi_runtime.latencies import Latencies
 from yoi_runtime.segment_log.doorbell import doorbell_of
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
@@ -74,6 +76,9 @@ class Commit:
         # How many waiters there were before the last commit, if that woke more than one of them.
         self._gathering = 0
         self._sync_seconds = 0.0
+        # When the sync that runs now began, None between two.
+        self._syncing_since: float | None = None
+        self.sync_latencies = Latencies()
         self._fd = -1
         self._path = directory
         # Locked while there is nothing to do; the thread takes it, whoever has work releases it.
@@ -108,6 +113,13 @@ class Commit:
     def failure(self) -> LogError | None:
         """Return what put the log out of service, None while it is in service."""
         return self._failure
+
+    def stuck_seconds(self) -> float:
+        """Return how long the sync that runs now has been running; without end where nobody commits any more."""
+        if self._failure is not None or (self._thread is not None and not self._thread.is_alive()):
+            return math.inf
+        since = self._syncing_since
+        return 0.0 if since is None else self._clock.monotonic() - since
 
     def begin_segment(self, fd: int, path: Path, start: Position) -> None:
         """Go on with a new active file whose header is on the disk. Everything before is synced (``seal``)."""
@@ -265,14 +277,17 @@ class Commit:
             try:
                 if self._durability == "written" and target > self.shown:
                     self._publish(shown=target, synced=self.synced)
-                begun = self._clock.monotonic()
+                self._syncing_since = begun = self._clock.monotonic()
                 self._files.fdatasync(self._fd)
                 self._sync_seconds = self._clock.monotonic() - begun
+                self.sync_latencies.add(self._sync_seconds)
                 self._synced_bytes = max(self._synced_bytes, target_bytes)
                 self._publish(shown=target, synced=target)
             except OSError as error:
                 self.break_off(f"sync failed: {error.strerror or error}")
                 return False
+            finally:
+                self._syncing_since = None
             return True
 
     def _run(self) -> None:

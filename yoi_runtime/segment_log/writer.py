@@ -18,6 +18,7 @@ from yoi_runtime.segment_log.active_segment import ActiveSegment
 from yoi_runtime.segment_log.commit import Commit
 from yoi_runtime.segment_log.cursor import NO_WORKER
 from yoi_runtime.segment_log.directory import SegmentDirectory
+from yoi_runtime.segment_log.figures import LogFigures
 from yoi_runtime.segment_log.lock import WriterLock
 from yoi_runtime.segment_log.opening import (
     last_watermark,
@@ -139,6 +140,7 @@ class LogWriter:
             self.options.max_unsynced_bytes,
             self._writer_lock.lost_because,
         )
+        self.figures = LogFigures(self._commit)
         on_failure.callback(self._slots.close)
         number = previous.segment + 1 if previous is not None else 1
         self._active = self._with_reserve(lambda: self._create_segment(number, previous))

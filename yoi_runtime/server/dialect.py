@@ -24,11 +24,13 @@ class Progress:
 
     ``worker_seq``: the newest of its scope at ``position``, None when unknown. ``events``: sent since the stream
     began. ``passed_over``: records read since the last message. ``told_at``: when that was sent, in loop time.
+    ``behind_since``: when it last woke up at the end of the log, or began.
     """
 
     position: Position
     worker_seq: int | None
     told_at: float
+    behind_since: float = 0.0
     events: int = 0
     passed_over: int = 0
 

@@ -16,6 +16,8 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
+from yoi_runtime.notices import Notice, named
+from yoi_runtime.segment_log.figures import LogFigures
 from yoi_runtime.segment_log.platform import REAL_PLATFORM
 from yoi_runtime.server.access import ServerAccess
 from yoi_runtime.server.credentials import Credentials
@@ -33,8 +35,12 @@ from yoi_runtime.server.http_views import (
 from yoi_runtime.server.keepalive import PING_SECONDS, PONG_SECONDS, Keepalive
 from yoi_runtime.server.limits import LimitCounters, Limits
 from yoi_runtime.server.log_view import CACHE_BYTES, LogView
+from yoi_runtime.server.loop_watch import LoopWatch
+from yoi_runtime.server.metrics import ServerMetrics
+from yoi_runtime.server.metrics_view import MetricsView
 from yoi_runtime.server.request_base import NoSuchPath, ServerState
 from yoi_runtime.server.request_guard import HostList
+from yoi_runtime.server.sibling_metrics import SiblingMetrics, SiblingPlace
 from yoi_runtime.server.tls_files import TlsIdentity
 from yoi_runtime.server.transcript_source import TranscriptSource
 from yoi_runtime.server.transcript_view import TranscriptView
@@ -48,8 +54,8 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 38800
 _LOG_DIRECTORY = "log"
 # How long subscribers have to take their last frames at a stop, and to catch up before that.
-_DRAIN_SECONDS = 5.0
-_LAST_EVENTS_SECONDS = 2.0
+_DRAIN_SECONDS = 3.0
+_LAST_EVENTS_SECONDS = 1.5
 # How soon a token that was revoked ends its streams.
 _LOOK_SECONDS = 1.0
 # What is read of a connection before somebody takes it.
@@ -61,11 +67,13 @@ class EventServer:
     """A running server. Made by ``start``."""
 
     def __init__(
-        self, http: HTTPServer, state: ServerState, tasks: Sequence[asyncio.Task[None]], url: str, port: int
+        self, http: HTTPServer, state: ServerState, regular: Sequence[asyncio.Task[None]], url: str, port: int
     ) -> None:
         self._http = http
         self._state = state
-        self._tasks = tasks
+        self._regular = regular
+        self._metrics: ServerMetrics | None = None
+        self._siblings: SiblingMetrics | None = None
         self.url = url
         self.port = port
         self._stopped = False
@@ -85,13 +93,16 @@ class EventServer:
         listening: Sequence[socket.socket] | None = None,
         access: ServerAccess | None = None,
         limits: Limits | None = None,
+        figures: LogFigures | None = None,
+        siblings: SiblingPlace | None = None,
     ) -> EventServer:
         """Bind, read the log's state, and serve. Port 0 picks a free one; ``url`` and ``port`` tell.
 
         ``listening``: sockets that are bound already (``bind``), instead; the server closes them. ``cache_bytes``: how
         much of the log is kept in memory for subscribers to share. ``transcripts``: where they come from; None answers
         none. ``access``: who may connect; None is everybody on this machine. ``limits``: None is the usual ones.
-        The process's soft limit of open files is raised as far as they need.
+        The process's soft limit of open files is raised as far as they need. ``figures``: of the writer, where that is
+        in this process. ``siblings``: where server processes on the same address ask each other for their metrics.
 
         The port is bound first and answers only when the log has been read: a port in use costs nothing.
 
@@ -131,17 +142,24 @@ class EventServer:
                 bound.close()
             raise
         keepalive = Keepalive(loop.time, ping_seconds, pong_seconds)
+        watch = LoopWatch(loop.time, lambda: view.end.seq)
         state = ServerState(
             view,
             HostList(host, access.allow_hosts),
             keepalive,
+            watch,
             transcripts=transcripts,
             stall_seconds=stall_seconds,
             credentials=credentials,
             limits=room.limits,
         )
+        metrics = ServerMetrics(state, figures)
+        shared_metrics = None
+        if siblings is not None:
+            shared_metrics = SiblingMetrics(metrics, siblings)
+            await shared_metrics.start()
         http = HTTPServer(
-            _application(state),
+            _application(state, metrics, shared_metrics),
             # The doorway drops who sends no good request in time; this is for the next request of who did.
             idle_connection_timeout=room.limits.header_seconds + _LOOK_SECONDS,
             body_timeout=5,
@@ -162,11 +180,14 @@ class EventServer:
         state.doorway.open(sockets)
         shown_host = f"[{host}]" if ":" in host else host or DEFAULT_HOST
         scheme = "http" if identity is None else "https"
-        tasks = [
+        regular = [
             loop.create_task(keepalive.run(), name="keepalive"),
+            loop.create_task(watch.run(), name="loop watch"),
             loop.create_task(_look_after(state, identity), name="guard"),
         ]
-        return cls(http, state, tasks, f"{scheme}://{shown_host}:{bound_port}", bound_port)
+        server = cls(http, state, regular, f"{scheme}://{shown_host}:{bound_port}", bound_port)
+        server._metrics, server._siblings = metrics, shared_metrics
+        return server
 
     @staticmethod
     def bind(host: str, port: int) -> list[socket.socket]:
@@ -192,12 +213,21 @@ class EventServer:
         """Return what is counted against the limits."""
         return self._state.counters
 
+    def refuse(self) -> None:
+        """Let no new subscriber in: ``/readyz`` answers 503 from now on. Those that are here go on; ``stop`` is next."""
+        self._state.closing = True
+
+    @property
+    def looked_at(self) -> float:
+        """Return when, in loop time, the event loop last came round to what is done regularly."""
+        return self._state.watch.looked_at
+
     async def stop(self) -> None:
-        """Refuse new requests, tell every subscriber, wait for them up to 5 s, close. May be repeated."""
+        """Refuse new requests, tell every subscriber, wait for them up to 3 s, close. May be repeated."""
         if self._stopped:
             return
         self._stopped = True
-        self._state.closing = True
+        self.refuse()
         self._state.view.begin_closing()
         await self._state.wait_for_last_socket(_LAST_EVENTS_SECONDS)
         self._state.view.hurry()
@@ -207,9 +237,11 @@ class EventServer:
         for remaining in list(self._state.sockets):
             remaining.drop()
         await self._http.close_all_connections()
-        for task in self._tasks:
+        if self._siblings is not None:
+            await self._siblings.stop()
+        for task in self._regular:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._regular, return_exceptions=True)
         await self._state.view.close()
 
 
@@ -228,11 +260,12 @@ async def _look_after(state: ServerState, identity: TlsIdentity | None) -> None:
                 state.doorway.sweep()
         except Exception:  # noqa: BLE001 - nothing above this task would go on
             # A bug of ours must not leave a revoked token in force for ever.
-            _log.exception("the guard failed, and goes on")
+            _log.exception("the guard failed, and goes on", extra=named(Notice.GUARD_FAILED))
 
 
-def _application(state: ServerState) -> Application:
+def _application(state: ServerState, metrics: ServerMetrics, siblings: SiblingMetrics | None) -> Application:
     shared = {"state": state}
+    measured = {"state": state, "metrics": metrics, "siblings": siblings}
     return Application(
         [
             (r"/v1/events/ws", EventSocket, shared),
@@ -244,6 +277,7 @@ def _application(state: ServerState) -> Application:
             (r"/v1/events/status", EventsStatusView, shared),
             (r"/healthz", HealthView, shared),
             (r"/readyz", ReadyView, shared),
+            (r"/metrics", MetricsView, measured),
         ],
         default_handler_class=NoSuchPath,
         default_handler_args=shared,
@@ -257,6 +291,8 @@ def _log_request(handler: RequestHandler) -> None:
     """Log the path template, never the query: it may hold what should not be in a log."""
     # 503 is a state, told where it begins, and a load balancer asks for it every second.
     if handler.get_status() >= 500 and handler.get_status() != 503:
-        _log.error("%s answered %d", type(handler).__name__, handler.get_status())
+        name, level = Notice.REQUEST_FAILED, logging.ERROR
     else:
-        _log.debug("%s answered %d", type(handler).__name__, handler.get_status())
+        name, level = Notice.REQUEST_ANSWERED, logging.DEBUG
+    view, status = type(handler).__name__, handler.get_status()
+    _log.log(level, "%s answered %d", view, status, extra=named(name, view=view, status=status))

@@ -17,6 +17,7 @@ from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from yoi_runtime.errors import LogUnavailableError, RequestInvalidError
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.protocol.close_codes import CloseCode
 from yoi_runtime.protocol.diagnostics import DiagnosticCode, code_spec, diagnostic
 from yoi_runtime.protocol.stream_request import StreamRequest, parse_stream_request
@@ -24,7 +25,8 @@ from yoi_runtime.protocol.versions import SUBPROTOCOL_V1, ProtocolVersion
 from yoi_runtime.server.diagnose import diagnose_request, worker_not_found
 from yoi_runtime.server.limits import RefusedBecause
 from yoi_runtime.server.request_base import DiagnosticAnswerError, GuardedRequest, Shows
-from yoi_runtime.server.subscriber import ConsumerTooSlowError, OutletClosedError, Subscriber
+from yoi_runtime.server.subscriber import ConsumerTooSlowError, OutletClosedError, Standing, Subscriber
+from yoi_runtime.server.traffic import ABNORMAL_CLOSE
 from yoi_runtime.server.websocket_outlet import WebSocketOutlet
 
 __all__ = ["EventSocket"]
@@ -127,7 +129,10 @@ class EventSocket(GuardedRequest, WebSocketHandler):
         self.state.places.take(self._place_of, self._stream_request.worker_id)
         self.state.keepalive.watch(self)
         self._ping_second, self._pings = 0, 0
-        self._subscriber = subscriber = Subscriber(self.state.view, self._stream_request, self._outlet)
+        subscriber = Subscriber(self.state.view, self._stream_request, self._outlet, self.state.traffic)
+        self._subscriber = subscriber
+        scope, version = self.kind
+        _log.info("a subscriber has come", extra=named(Notice.SUBSCRIBER_CONNECTED, scope=scope, version=version))
         self._serving = asyncio.get_running_loop().create_task(self._serve(subscriber, self._outlet), name="subscriber")
 
     def check_grant(self) -> None:
@@ -153,7 +158,7 @@ class EventSocket(GuardedRequest, WebSocketHandler):
             await outlet.cut_off(problem.frame(), CloseCode.CONSUMER_TOO_SLOW, problem.close_reason)
         except Exception:  # noqa: BLE001 - nothing above this task would answer the peer
             # A bug of ours must not leave a peer waiting on a stream that nobody feeds.
-            _log.exception("a subscriber failed")
+            _log.exception("a subscriber failed", extra=named(Notice.SUBSCRIBER_FAILED))
             problem = diagnostic(DiagnosticCode.INTERNAL, "this server failed; its log has the reason")
             await outlet.cut_off(problem.frame(), CloseCode.INTERNAL, problem.close_reason)
 
@@ -189,8 +194,32 @@ class EventSocket(GuardedRequest, WebSocketHandler):
         if self in self.state.sockets:
             self.state.places.leave(self._place_of, self._stream_request.worker_id)
         self.state.socket_left(self)
+        if self._subscriber is not None:
+            self._note_end(self._subscriber)
         if self._serving is not None:
             self._serving.cancel()
+
+    def _note_end(self, subscriber: Subscriber) -> None:
+        said = self._outlet.said_goodbye if self._outlet is not None else None
+        code = said or self.close_code or ABNORMAL_CLOSE
+        self.state.traffic.disconnected(code)
+        scope, version = self.kind
+        fields = named(
+            Notice.SUBSCRIBER_LEFT, scope=scope, version=version, close_code=int(code), events=subscriber.events
+        )
+        _log.info("a subscriber has left", extra=fields)
+
+    # For the metrics.
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Return scope and protocol version: of closed sets, unlike a Worker's id."""
+        request = self._stream_request
+        return "everything" if request.worker_id is None else "worker", request.version.value
+
+    @property
+    def standing(self) -> Standing | None:
+        return None if self._subscriber is None else self._subscriber.standing
 
     # Keepalive's side.
 

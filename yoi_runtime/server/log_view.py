@@ -18,6 +18,7 @@ from yoi_runtime.catalog.ledger import Ledger
 from yoi_runtime.catalog.place_file import BLOCK_BYTES, bytes_to_grid
 from yoi_runtime.catalog.worker_state import WorkerState
 from yoi_runtime.errors import LogError, LogUnavailableError, RecordCorruptError, SegmentGoneError
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.segment_log.cursor import NO_WORKER, CursorToken, worker_tag
 from yoi_runtime.segment_log.doorbell import doorbell_of
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
@@ -168,6 +169,11 @@ class LogView:
         return self._failure
 
     @property
+    def damaged_places(self) -> int:
+        """Return in how many places damage was found."""
+        return len(self._noted_damage)
+
+    @property
     def retention(self) -> RetentionPolicy | None:
         """Return the rule by which the log is kept, None when no catalog says it."""
         return self._retention
@@ -232,7 +238,12 @@ class LogView:
                 self._failure = None
             except Exception as error:  # noqa: BLE001 - whatever it is, subscribers must not wait on a dead task
                 if self._failure is None:
-                    _log.error("the log cannot be followed, will try again: %s", error, exc_info=_is_bug(error))
+                    _log.error(
+                        "the log cannot be followed, will try again: %s",
+                        error,
+                        exc_info=_is_bug(error),
+                        extra=named(Notice.LOG_NOT_FOLLOWED),
+                    )
                 self._failure = error
                 self._wake()
             await self._bell_or_poll()
@@ -245,7 +256,7 @@ class LogView:
                 self._reader.refresh()
                 await self._fold_from(self._end)
         except (LogError, OSError) as error:
-            _log.error("the last events cannot be shown: %s", error)
+            _log.error("the last events cannot be shown: %s", error, extra=named(Notice.LOG_NOT_SHOWN_TO_ITS_END))
         self._finished = True
         self._wake()
 
@@ -257,7 +268,11 @@ class LogView:
             else:
                 self._look_at_segments()
         except OSError as error:
-            _log.warning("the log's directory cannot be looked at, will try again: %s", error)
+            _log.warning(
+                "the log's directory cannot be looked at, will try again: %s",
+                error,
+                extra=named(Notice.LOG_DIRECTORY_UNREADABLE),
+            )
 
     async def _bell_or_poll(self) -> None:
         self._rung.clear()
@@ -271,7 +286,7 @@ class LogView:
 
     def _let_go(self) -> None:
         """Part with a log that is no longer the one in the directory; whoever follows it is told."""
-        _log.warning("the log was removed or replaced by another one")
+        _log.warning("the log was removed or replaced by another one", extra=named(Notice.LOG_REPLACED))
         self._caught_up = False
         self.epoch += 1
         self._wake()
@@ -334,14 +349,20 @@ class LogView:
         while self._accounting is not None:
             # Shared by all who wait, and not ended by one of them who leaves.
             await asyncio.shield(self._accounting)
-            self._look_at_segments()
+            # Not listed again by each of them: thousands who connect in a busy moment would hold up the loop until the
+            # next rotation, and wait for that in turn, without end.
+            self._account_below_floor()
 
     def _look_at_segments(self) -> None:
-        """Look which segments are gone; begin to read what the catalog says of them, unless that is known."""
+        """Look which segments are gone, and have the ledger know what of whom went with them."""
         self._reader.relist()
         floor = self._reader.floor()
         self._own_reading.segments.forget_below(floor.segment)
-        if self._accounting is None and self._ledger.accounted_seq < floor.seq:
+        self._account_below_floor()
+
+    def _account_below_floor(self) -> None:
+        """Begin to read what the catalog says of what lies below the floor last seen, unless that is known."""
+        if self._accounting is None and self._ledger.accounted_seq < self._reader.floor().seq:
             self._accounting = asyncio.get_running_loop().create_task(self._take_over_rotation(), name="rotation")
             # Whoever waits is told what went wrong; if nobody does, the next look tries again.
             self._accounting.add_done_callback(lambda task: None if task.cancelled() else task.exception())
@@ -386,7 +407,11 @@ class LogView:
         place = (error.segment, error.offset)
         if place not in self._noted_damage:
             self._noted_damage.add(place)
-            _log.error("damaged record: %s", error)
+            _log.error(
+                "damaged record: %s",
+                error,
+                extra=named(Notice.RECORD_DAMAGED, segment=error.segment, offset=error.offset, seq=error.seq),
+            )
 
     async def beyond(self, position: Position) -> None:
         """Wait until there is an event after ``position``, or the view has finished or fails."""

@@ -10,6 +10,7 @@ from typing import Protocol
 from yoi_runtime.catalog.place_file import Block, PlaceFile
 from yoi_runtime.catalog.places import Places, places_after
 from yoi_runtime.errors import LogFormatError, SegmentGoneError
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import LogReader
@@ -120,7 +121,12 @@ class PlacedSegments:
         try:
             opened = PlaceFile.open(self._reader.directory, number, self._platform)
         except OSError as error:
-            _log.warning("segment %d is read without its place file, which cannot be read: %s", number, error)
+            _log.warning(
+                "segment %d is read without its place file, which cannot be read: %s",
+                number,
+                error,
+                extra=named(Notice.PLACE_FILE_UNREADABLE, segment=number),
+            )
             self._filed[number] = None
             return None
         filed = _FiledSegment(opened, self._platform) if opened is not None else None

@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 from tornado.web import HTTPError, RequestHandler
 
 from yoi_runtime.errors import LogError, WorkerIdInvalidError
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, code_spec, diagnostic
 from yoi_runtime.server.credentials import Credentials, Grant, query_credential
 from yoi_runtime.server.keepalive import Keepalive
 from yoi_runtime.server.limits import LimitCounters, Limits, RefusedBecause, SubscriberPlaces
 from yoi_runtime.server.log_view import LogView
+from yoi_runtime.server.loop_watch import LoopWatch
 from yoi_runtime.server.refusals import Refusals
 from yoi_runtime.server.request_guard import HostList, refusal
+from yoi_runtime.server.traffic import Traffic
 from yoi_runtime.server.transcript_source import TranscriptSource
 from yoi_runtime.workers.worker_id import check_worker_id
 
@@ -43,6 +46,7 @@ class ServerState:
     view: LogView
     hosts: HostList
     keepalive: Keepalive
+    watch: LoopWatch
     closing: bool = False
     transcripts: TranscriptSource | None = None
     stall_seconds: float = 20.0
@@ -51,6 +55,7 @@ class ServerState:
     limits: Limits = field(default_factory=Limits)
     counters: LimitCounters = field(default_factory=LimitCounters)
     doorway: Doorway | None = None
+    traffic: Traffic = field(default_factory=Traffic)
     sockets: set[Any] = field(default_factory=set)
     places: SubscriberPlaces = field(init=False)
     refusals: Refusals = field(init=False)
@@ -193,6 +198,7 @@ class GuardedRequest(RequestHandler):
             if error.http_status == 426:
                 self.set_header("Upgrade", "websocket")
                 self.set_header("Sec-WebSocket-Version", "13")
+            self.state.traffic.turned_away(error.problem.code)
             self.finish(error.problem.frame())
             return
         if status_code == 405:
@@ -201,14 +207,17 @@ class GuardedRequest(RequestHandler):
             problem = diagnostic(DiagnosticCode.INTERNAL, "this server failed to answer; its log has the reason")
         else:
             problem = diagnostic(DiagnosticCode.INVALID_REQUEST, f"HTTP {status_code}: {self._reason}")
+        self.state.traffic.turned_away(problem.code)
         self.finish(problem.frame())
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
         """A refusal is no fault of ours: only bugs are logged, with their stack."""
         if isinstance(value, (LogError, OSError)):
-            _log.warning("the log could not answer a request: %s", value)
+            _log.warning("the log could not answer a request: %s", value, extra=named(Notice.REQUEST_WITHOUT_LOG))
         elif not isinstance(value, (DiagnosticAnswerError, HTTPError)):
-            super().log_exception(typ, value, tb)
+            # Not Tornado's own words: they have the whole request in them, with its query.
+            view = type(self).__name__
+            _log.error("%s failed", view, exc_info=value, extra=named(Notice.REQUEST_FAILED, view=view))
 
 
 class NoSuchPath(GuardedRequest):

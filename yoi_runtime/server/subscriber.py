@@ -11,14 +11,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 from yoi_runtime.errors import CursorError, LogError, LogUnavailableError, RecordCorruptError, SegmentGoneError
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.protocol.close_codes import CloseCode
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, code_spec, diagnostic
 from yoi_runtime.protocol.stream_request import FromCursor, FromEventId, FromNow, FromOldest, StreamRequest
 from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.segment_log.cursor import CursorToken
+from yoi_runtime.segment_log.position import Position
 from yoi_runtime.server.chunk_cache import SharedChunk
 from yoi_runtime.server.diagnose import diagnose_cursor, diagnose_damage, worker_not_found
 from yoi_runtime.server.dialect import Dialect, Progress
@@ -34,9 +37,10 @@ from yoi_runtime.server.starting_place import (
     place_of_now,
     place_of_oldest,
 )
+from yoi_runtime.server.traffic import Traffic, outcome_of_start
 from yoi_runtime.server.wake_ups import Sleeper
 
-__all__ = ["ConsumerTooSlowError", "Outlet", "OutletClosedError", "Subscriber"]
+__all__ = ["ConsumerTooSlowError", "Outlet", "OutletClosedError", "Standing", "Subscriber"]
 
 _log = logging.getLogger("yoi_runtime.server")
 
@@ -69,11 +73,24 @@ class Outlet(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a subscriber stands. ``behind_since``: when, in loop time, it last was at the end and woke up, or began."""
+
+    position: Position
+    worker_id: str | None
+    worker_seq: int | None
+    behind_since: float
+
+
 class Subscriber:
     """Serves one accepted request until the peer leaves, the log says no, its Worker has ended, or the server stops."""
 
-    def __init__(self, view: LogView, request: StreamRequest, outlet: Outlet) -> None:
+    def __init__(self, view: LogView, request: StreamRequest, outlet: Outlet, traffic: Traffic | None = None) -> None:
+        """``traffic``: where to count what is sent, of this subscriber and others."""
         self._view = view
+        self._traffic = traffic or Traffic()
+        self._refused_as: str | None = None
         self._epoch = view.epoch
         self._request = request
         self._worker_id = request.worker_id
@@ -91,6 +108,19 @@ class Subscriber:
         progress = self._progress
         return None if progress is None else self._view.token(progress.position, self._worker_id, progress.worker_seq)
 
+    @property
+    def events(self) -> int:
+        """Return how many events it was sent."""
+        return 0 if self._progress is None else self._progress.events
+
+    @property
+    def standing(self) -> Standing | None:
+        """Return where it stands, None while no place was found to start from."""
+        progress = self._progress
+        if progress is None:
+            return None
+        return Standing(progress.position, self._worker_id, progress.worker_seq, progress.behind_since)
+
     async def run(self) -> None:
         """Serve to the end; never raises but for cancellation and bugs of ours."""
         try:
@@ -98,20 +128,25 @@ class Subscriber:
         except OutletClosedError:
             return
         except (LogError, OSError) as error:
-            _log.error("the log failed a subscriber: %s", error)
+            _log.error("the log failed a subscriber: %s", error, extra=named(Notice.SUBSCRIBER_WITHOUT_LOG))
             with contextlib.suppress(OutletClosedError):
                 await self._refuse(diagnostic(DiagnosticCode.UNAVAILABLE, "the log cannot be read at present"))
         except ConsumerTooSlowError:
             spec = code_spec(DiagnosticCode.CONSUMER_TOO_SLOW)
-            _log.warning("subscriber cut off: %s", spec.close_code)
+            _log.warning(
+                "subscriber cut off: %s",
+                spec.close_code,
+                extra=named(Notice.SUBSCRIBER_TOO_SLOW, close_code=spec.close_code),
+            )
             raise
 
     async def _serve(self) -> None:
         found = await self._starting_place()
+        self._traffic.connected(self._refused_as or outcome_of_start(self._request.start))
         if found is None:
             return
         place, oldest = found
-        self._progress = progress = Progress(place.position, place.worker_seq, _now())
+        self._progress = progress = Progress(place.position, place.worker_seq, _now(), _now())
         await self._outlet.send(self._dialect.opening(place, oldest))
         self._view.wake_ups.add(self._sleeper)
         self._wake_for_heartbeat(progress)
@@ -137,7 +172,11 @@ class Subscriber:
             except (LogError, OSError) as error:
                 if asyncio.get_running_loop().time() > deadline or self._view.closing:
                     if not isinstance(error, LogUnavailableError):
-                        _log.error("no place for a subscriber to start from: %s", error)
+                        _log.error(
+                            "no place for a subscriber to start from: %s",
+                            error,
+                            extra=named(Notice.SUBSCRIBER_WITHOUT_PLACE),
+                        )
                     await self._refuse(await diagnose_cursor(error, self._view, self._worker_id, token))
                     return None
                 await asyncio.sleep(_COMMIT_POLL_SECONDS)
@@ -199,11 +238,14 @@ class Subscriber:
         if selection.frames:
             began = _now()
             await self._outlet.send_frames(selection.frames)
+            self._traffic.bytes += len(selection.frames)
             progress.told_at, progress.passed_over = _now(), 0
             self._dialect.wrote(len(selection.frames), progress.told_at - began)
         else:
             progress.passed_over += chunk.end.seq - progress.position.seq
         progress.events += selection.events
+        self._traffic.events += selection.events
+        self._traffic.filtered += chunk.end.seq - progress.position.seq - selection.events
         progress.worker_seq = selection.worker_seq
         progress.position = chunk.end
         if said := self._dialect.aside(progress, progress.told_at if selection.frames else _now()):
@@ -234,6 +276,7 @@ class Subscriber:
         # While something was told, more may have come; without that, nothing was awaited since the last look.
         if not said:
             await self._sleeper.sleep()
+        progress.behind_since = _now()
         return False
 
     def _wake_for_heartbeat(self, progress: Progress) -> None:
@@ -301,6 +344,7 @@ class Subscriber:
 
     async def _refuse(self, problem: Diagnostic) -> None:
         """Tell the peer, then close with the code's close code and the diagnostic's code as reason."""
+        self._refused_as = problem.code.value.removeprefix("runtime.")
         await self._outlet.send([problem.frame()])
         self._outlet.close(code_spec(problem.code).close_code or CloseCode.INTERNAL, problem.close_reason)
 

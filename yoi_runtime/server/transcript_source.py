@@ -23,3 +23,7 @@ class TranscriptSource(Protocol):
             TranscriptExpiredError: the page begins below the oldest item that is kept.
         """
         ...
+
+    def as_of_seq(self, log_id: str) -> int:
+        """Return up to which event of a log they are made. May block. Raises ``TranscriptUnavailableError``."""
+        ...

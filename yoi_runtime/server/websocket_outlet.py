@@ -49,6 +49,8 @@ class WebSocketOutlet:
         # Under TLS a write that was not taken has to be repeated as it was: that is Tornado's affair.
         self._may_offer = not isinstance(self._stream, SSLIOStream)
         self.write_pending = False
+        # What this side said goodbye with, None while it has not.
+        self.said_goodbye: int | None = None
         self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
     async def send(self, messages: list[bytes]) -> None:
@@ -139,14 +141,17 @@ class WebSocketOutlet:
             self._stream.write(text_frames([last_message]))
         except StreamClosedError:
             return
+        self.said_goodbye = code
         self._handler.close(code, reason)
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame after all that was written; the peer has 5 s to answer it."""
+        self.said_goodbye = code
         self._handler.close(code, reason)
 
     async def cut_off(self, last_message: bytes, code: int, reason: str) -> None:
         """Part with a peer that takes nothing: leave word, wait a grace of 5 s, then drop the connection."""
+        self.said_goodbye = code
         try:
             self._stream.write(text_frames([last_message]))
             self._handler.close(code, reason)

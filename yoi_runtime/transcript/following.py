@@ -21,6 +21,7 @@ from yoi_runtime.errors import (
     TranscriptDamagedError,
     TranscriptUnavailableError,
 )
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.segment_log.cursor import NO_WORKER, Cursor, worker_tag
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position
@@ -125,7 +126,11 @@ class Following:
         if saved is None:
             return self._begin_anew()
         if saved.log_id != reader.log_id:
-            _log.warning("the transcripts are of another log, %s; they are made anew", saved.log_id)
+            _log.warning(
+                "the transcripts are of another log, %s; they are made anew",
+                saved.log_id,
+                extra=named(Notice.TRANSCRIPTS_MADE_ANEW),
+            )
             return self._begin_anew()
         segment, nonce, offset, seq = saved.position
         try:
@@ -133,7 +138,11 @@ class Following:
         except CursorExpiredError:
             return reader.floor()
         except (CursorAheadError, CursorUnknownError) as error:
-            _log.warning("the log has lost events that the transcripts hold; they are made anew: %s", error)
+            _log.warning(
+                "the log has lost events that the transcripts hold; they are made anew: %s",
+                error,
+                extra=named(Notice.TRANSCRIPTS_MADE_ANEW),
+            )
             return self._begin_anew()
 
     def _begin_anew(self) -> Position:
@@ -158,7 +167,9 @@ class Following:
                 self._unsettled = True
                 continue
             except RecordCorruptError as error:
-                _log.warning("records are missing from the transcripts: %s", error)
+                _log.warning(
+                    "records are missing from the transcripts: %s", error, extra=named(Notice.TRANSCRIPTS_INCOMPLETE)
+                )
                 self._position = self._reader.after_damage(error)
                 self._unsettled = True
                 continue

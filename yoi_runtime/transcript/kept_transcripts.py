@@ -22,7 +22,7 @@ class KeptTranscripts:
         self._projection.start()
 
     async def stop(self) -> None:
-        """Take in what the log shows by now, for 5 s at most, and close. May be repeated."""
+        """Take in what the log shows by now, for 3 s at most, and close. May be repeated."""
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ from yoi_runtime.errors import (
     TranscriptError,
     TranscriptUnavailableError,
 )
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.segment_log.doorbell import doorbell_of
 from yoi_runtime.segment_log.lock import WriterLock
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform, abandon_after_fork
@@ -69,7 +70,7 @@ class TranscriptProjection:
         self._thread = threading.Thread(target=self._run, name="yoi-transcript", daemon=True)
         self._thread.start()
 
-    def stop(self, deadline_seconds: float = 5.0) -> None:
+    def stop(self, deadline_seconds: float = 3.0) -> None:
         """Fold what the log shows by now, save, and end. What the deadline leaves is folded at the next start."""
         if self._thread is None:
             return
@@ -108,7 +109,7 @@ class TranscriptProjection:
                 else:
                     self._tell(error)
             except Exception:  # noqa: BLE001 - whatever it is, the thread must live and the log go on
-                _log.exception("the transcripts cannot be kept, will try again")
+                _log.exception("the transcripts cannot be kept, will try again", extra=named(Notice.TRANSCRIPTS_FAILED))
             wait = _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS) - 1)]
             self._failures += 1
             if self._signals.stopping.wait(wait):
@@ -116,15 +117,27 @@ class TranscriptProjection:
 
     def _tell(self, error: Exception) -> None:
         if not self._failures:
-            _log.warning("the transcripts cannot be kept at present, will try again: %s", error)
+            _log.warning(
+                "the transcripts cannot be kept at present, will try again: %s",
+                error,
+                extra=named(Notice.TRANSCRIPTS_PAUSED),
+            )
 
     def _set_aside(self, error: Exception) -> None:
-        _log.error("the transcripts are damaged and are made anew from the log: %s", error)
+        _log.error(
+            "the transcripts are damaged and are made anew from the log: %s",
+            error,
+            extra=named(Notice.TRANSCRIPTS_DAMAGED),
+        )
         self._signals.distrusted = False
         try:
             set_aside(self._directory / DATABASE)
         except OSError as problem:
-            _log.error("the damaged transcripts cannot be set aside: %s", problem)
+            _log.error(
+                "the damaged transcripts cannot be set aside: %s",
+                problem,
+                extra=named(Notice.TRANSCRIPTS_NOT_SET_ASIDE),
+            )
 
     def _follow(self) -> None:
         """Open everything and follow the log until it is time to stop; in the end close everything.

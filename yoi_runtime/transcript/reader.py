@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic_core import to_json
 
@@ -22,6 +23,7 @@ from yoi_runtime.errors import (
     TranscriptExpiredError,
     TranscriptUnavailableError,
 )
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.protocol.transcript_fold import Block
 from yoi_runtime.protocol.transcript_items import InProgress
 from yoi_runtime.protocol.transcript_query import TranscriptPage, TranscriptQuery
@@ -41,6 +43,7 @@ from yoi_runtime.transcript.saved_place import SavedPlace
 __all__ = ["TranscriptReader"]
 
 _log = logging.getLogger("yoi_runtime.transcript")
+_T = TypeVar("_T")
 
 # A page ends after the item that makes it this long, whatever its limit: a thousand items may be large ones.
 _PAGE_BYTES = 4 << 20
@@ -82,6 +85,25 @@ class TranscriptReader:
             TranscriptUnavailableError: there are none here, none of this log yet, or they cannot be read at present.
             TranscriptExpiredError: ``query.start`` is below the oldest item that is kept.
         """
+        page = self._read(lambda connection: self._page(connection, log_id, worker_id, query, is_known), self._tell)
+        self._told = ""
+        return page
+
+    def as_of_seq(self, log_id: str) -> int:
+        """Return up to which event of a log the transcripts are folded. Blocks for a read.
+
+        Raises:
+            TranscriptUnavailableError: as ``page``.
+        """
+        # Untold: it is asked for by a machine every few seconds, and the figure is missing then, which says it, too.
+        return self._read(lambda connection: self._place(connection, log_id).position.seq, lambda error: error)
+
+    def _read(
+        self,
+        read: Callable[[sqlite3.Connection], _T],
+        tell: Callable[[TranscriptUnavailableError], TranscriptUnavailableError],
+    ) -> _T:
+        """Return what ``read`` finds in one state of the file; ``tell`` hears of what goes wrong with it."""
         with self._lock:
             if self._closed:
                 raise TranscriptUnavailableError(self._path.parent, "the transcripts are closed")
@@ -89,20 +111,19 @@ class TranscriptReader:
                 opened = self._opened()
                 opened.connection.execute("BEGIN")
                 try:
-                    page = self._page(opened.connection, log_id, worker_id, query, is_known)
+                    found = read(opened.connection)
                 finally:
                     opened.connection.execute("ROLLBACK")
                     if opened.is_frozen:
                         self._close()
             except (sqlite3.Error, ValueError, CursorMalformedError, TranscriptDamagedError) as error:
                 self._close()
-                raise self._tell(self._failure(error)) from error
+                raise tell(self._failure(error)) from error
             except TranscriptUnavailableError as error:
-                raise self._tell(error) from error.__cause__
+                raise tell(error) from error.__cause__
             if opened.is_frozen and has_wal(self._path):
                 raise TranscriptUnavailableError(self._path.parent, "a writer has just come")
-            self._told = ""
-            return page
+            return found
 
     def _tell(self, failure: TranscriptUnavailableError) -> TranscriptUnavailableError:
         """Log what is wrong, once, however many ask: the operator needs the reason, which no peer gets.
@@ -111,7 +132,9 @@ class TranscriptReader:
         """
         if self._on_damage is None and self._told != str(failure):
             self._told = str(failure)
-            _log.warning("transcripts cannot be answered at present: %s", failure)
+            _log.warning(
+                "transcripts cannot be answered at present: %s", failure, extra=named(Notice.TRANSCRIPTS_UNREADABLE)
+            )
         return failure
 
     def _failure(self, error: Exception) -> TranscriptUnavailableError:
@@ -176,10 +199,14 @@ class TranscriptReader:
         ]
         return TranscriptPage(etag, b",".join(members))
 
-    def _state(self, connection: sqlite3.Connection, log_id: str, worker_id: str) -> _State:
+    def _place(self, connection: sqlite3.Connection, log_id: str) -> SavedPlace:
         place = SavedPlace.load(connection)
         if place is None or place.log_id != log_id:
             raise TranscriptUnavailableError(self._path.parent, "the transcripts of this log are still being made")
+        return place
+
+    def _state(self, connection: sqlite3.Connection, log_id: str, worker_id: str) -> _State:
+        place = self._place(connection, log_id)
         names = ", ".join(WorkerRow._fields)
         found = connection.execute(f"SELECT {names} FROM worker WHERE worker_id = ?", (worker_id,)).fetchone()
         if found is None:

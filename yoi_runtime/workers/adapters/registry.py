@@ -15,6 +15,7 @@ from yoi_runtime.errors import AdapterError
 from yoi_runtime.events.event import Event
 from yoi_runtime.events.output_events import TextDone
 from yoi_runtime.events.vocabulary import RESERVED_EVENT_NAMES
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.workers.adapters.adapter import Adapter, NowMs, quote, wall_clock_ms, worker_alert
 from yoi_runtime.workers.adapters.auto_adapter import AGENT_ADAPTERS, AutoAdapter
 from yoi_runtime.workers.adapters.line_adapters import JsonlAdapter, LinesAdapter
@@ -128,6 +129,12 @@ class _GuardedAdapter:
         if not self._has_warned:
             # Once. The text of the error may hold paths of ours: it goes to our own log alone.
             self._has_warned = True
-            _log.warning("the adapter %s failed at %s", self._name, where, exc_info=error)
+            _log.warning(
+                "the adapter %s failed at %s",
+                self._name,
+                where,
+                exc_info=error,
+                extra=named(Notice.ADAPTER_FAILED, adapter=self._name),
+            )
         message = f"{where}: the adapter {self._name} failed: {quote(type(error).__name__)}"
         return worker_alert("error", message, self._now_ms)
