@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from yoi_runtime.events.codec import (
+    decode_parsed,
     decode_payload,
     decode_payload_object,
     encode_payload,
@@ -42,6 +43,13 @@ from yoi_runtime.events.event import (
     Event,
     EventPart,
     UnitEvent,
+)
+from yoi_runtime.events.event_key import (
+    KeyedRecord,
+    encode_payloads,
+    is_event_key,
+    keyed_records,
+    with_key,
 )
 from yoi_runtime.events.input_segments import (
     FileRefSegment,
@@ -150,6 +158,7 @@ __all__ = [
     "InputSegment",
     "InvokeKind",
     "InvokeStart",
+    "KeyedRecord",
     "KnowledgeRefSegment",
     "LlmCallEnd",
     "LlmCallStart",
@@ -202,12 +211,17 @@ __all__ = [
     "WorkerStatus",
     "WorkersListed",
     "WorkflowInvokeSegment",
+    "decode_parsed",
     "decode_payload",
     "decode_payload_object",
     "decode_record",
     "encode_payload",
+    "encode_payloads",
+    "is_event_key",
+    "keyed_records",
     "parse_head",
     "parse_json",
     "payload_bytes",
+    "with_key",
     "wrap_for_v0",
 ]
