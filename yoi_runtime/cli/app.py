@@ -19,10 +19,12 @@ from yoi_runtime.cli import help_texts
 from yoi_runtime.cli.conformance import ConformanceRequest, conformance
 from yoi_runtime.cli.data_dir import choose_data_dir
 from yoi_runtime.cli.demo import demo
+from yoi_runtime.cli.emit import EmitRequest, emit
 from yoi_runtime.cli.exit_codes import ExitCode, exit_code_of, say, sentence_of, signal_exit_code
 from yoi_runtime.cli.options import (
     DEFAULT_HOST,
     DEFAULT_PORT,
+    DEFAULT_RECONNECT,
     WorkerSpec,
     check_id,
     or_no_limit,
@@ -76,6 +78,7 @@ RetainAge = Annotated[str | None, typer.Option("--retain-age", metavar="DURATION
 DurabilityName = Annotated[
     str | None, typer.Option("--durability", metavar="synced|written", help=help_texts.DURABILITY)
 ]
+Reconnect = Annotated[str, typer.Option("--reconnect", metavar="DURATION", help=help_texts.RECONNECT)]
 _DEFAULT_BIND = f"{DEFAULT_HOST}:{DEFAULT_PORT}"
 
 
@@ -181,12 +184,36 @@ def _run(
     retain_bytes: RetainBytes = None,
     retain_age: RetainAge = None,
     durability: DurabilityName = None,
+    reconnect: Reconnect = DEFAULT_RECONNECT,
 ) -> None:
     name = worker_id_from_command(command) if worker_id is None else worker_id
     worker = WorkerSpec(_read(context, "--worker-id", check_id, name), tuple(command))
     options = _serve_options(context, data_dir, bind, segment_bytes, retain_bytes, retain_age, durability)
     linger_seconds = _read(context, "--linger", parse_linger, linger)
-    _finish(run(options, worker, _read(context, "--adapter", parse_adapter, adapter), linger_seconds))
+    reconnect_seconds = _read(context, "--reconnect", or_no_limit(parse_duration), reconnect)
+    name_of_adapter = _read(context, "--adapter", parse_adapter, adapter)
+    _finish(run(options, worker, name_of_adapter, linger_seconds, reconnect_seconds))
+
+
+@app.command("emit", help=help_texts.EMIT, epilog=help_texts.EMIT_END)
+def _emit(
+    context: typer.Context,
+    worker: Annotated[str, typer.Option("--worker", metavar="ID", help=help_texts.EMIT_WORKER)],
+    adapter: Adapter = "auto",
+    durable: Annotated[bool, typer.Option("--durable", help=help_texts.EMIT_DURABLE)] = False,
+    tee: Annotated[bool, typer.Option("--tee", help=help_texts.EMIT_TEE)] = False,
+    reconnect: Reconnect = DEFAULT_RECONNECT,
+    data_dir: Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help=help_texts.EMIT_DATA_DIR)] = None,
+) -> None:
+    request = EmitRequest(
+        data_dir=_data_dir(data_dir),
+        worker_id=_read(context, "--worker", check_id, worker),
+        adapter=_read(context, "--adapter", parse_adapter, adapter),
+        durable=durable,
+        tee=tee,
+        reconnect_seconds=_read(context, "--reconnect", or_no_limit(parse_duration), reconnect),
+    )
+    _finish(emit(request))
 
 
 @app.command("tail", help=help_texts.TAIL, epilog=help_texts.TAIL_END)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yoi_runtime.cli.exit_codes import say, sentence_of
 from yoi_runtime.cli.extras import load_event_server
 from yoi_runtime.cli.options import DEFAULT_CACHE_BYTES, Address
 from yoi_runtime.cli.server_file import ServerInfo, remove_server_file, write_server_file
@@ -67,6 +68,11 @@ class ServedRuntime:
         """
         event_server = load_event_server()
         runtime = Runtime.open(options.data_dir, options.runtime)
+        try:
+            runtime.listen()
+        except OSError as error:
+            # Not every file system has sockets; serving needs none there.
+            say(f"warning: programs of this machine cannot bring Workers: {sentence_of(error)}")
         transcripts, shared = None, list[socket.socket]()
         try:
             if options.transcripts is not None:

@@ -157,13 +157,13 @@ def _check_members(said: Mapping[str, object], known: frozenset[str]) -> None:
 
 
 def _event(said: Mapping[str, object]) -> Event:
+    name = said["event"]
+    if isinstance(name, str) and name in RESERVED_EVENT_NAMES:
+        raise IngestRefusedError(RefusalCode.EVENT_RESERVED, f"{name} is said by the Runtime only", "event")
     try:
-        event = decode_parsed(said)
+        return decode_parsed(said)
     except EventInvalidError as error:
         raise IngestRefusedError(RefusalCode.EVENT_INVALID, error.reason, error.where) from None
-    if event.event_name in RESERVED_EVENT_NAMES:
-        raise IngestRefusedError(RefusalCode.EVENT_RESERVED, f"{event.event_name} is said by the Runtime only", "event")
-    return event
 
 
 def _text(text: object) -> Event:
