@@ -25,7 +25,7 @@ class IngestRefusedError(IngestError):
         self.code = code
         self.reason = reason
         self.where = where
-        super().__init__(f"{code}: {where}: {reason}" if where else f"{code}: {reason}")
+        super().__init__(f"{where}: {reason} ({code})" if where else f"{reason} ({code})")
 
 
 class IngestLostError(IngestError):
@@ -38,5 +38,5 @@ class IngestLostError(IngestError):
         self.reason = reason
         self.waited_seconds = waited_seconds
         self.unsent = unsent
-        lost = f"; {unsent} events were not acknowledged" if unsent else ""
-        super().__init__(f"the Runtime was not to be reached for {waited_seconds:.0f} s: {reason}{lost}")
+        lost = f"; {unsent} lines were not acknowledged" if unsent else ""
+        super().__init__(f"{reason} (tried for {waited_seconds:.0f} s{lost})")
