@@ -208,6 +208,7 @@ def test_a_forked_child_does_not_keep_the_sockets_open(tmp_path: Path):
             # The child has let go of its copies, and the parent goes on with its own.
             refuse_none(peer.ask({"text": "a"}))
             process.kill()
+            process.wait()
             assert peer.rest() == []
             with pytest.raises(ConnectionRefusedError):
                 Peer(tmp_path)

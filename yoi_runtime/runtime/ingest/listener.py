@@ -94,39 +94,45 @@ class IngestListener:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        accepting = asyncio.create_task(self._accept(), name="ingest accept")
+        self._accept_from_now_on()
         try:
             await self._stopping.wait()
         finally:
-            accepting.cancel()
+            self._loop.remove_reader(self._listener)
             remove(self._owner.data_dir)
             self._listener.close()
             for task in self._connections:
                 task.cancel()
-            await asyncio.gather(accepting, *self._connections, return_exceptions=True)
+            await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                connection, _ = await loop.sock_accept(self._listener)
-            except OSError as error:
-                _log.warning("no local program can connect at present: %s", error)
-                await asyncio.sleep(_ACCEPT_RETRY_SECONDS)
-                continue
-            if not is_welcome(peer_uid(connection), os.geteuid()):
-                _turn_away(connection, RefusalCode.FORBIDDEN, "this Runtime takes events of its own user only")
-            elif len(self._connections) >= MOST_CONNECTIONS:
-                reason = f"{MOST_CONNECTIONS} programs are connected already"
-                _turn_away(connection, RefusalCode.TOO_MANY_CONNECTIONS, reason)
-            else:
-                connection.setblocking(False)
-                task = asyncio.create_task(Connection(connection, self).run(), name="ingest connection")
-                self._connections[task] = connection
-                task.add_done_callback(self._gone)
+    def _accept_from_now_on(self) -> None:
+        if not self._stopping.is_set():
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except BlockingIOError:
+            return  # it was gone again
+        except OSError as error:
+            _log.warning("no local program can connect at present: %s", error)
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(_ACCEPT_RETRY_SECONDS, self._accept_from_now_on)
+            return
+        if not is_welcome(peer_uid(connection), os.geteuid()):
+            _turn_away(connection, RefusalCode.FORBIDDEN, "this Runtime takes events of its own user only")
+        elif len(self._connections) >= MOST_CONNECTIONS:
+            reason = f"{MOST_CONNECTIONS} programs are connected already"
+            _turn_away(connection, RefusalCode.TOO_MANY_CONNECTIONS, reason)
+        else:
+            connection.setblocking(False)
+            task = self._loop.create_task(Connection(connection, self).run(), name="ingest connection")
+            self._connections[task] = connection
+            task.add_done_callback(self._gone)
 
     def _gone(self, task: asyncio.Task[None]) -> None:
-        del self._connections[task]
+        # Closed already, unless the task was cancelled before it began.
+        self._connections.pop(task).close()
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a local program's connection failed", exc_info=error)
 
