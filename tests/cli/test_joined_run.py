@@ -13,8 +13,12 @@ import pytest
 from tests.cli.real_program import Program, eventually, python_command, run_program, server_url, start_program
 from tests.cli.test_run import WAITS, recorded
 from tests.event_log.written_events import check_numbers, envelopes_in
+from tests.runtime.ingest.peer import texts_written
 from tests.runtime.ingest.test_connection import ends_in, texts_of
 from yoi_runtime.events import WorkerEnded, WorkerStarted
+
+# Several programs are started, one after the other.
+pytestmark = pytest.mark.timeout(300)
 
 COUNTS = "import sys; go = open('go')\nfor n, _ in enumerate(go): print(n)\nsys.exit(5)"
 
@@ -71,7 +75,7 @@ def test_a_signal_stops_the_command_and_is_the_exit_code(tmp_path: Path, number:
     data = tmp_path / "data"
     code = "import signal; print('ready'); signal.pause()"
     with serving(tmp_path, data), start_program(tmp_path, *joined(data), *python_command(code)) as program:
-        eventually(lambda: texts_of(data) == ["ready"])
+        eventually(lambda: texts_written(data) == 1)
         program.signal(number)
         assert program.wait() == 128 + number
         assert ends_in(data) == [("cancelled", None)]
@@ -81,7 +85,7 @@ def test_a_worker_that_runs_is_left_alone(tmp_path: Path):
     data = tmp_path / "data"
     os.mkfifo(tmp_path / "go")
     with serving(tmp_path, data), start_program(tmp_path, *joined(data), *python_command(WAITS)) as first:
-        eventually(lambda: texts_of(data) == ["ready"])
+        eventually(lambda: texts_written(data) == 1)
         second = run_program(tmp_path, *joined(data), "touch", "ran")
         assert second.returncode == 1
         assert "Worker coder is running already" in second.stderr
@@ -125,7 +129,7 @@ def test_a_runtime_that_goes_and_comes_back_loses_nothing_and_doubles_nothing(tm
         go = stack.enter_context((tmp_path / "go").open("wb", buffering=0))
         for begin in range(0, 1_500, 500):
             go.write(b"\n" * 500)
-            eventually(lambda so_many=begin + 50: len(texts_of(data)) > so_many)
+            eventually(lambda so_many=begin + 50: texts_written(data) > so_many)
             server.signal(number)
             server.wait()
             # Said while nobody is there.
@@ -148,7 +152,7 @@ def test_a_runtime_that_stays_away_ends_the_command(tmp_path: Path):
         serving(tmp_path, data) as server,
         start_program(tmp_path, *joined(data, "--reconnect", "1s"), *python_command(code)) as program,
     ):
-        eventually(lambda: texts_of(data))
+        eventually(lambda: texts_written(data))
         server.signal(signal.SIGKILL)
         assert program.wait() == 6
         assert "the Runtime is away" in program.stderr

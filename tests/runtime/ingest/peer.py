@@ -11,7 +11,7 @@ from typing import Any
 from yoi_runtime.runtime.ingest.lines import PROTOCOL
 from yoi_runtime.runtime.ingest.runtime_socket import connect
 
-__all__ = ["Peer", "peer_of", "refuse_none", "text"]
+__all__ = ["Peer", "peer_of", "refuse_none", "text", "texts_written"]
 
 _DEADLINE_SECONDS = 30.0
 
@@ -81,3 +81,10 @@ def refuse_none(answers: list[Said]) -> list[str]:
 
 def text(number: int, key: str | None = None) -> Said:
     return {"text": f"number {number}"} if key is None else {"text": f"number {number}", "key": key}
+
+
+def texts_written(data_dir: Path) -> int:
+    """Return how many texts are in the log's files; for who asks often."""
+    return sum(
+        path.read_bytes().count(b'"payload":{"event":"text_done"') for path in (data_dir / "log").glob("*.jsonl")
+    )
