@@ -52,9 +52,9 @@ def test_the_output_is_in_the_shared_log_and_the_exit_code_is_the_commands(
         told, ended = result.stderr.splitlines()
         assert told.startswith(f"yoi-runtime: joined the Runtime of {data}, which serves http://127.0.0.1:")
         assert f" {end[0]} (" in ended
+        eventually(lambda: ends_in(data) == [end])
         assert texts_of(data) == ["x"]
         assert server.is_running()
-    assert ends_in(data) == [end]
     started = next(e.payload for e in envelopes_in(data / "log") if isinstance(e.payload, WorkerStarted))
     assert started.command is not None
     assert started.command[-1] == code
@@ -78,7 +78,7 @@ def test_a_signal_stops_the_command_and_is_the_exit_code(tmp_path: Path, number:
         eventually(lambda: texts_written(data) == 1)
         program.signal(number)
         assert program.wait() == 128 + number
-        assert ends_in(data) == [("cancelled", None)]
+        eventually(lambda: ends_in(data) == [("cancelled", None)])
 
 
 def test_a_worker_that_runs_is_left_alone(tmp_path: Path):
@@ -100,7 +100,7 @@ def test_a_command_that_does_not_exist_is_a_failure(tmp_path: Path):
         result = run_program(tmp_path, *joined(data), "no-such-program")
         assert result.returncode == 1
         assert result.stderr.endswith("cannot start 'no-such-program': No such file or directory\n")
-    assert ends_in(data) == [("failed", None)]
+        eventually(lambda: ends_in(data) == [("failed", None)])
 
 
 def test_a_second_run_joins_the_first(tmp_path: Path):

@@ -55,10 +55,10 @@ async def test_what_is_emitted_is_in_the_log_once_the_end_returns(tmp_path: Path
             await remote.end("failed", 3)
             assert remote.unacknowledged == 0
             assert remote.refusals == (0, "")
-        assert texts_of(tmp_path) == [*map(str, range(3_000)), "last"]
-        assert ends_in(tmp_path) == [("failed", 3)]
-        keys = keys_in(tmp_path)
-        assert len(keys) == len(set(keys)) == 3_001
+    assert texts_of(tmp_path) == [*map(str, range(3_000)), "last"]
+    assert ends_in(tmp_path) == [("failed", 3)]
+    keys = keys_in(tmp_path)
+    assert len(keys) == len(set(keys)) == 3_001
 
 
 async def test_without_an_end_the_worker_has_crashed(tmp_path: Path):
@@ -67,7 +67,7 @@ async def test_without_an_end_the_worker_has_crashed(tmp_path: Path):
             remote.emit_many(texts(1))
             await wait_until_async(lambda: remote.unacknowledged == 0)
         await wait_until_async(lambda: not runtime.running_workers())
-        assert ends_in(tmp_path) == [("crashed", None)]
+    assert ends_in(tmp_path) == [("crashed", None)]
 
 
 @pytest.mark.parametrize("kind", ["closed", "abandoned"])
