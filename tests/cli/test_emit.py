@@ -14,7 +14,7 @@ import pytest
 
 from tests.cli.real_program import DEADLINE_SECONDS, Program, environment, eventually, server_url, start_program
 from tests.event_log.written_events import check_numbers, envelopes_in
-from tests.runtime.ingest.peer import texts_written
+from tests.runtime.ingest.peer import texts_written, wait_for_texts
 from tests.runtime.ingest.test_connection import LISTENING, ends_in, said_by, texts_of
 from tests.runtime.sample_runtime import open_runtime
 from tests.support.deadline import wait_until
@@ -200,7 +200,7 @@ def test_a_runtime_that_is_killed_and_comes_back_has_every_line_once(tmp_path: P
                 process.stdin.write(b"%d\n" % number)
             process.stdin.flush()
             # Somewhere in the middle of them.
-            eventually(lambda so_many=begin + 100: texts_written(data) > so_many)
+            wait_for_texts(data, begin + 100)
             program.signal(signal.SIGKILL)
             program.wait()
             program = serve()

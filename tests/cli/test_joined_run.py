@@ -13,7 +13,7 @@ import pytest
 from tests.cli.real_program import Program, eventually, python_command, run_program, server_url, start_program
 from tests.cli.test_run import WAITS, recorded
 from tests.event_log.written_events import check_numbers, envelopes_in
-from tests.runtime.ingest.peer import texts_written
+from tests.runtime.ingest.peer import texts_written, wait_for_texts
 from tests.runtime.ingest.test_connection import ends_in, texts_of
 from yoi_runtime.events import WorkerEnded, WorkerStarted
 
@@ -129,7 +129,7 @@ def test_a_runtime_that_goes_and_comes_back_loses_nothing_and_doubles_nothing(tm
         go = stack.enter_context((tmp_path / "go").open("wb", buffering=0))
         for begin in range(0, 1_500, 500):
             go.write(b"\n" * 500)
-            eventually(lambda so_many=begin + 50: texts_written(data) > so_many)
+            wait_for_texts(data, begin + 50)
             server.signal(number)
             server.wait()
             # Said while nobody is there.

@@ -19,7 +19,7 @@ import pytest
 from tests.cli.real_program import DEADLINE_SECONDS, Program, environment, eventually, server_url, start_program
 from tests.codebase.tree import ROOT
 from tests.event_log.written_events import check_numbers, envelopes_in
-from tests.runtime.ingest.peer import peer_of, texts_written
+from tests.runtime.ingest.peer import peer_of, texts_written, wait_for_texts
 from tests.runtime.ingest.test_connection import ends_in, listening, texts_of
 
 MANUAL = (ROOT / "docs" / "ingest.md").read_text("utf-8").partition("## Examples\n")[2]
@@ -60,8 +60,7 @@ def test_python_delivers_each_line_once_though_the_runtime_is_killed(tmp_path: P
             client = stack.enter_context(subprocess.Popen(command, stdin=file, stderr=subprocess.PIPE))
         stack.callback(client.kill)
         for _ in range(2):
-            so_many = texts_written(data) + 1_000
-            eventually(lambda so_many=so_many: texts_written(data) > so_many or client.poll() is not None)
+            wait_for_texts(data, texts_written(data) + 1_000)
             program.signal(signal.SIGKILL)
             program.wait()
             program = serve(tmp_path, data, stack)

@@ -85,9 +85,12 @@ class _Emit:
         except BrokenPipeError:
             assert self.is_victim
 
-    def kill(self) -> None:
+    def clean_up(self) -> None:
         self.process.kill()
         self.process.wait()
+
+    def kill(self) -> None:
+        self.clean_up()
         self.feeding.join()
         if self.process.stdin is not None:
             try:
@@ -110,6 +113,10 @@ class _Peer:
     def _start(self, begin: int) -> subprocess.Popen[bytes]:
         arguments = [str(self._data_dir), self.worker_id, str(self.lines), str(self._journal), str(begin)]
         return subprocess.Popen([sys.executable, "-I", "-S", str(_ACTORS), "peer", *arguments])
+
+    def clean_up(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
     def notes(self) -> list[dict[str, int | str | bool]]:
         if not self._journal.exists():
@@ -155,6 +162,10 @@ def _written(data_dir: Path) -> int:
     return sum(path.stat().st_size for path in (data_dir / "log").glob("*.jsonl"))
 
 
+def _wait_until_written(data_dir: Path, size_bytes: int) -> None:
+    wait_until(lambda: _written(data_dir) >= size_bytes, _DEADLINE_SECONDS)
+
+
 def _play(report: Report, rng: Random, size: _Round, directory: Path) -> None:
     data_dir = directory / "data"
     with ExitStack() as stack:
@@ -171,12 +182,12 @@ def _play(report: Report, rng: Random, size: _Round, directory: Path) -> None:
             for number in range(size.peers)
         ]
         for one in (*emits, *peers):
-            stack.callback(lambda one=one: one.process.kill())
+            stack.callback(one.clean_up)
         # A record takes about 350 bytes.
         whole = (size.emits + size.peers) * size.lines * 350
         moments = sorted(rng.randrange(1, whole * 9 // 10) for _ in range(size.runtime_kills))
         for moment in moments:
-            wait_until(lambda so_far=moment: _written(data_dir) >= so_far, _DEADLINE_SECONDS)
+            _wait_until_written(data_dir, moment)
             for peer in rng.sample(peers, 1 + len(peers) // 3):
                 report.count("peers killed", peer.kill())
             if victims and rng.random() < 0.7:

@@ -14,7 +14,6 @@ import socket
 import sys
 from pathlib import Path
 from select import select
-from typing import BinaryIO
 
 __all__ = ["SEGMENT_BYTES"]
 
@@ -44,12 +43,12 @@ def peer(data_dir: str, worker_id: str, lines: str, journal: str, begin: str) ->
     _deliver(stream, worker_id, [{"kind": "end"}], notes)
 
 
-def _connect(worker_id: str) -> BinaryIO:
+def _connect(worker_id: str) -> socket.SocketIO:
     while True:
         try:
             connection = socket.socket(socket.AF_UNIX)
             connection.connect("runtime.sock")
-            stream: BinaryIO = connection.makefile("rwb", buffering=0)
+            stream = connection.makefile("rwb", buffering=0)
             _write(stream, [{"kind": "hello", "protocol": "yoi.ingest.v1", "worker_id": worker_id}])
             if json.loads(stream.readline() or b"{}").get("kind") == "hello":
                 return stream
@@ -58,7 +57,7 @@ def _connect(worker_id: str) -> BinaryIO:
         select([], [], [], 0.02)
 
 
-def _deliver(stream: BinaryIO, worker_id: str, batch: list[dict[str, str]], notes: int) -> BinaryIO:
+def _deliver(stream: socket.SocketIO, worker_id: str, batch: list[dict[str, str]], notes: int) -> socket.SocketIO:
     while True:
         try:
             _write(stream, batch)
@@ -75,7 +74,7 @@ def _deliver(stream: BinaryIO, worker_id: str, batch: list[dict[str, str]], note
             stream = _connect(worker_id)
 
 
-def _write(stream: BinaryIO, messages: list[dict[str, str]]) -> None:
+def _write(stream: socket.SocketIO, messages: list[dict[str, str]]) -> None:
     data = memoryview(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
     while data:
         data = data[stream.write(data[:_PIECE_BYTES]) :]

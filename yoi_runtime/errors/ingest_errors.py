@@ -12,7 +12,11 @@ __all__ = [
 
 
 class IngestError(YoiError):
-    """Something about the socket on which local programs bring their Workers."""
+    """Something about the socket on which local programs bring their Workers; ``reason`` says what."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
 
 
 class IngestRefusedError(IngestError):
@@ -23,9 +27,8 @@ class IngestRefusedError(IngestError):
 
     def __init__(self, code: str, reason: str, where: str = "") -> None:
         self.code = code
-        self.reason = reason
         self.where = where
-        super().__init__(f"{where}: {reason} ({code})" if where else f"{reason} ({code})")
+        super().__init__(reason, f"{where}: {reason} ({code})" if where else f"{reason} ({code})")
 
 
 class IngestLostError(IngestError):
@@ -35,8 +38,7 @@ class IngestLostError(IngestError):
     """
 
     def __init__(self, reason: str, waited_seconds: float, unsent: int) -> None:
-        self.reason = reason
         self.waited_seconds = waited_seconds
         self.unsent = unsent
         lost = f"; {unsent} lines were not acknowledged" if unsent else ""
-        super().__init__(f"{reason} (tried for {waited_seconds:.0f} s{lost})")
+        super().__init__(reason, f"{reason} (tried for {waited_seconds:.0f} s{lost})")

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.deadline import wait_until
 from yoi_runtime.runtime.ingest.lines import PROTOCOL
 from yoi_runtime.runtime.ingest.runtime_socket import connect
 
-__all__ = ["Peer", "peer_of", "refuse_none", "text", "texts_written"]
+__all__ = ["Peer", "peer_of", "refuse_none", "text", "texts_written", "wait_for_texts"]
 
 _DEADLINE_SECONDS = 30.0
 
@@ -88,3 +89,8 @@ def texts_written(data_dir: Path) -> int:
     return sum(
         path.read_bytes().count(b'"payload":{"event":"text_done"') for path in (data_dir / "log").glob("*.jsonl")
     )
+
+
+def wait_for_texts(data_dir: Path, more_than: int) -> None:
+    """Wait until there are so many, and not all there ever will be."""
+    wait_until(lambda: texts_written(data_dir) > more_than, 60)
