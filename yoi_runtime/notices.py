@@ -29,6 +29,7 @@ class Notice(StrEnum):
     COMMAND_CRASHED = "command_crashed"
     EVERYBODY_CAN_READ = "everybody_can_read"
     WITHOUT_TLS = "without_tls"
+    INGEST_UNAVAILABLE = "ingest_unavailable"
     WORKER_ENDED = "worker_ended"
     SERVER_PROCESS_ENDED = "server_process_ended"
     SERVER_PROCESS_UNMEASURED = "server_process_unmeasured"

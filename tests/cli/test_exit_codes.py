@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from yoi_runtime.cli.exit_codes import EXIT_CODES_HELP, ExitCode, exit_code_of, say, sentence_of, signal_exit_code
-from yoi_runtime.errors import LogHeldError, LogNotFoundError, StreamConnectError, StreamRefusedError, YoiError
+from yoi_runtime.errors import (
+    IngestLostError,
+    IngestRefusedError,
+    LogHeldError,
+    LogNotFoundError,
+    StreamConnectError,
+    StreamRefusedError,
+    YoiError,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +29,8 @@ from yoi_runtime.errors import LogHeldError, LogNotFoundError, StreamConnectErro
         (StreamRefusedError("u", {"code": "runtime.forbidden"}), 1),
         (StreamRefusedError("u", {}), 1),
         (StreamConnectError("u", "r"), 1),
+        (IngestLostError("nobody listens", 1.0, 0), 6),
+        (IngestRefusedError("worker_running", "r"), 1),
         (OSError(errno.EADDRINUSE, "Address already in use"), 1),
     ],
 )

@@ -16,7 +16,7 @@ def test_a_text_can_be_shown_as_it_is(name: str):
     assert "\\b" not in text
 
 
-@pytest.mark.parametrize("name", ["SERVE", "RUN", "TAIL", "CONFORMANCE", "DEMO"])
+@pytest.mark.parametrize("name", ["SERVE", "RUN", "EMIT", "TAIL", "CONFORMANCE", "DEMO"])
 def test_a_commands_first_paragraph_is_a_line_for_the_list_of_commands(name: str):
     first = TEXTS[name].split("\n\n")[0]
     assert first.endswith(".")

@@ -13,6 +13,7 @@ import pytest
 
 from tests.cli.real_program import eventually, json_lines, python_command, run_program, server_url, start_program
 from yoi_runtime.cli.run import exit_code_passed_on
+from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.workers.outcome import WorkerExit
 
 # Prints, and ends when a line comes to the pipe named by its argument: a test says when.
@@ -117,13 +118,13 @@ def test_a_signal_stops_the_command_and_is_the_exit_code(tmp_path: Path, number:
     assert not (data / "server.json").exists()
 
 
-def test_a_log_that_is_held_is_exit_code_three(tmp_path: Path):
+def test_a_log_that_is_held_by_who_does_not_listen_is_exit_code_three(tmp_path: Path):
     data = tmp_path / "data"
-    with start_program(tmp_path, "serve", "--data-dir", str(data), "--bind", ":0") as program:
-        server_url(data, program)
+    # A Runtime that its program embeds, without a socket.
+    with Runtime.open(data):
         result = run_program(tmp_path, "run", "--data-dir", str(data), "--bind", ":0", "--", "touch", "ran")
-        assert result.returncode == 3
-        assert f"process {program.pid}" in result.stderr
+    assert result.returncode == 3
+    assert f"process {os.getpid()}" in result.stderr
     assert not (tmp_path / "ran").exists()
 
 

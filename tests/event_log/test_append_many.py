@@ -12,7 +12,7 @@ from tests.conftest import ExpectLog
 from tests.event_log.memory_books import MemoryBooks
 from tests.event_log.sample_event_log import BIG, KEEP_ALL, SMALL, fill, filling, open_event_log, run_threads
 from tests.event_log.test_turn import Interrupted, envelopes
-from tests.event_log.written_events import by_worker, check_numbers, envelopes_in, events_of
+from tests.event_log.written_events import by_worker, check_numbers, envelopes_in, events_of, lines_in
 from tests.faults.failing_files import FailingFiles
 from yoi_runtime import Runtime, RuntimeOptions
 from yoi_runtime.errors import (
@@ -25,7 +25,17 @@ from yoi_runtime.errors import (
     WorkerEndedError,
 )
 from yoi_runtime.event_log.author import Author
-from yoi_runtime.events import Alert, Event, EventsLost, RuntimeStarted, Status, TextDelta, TextDone, UnknownEvent
+from yoi_runtime.events import (
+    Alert,
+    Event,
+    EventsLost,
+    RuntimeStarted,
+    Status,
+    TextDelta,
+    TextDone,
+    UnknownEvent,
+    keyed_records,
+)
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.retention import RetentionPolicy
 
@@ -263,3 +273,26 @@ def test_more_than_one_run_of_many_small_events(tmp_path: Path):
     log.close()
     assert 3 <= writes < 20, "runs of 512, and what the commit thread wrote"
     assert len(envelopes_in(tmp_path / "log")) == 1500
+
+
+@pytest.mark.parametrize("options", [SMALL, BIG], ids=["rolls", "one segment"])
+def test_each_event_bears_its_own_key_also_one_that_is_cut(tmp_path: Path, options):
+    log = open_event_log(tmp_path / "log", options=options)
+    events = [*deltas(5), TextDone(text="x" * 300_000), *deltas(3)]
+    keys = [None, "a", "b", None, "c", "long", None, "d", "e"]
+    cursors = log.offer_many(events, "w", keys=keys)
+    log.close()
+    found = keyed_records(b"".join(line + b"\n" for line in lines_in(tmp_path / "log")))
+    assert [record.key for record in found] == ["a", "b", "c", "long", "d", "e"]
+    assert [record.cursor for record in found] == [
+        cursor for cursor, key in zip(cursors, keys, strict=True) if key is not None
+    ]
+
+
+async def test_settled_is_when_everything_before_is_on_the_disk(tmp_path: Path):
+    log = open_event_log(tmp_path / "log")
+    log.append_many(deltas(50), "w")
+    await log.settled()
+    assert log._writer.synced == log._writer.end
+    log.close()
+    await log.settled()

@@ -13,8 +13,6 @@ from tests.conftest import ExpectLog
 from tests.event_log.memory_books import MemoryBooks
 from tests.event_log.sample_event_log import (
     BIG,
-    DAY_SECONDS,
-    KEEP_ALL,
     SMALL,
     open_event_log,
     run_threads,
@@ -33,7 +31,7 @@ from yoi_runtime.errors import (
     LogError,
     RecordTooLargeError,
 )
-from yoi_runtime.event_log.event_log import EventLog, EventLogOptions
+from yoi_runtime.event_log.event_log import EventLog
 from yoi_runtime.events import (
     Alert,
     Event,
@@ -48,7 +46,6 @@ from yoi_runtime.events import (
 from yoi_runtime.segment_log.cursor import CursorToken, decode_token, worker_tag
 from yoi_runtime.segment_log.platform import Platform, RealFileOps
 from yoi_runtime.segment_log.reader import LogReader
-from yoi_runtime.segment_log.retention import RetentionPolicy
 from yoi_runtime.segment_log.timestamp import TimestampFormat
 from yoi_runtime.segment_log.writer import LogOptions, LogWriter
 
@@ -403,13 +400,6 @@ def test_books_that_cannot_be_saved_do_not_keep_the_log_open(tmp_path: Path, exp
     assert events_of(envelopes_in(tmp_path / "log"), "w") == [TextDelta(text="x")]
     assert not [event for event in events_of(envelopes_in(tmp_path / "log"), None) if isinstance(event, LogRecovered)]
     log.close()
-
-
-def test_the_options_are_those_of_a_log_that_is_kept_for_a_week():
-    options = EventLogOptions()
-    assert options.log == LogOptions()
-    assert options.retention == RetentionPolicy(1 << 30, 7 * DAY_SECONDS, None)
-    assert RetentionPolicy(None, None, None) == KEEP_ALL
 
 
 def test_an_event_of_somebodys_own_is_carried_through(tmp_path: Path):

@@ -76,6 +76,8 @@ async def test_it_reads_every_event_and_resumes_without_a_gap(
                 worker.emit(row.event)
                 other.emit(TextDelta(text="somebody else's"))
         worker.emit(UnknownEvent(name="brain_wave", data={"hz": 40}))
+        # Keys stand beside event and data: for clients to pass over.
+        worker.offer_many([TextDelta(text="keyed"), UnknownEvent(name="brain_rest")], ["key-1", "key-2"])
         await served.shown(worker.emit(UnknownEvent(name="brain_silence")))
         expected = [record for record in records_of(tmp_path) if worker_id in (None, record["worker_id"])]
         url = f"ws://127.0.0.1:{served.server.port}{stream_path(worker_id)}"

@@ -18,6 +18,7 @@ def test_the_defaults_are_those_of_the_engine():
     assert (options.segment_bytes, options.retain_bytes) == (16 << 20, 1 << 30)
     assert options.retain_age_seconds == 7 * DAY_SECONDS
     assert options.durability == "synced"
+    assert not options.ingest
 
 
 def test_what_is_set_reaches_the_engine():

@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 _SECONDS = 300.0
 # What it is about is the processes that it starts itself.
-_UNSHARED = ("processes", "client")
+_UNSHARED = ("processes", "client", "ingest")
 
 
 def main(arguments: Sequence[str]) -> int:

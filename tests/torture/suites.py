@@ -6,7 +6,7 @@ import logging
 import traceback
 from functools import partial
 
-from tests.torture import aliasing, client, corruption, errors, fuzz, kill, model, power, processes
+from tests.torture import aliasing, client, corruption, errors, fuzz, ingest, kill, model, power, processes
 from tests.torture.report import Budget, Report, Suite
 
 __all__ = ["ENGINE_SUITES", "SUITES", "run_part"]
@@ -21,7 +21,7 @@ ENGINE_SUITES: dict[str, Suite] = {
     "fuzz": fuzz.run,
     "processes": processes.run,
 }
-SUITES: dict[str, Suite] = {**ENGINE_SUITES, "client": client.run}
+SUITES: dict[str, Suite] = {**ENGINE_SUITES, "client": client.run, "ingest": ingest.run}
 
 
 def run_part(name: str, seed: int, budget: partial[Budget], part: int) -> Report | str:

@@ -125,6 +125,19 @@ def test_of_a_text_in_progress_only_what_is_new_is_written(tmp_path: Path):
     assert (rows_in(tmp_path, "block"), rows_in(tmp_path, "piece")) == (3, 1)
 
 
+def test_events_with_a_key_are_folded_like_any_other(tmp_path: Path):
+    events: list[Event] = [ThinkingStart(), TextDelta(text="a"), TextDone(text='ab","key":"c"}'), Status(status="idle")]
+    for worker_id, keys in (("plain", None), ("keyed", ["k1", "k2", "k3", "k4"])):
+        with Runtime.open(tmp_path, QUICK) as runtime, runtime.create_worker(worker_id) as worker:
+            worker.offer_many(events, keys)
+    project(tmp_path, TranscriptOptions())
+    plain, keyed = (whole_transcript(tmp_path, worker_id)[0] for worker_id in ("plain", "keyed"))
+    assert len(plain) == len(keyed) > 0
+    assert [(item.kind, getattr(item, "text", None)) for item in plain] == [
+        (item.kind, getattr(item, "text", None)) for item in keyed
+    ]
+
+
 def test_events_that_make_no_item_move_the_place(tmp_path: Path):
     with Runtime.open(tmp_path, QUICK) as runtime:
         a = runtime.create_worker("a")

@@ -28,10 +28,12 @@ from yoi_runtime.cli.configured_command import (
 from yoi_runtime.cli.conformance import ConformanceRequest, conformance
 from yoi_runtime.cli.data_dir import choose_data_dir
 from yoi_runtime.cli.demo import demo
+from yoi_runtime.cli.emit import EmitRequest, emit
 from yoi_runtime.cli.exit_codes import ExitCode, exit_code_of, say, say_all, sentence_of, signal_exit_code
 from yoi_runtime.cli.options import (
     DEFAULT_HOST,
     DEFAULT_PORT,
+    DEFAULT_RECONNECT,
     WorkerSpec,
     check_id,
     or_no_limit,
@@ -138,6 +140,7 @@ PtySize = Annotated[str, typer.Option("--pty-size", metavar="COLUMNSxROWS", help
 PtyKeepCodes = Annotated[bool, typer.Option("--pty-keep-codes", help=help_texts.PTY_KEEP_CODES)]
 LogFormatName = Annotated[str, typer.Option("--log-format", metavar="text|json", help=help_texts.LOG_FORMAT)]
 LogLevel = Annotated[str, typer.Option("--log-level", metavar="debug|info|warning|error", help=help_texts.LOG_LEVEL)]
+Reconnect = Annotated[str, typer.Option("--reconnect", metavar="DURATION", help=help_texts.RECONNECT)]
 _DEFAULT_BIND = f"{DEFAULT_HOST}:{DEFAULT_PORT}"
 _DEFAULT_PTY_SIZE = f"{TerminalOptions().columns}x{TerminalOptions().rows}"
 
@@ -320,6 +323,7 @@ def _run(
     pty: Pty = False,
     pty_size: PtySize = _DEFAULT_PTY_SIZE,
     pty_keep_codes: PtyKeepCodes = False,
+    reconnect: Reconnect = DEFAULT_RECONNECT,
     config: Config = None,
     log_format: LogFormatName = "text",
     log_level: LogLevel = "warning",
@@ -336,9 +340,31 @@ def _run(
     options = _serve_options(context, data_dir, bind, segment_bytes, retain_bytes, retain_age, durability)
     options = replace(options, access=_access(context, token_file, insecure_no_token, tls_cert, tls_key, allow_host))
     linger_seconds = _read(context, "--linger", parse_linger, linger)
+    reconnect_seconds = _read(context, "--reconnect", or_no_limit(parse_duration), reconnect)
     if config is not None and source_of(context, "config") == "default":
         say(f"configuration {config}")
-    _finish(run(options, worker, linger_seconds))
+    _finish(run(options, worker, linger_seconds, reconnect_seconds))
+
+
+@app.command("emit", help=help_texts.EMIT, epilog=help_texts.EMIT_END)
+def _emit(
+    context: typer.Context,
+    worker: Annotated[str, typer.Option("--worker", metavar="ID", help=help_texts.EMIT_WORKER)],
+    adapter: Adapter = "auto",
+    durable: Annotated[bool, typer.Option("--durable", help=help_texts.EMIT_DURABLE)] = False,
+    tee: Annotated[bool, typer.Option("--tee", help=help_texts.EMIT_TEE)] = False,
+    reconnect: Reconnect = DEFAULT_RECONNECT,
+    data_dir: Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help=help_texts.EMIT_DATA_DIR)] = None,
+) -> None:
+    request = EmitRequest(
+        data_dir=_data_dir(data_dir),
+        worker_id=_read(context, "--worker", check_id, worker),
+        adapter=_read(context, "--adapter", parse_adapter, adapter),
+        durable=durable,
+        tee=tee,
+        reconnect_seconds=_read(context, "--reconnect", or_no_limit(parse_duration), reconnect),
+    )
+    _finish(emit(request))
 
 
 @app.command("tail", cls=ConfiguredCommand, help=help_texts.TAIL, epilog=help_texts.TAIL_END)

@@ -9,7 +9,14 @@ from enum import IntEnum
 
 from yoi_runtime.cli.operator_log import LogFormat, console_logger, installed
 from yoi_runtime.cli.terminal_text import one_line
-from yoi_runtime.errors import ConfigurationError, LogHeldError, OpenToAllError, StreamRefusedError, YoiError
+from yoi_runtime.errors import (
+    ConfigurationError,
+    IngestLostError,
+    LogHeldError,
+    OpenToAllError,
+    StreamRefusedError,
+    YoiError,
+)
 from yoi_runtime.notices import Notice, named
 
 __all__ = ["EXIT_CODES_HELP", "ExitCode", "exit_code_of", "note", "say", "say_all", "sentence_of", "signal_exit_code"]
@@ -20,7 +27,7 @@ _CURSOR_CODE_PREFIX = "runtime.cursor_"
 
 EXIT_CODES_HELP = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 another process holds the log,"
-    " 4 the cursor was refused, 5 the client under test failed, 128+N ended by signal N (Ctrl-C 130, SIGTERM 143)."
+    " 4 the cursor was refused, 5 the client under test failed, 6 the Runtime went away, 128+N ended by signal N (Ctrl-C 130, SIGTERM 143)."
 )
 
 
@@ -33,6 +40,7 @@ class ExitCode(IntEnum):
     LOG_HELD = 3
     CURSOR_REFUSED = 4
     NOT_CONFORMANT = 5
+    RUNTIME_LOST = 6
 
 
 def signal_exit_code(number: int) -> int:
@@ -47,6 +55,8 @@ def exit_code_of(error: YoiError | OSError) -> ExitCode:
             return ExitCode.USAGE
         case LogHeldError():
             return ExitCode.LOG_HELD
+        case IngestLostError():
+            return ExitCode.RUNTIME_LOST
         case StreamRefusedError() if error.code.startswith(_CURSOR_CODE_PREFIX):
             return ExitCode.CURSOR_REFUSED
         case _:

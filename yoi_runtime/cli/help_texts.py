@@ -37,6 +37,12 @@ __all__ = [
     "DATA_DIR",
     "DEMO",
     "DURABILITY",
+    "EMIT",
+    "EMIT_DATA_DIR",
+    "EMIT_DURABLE",
+    "EMIT_END",
+    "EMIT_TEE",
+    "EMIT_WORKER",
     "END",
     "FROM",
     "HEADER_TIMEOUT",
@@ -56,6 +62,7 @@ __all__ = [
     "PTY_KEEP_CODES",
     "PTY_SIZE",
     "READ_ONLY",
+    "RECONNECT",
     "RESERVE_DESCRIPTORS",
     "RESTART",
     "RETAIN_AGE",
@@ -167,9 +174,10 @@ SERVE_END = (
 )
 
 RUN = """\
-Run one command as a Worker and serve its events.
+Run one command as a Worker, and pass its exit code on.
 
-Serves until the command ends, and passes its exit code on. The command's output goes into the log, not to this
+Where a Runtime runs already on the data directory, the events go into its log, and it serves them; otherwise this is
+the Runtime, and serves until the command ends. The command's output goes into the log, not to this
 terminal: follow it with yoi-runtime tail in another one. The command is run as given, without a shell, and reads no
 input; python3 wants -u, lest it holds its output back.
 
@@ -183,9 +191,40 @@ Examples:
 """
 
 RUN_END = (
-    "Exit codes: the command's own, 128+N when signal N ended it or yoi-runtime itself. Before it could run: 1 failed,"
-    " 2 wrong usage, 3 another process holds the log."
+    "When the Runtime that it joined goes away, the command is held back in its next write; once it is back, all goes on,"
+    " nothing is lost and nothing comes twice. Exit codes: the command's own, 128+N when signal N ended it or yoi-runtime"
+    " itself. Before it could run: 1 failed, 2 wrong usage, 3 another process holds the log and does not listen. 6: the"
+    " Runtime went away and did not come back, the command was killed."
 )
+
+EMIT = """\
+Send what a program prints to a Runtime that runs.
+
+Reads lines from standard input until its end, and brings them as the Worker ID into the log of the Runtime that serves
+the data directory on this machine: JSON lines of events or of a known agent, or text. Ends when the Runtime has
+acknowledged all of it; when it goes away meanwhile, what was not acknowledged is sent again once it is back, and counts
+once.
+
+\b
+Examples:
+  some-agent | yoi-runtime emit --worker coder
+  make 2>&1 | yoi-runtime emit --worker build --adapter lines --tee
+  yoi-runtime emit --worker import --adapter jsonl --durable < events.jsonl
+"""
+
+EMIT_END = (
+    "The Worker ends as completed at the end of the input, as cancelled by a signal, as crashed when this program is"
+    " killed. Exit codes: 0 the Runtime has all of it, 1 failed, or it refused some of it, 2 wrong usage, 6 the Runtime"
+    " went away, or there is none, 128+N ended by signal N (Ctrl-C 130, SIGTERM 143)."
+)
+EMIT_DATA_DIR = (
+    "Directory of a Runtime on this machine; it listens at runtime.sock there."
+    f" [default: ${DATA_DIR_VARIABLE}, else $XDG_DATA_HOME/yoi-runtime, else ~/.local/share/yoi-runtime]"
+)
+EMIT_DURABLE = "Wait until what was sent survives a power cut, not only a killed process."
+EMIT_TEE = "Print the input as well, as it came."
+EMIT_WORKER = "The Worker's id, 1 to 64 of A-Z a-z 0-9 _ -. One that has run before continues its numbers."
+RECONNECT = f"How long a Runtime that was joined may be away before this ends; {NO_LIMIT}: for ever."
 
 TAIL = f"""\
 Follow a Runtime's events, across restarts.

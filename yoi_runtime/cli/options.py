@@ -27,6 +27,7 @@ __all__ = [
     "DEFAULT_CACHE_BYTES",
     "DEFAULT_HOST",
     "DEFAULT_PORT",
+    "DEFAULT_RECONNECT",
     "NO_LIMIT",
     "Address",
     "StartName",
@@ -60,6 +61,8 @@ StartName: TypeAlias = Literal["oldest", "now"]
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 38800
 DEFAULT_CACHE_BYTES = 64 << 20
+# Longer than a restart, with what it may have to recover.
+DEFAULT_RECONNECT = "5m"
 # Instead of a size or an age: that rule does not apply.
 NO_LIMIT = "off"
 

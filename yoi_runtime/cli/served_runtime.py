@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yoi_runtime.cli.exit_codes import say, sentence_of
 from yoi_runtime.cli.extras import load_event_server
 from yoi_runtime.cli.options import DEFAULT_CACHE_BYTES, Address
 from yoi_runtime.cli.server_file import ServerInfo, remove_server_file, write_server_file
 from yoi_runtime.cli.server_processes import ServerProcesses
+from yoi_runtime.notices import Notice
 from yoi_runtime.runtime.child_workers import ChildWorkers
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
@@ -82,6 +84,12 @@ class ServedRuntime:
         # Before the log is made or changed.
         options.access.check_bind(options.bind.host)
         runtime = Runtime.open(options.data_dir, options.runtime)
+        try:
+            runtime.listen()
+        except OSError as error:
+            # Not every file system has sockets; serving needs none there.
+            sentence = f"warning: programs of this machine cannot bring Workers: {sentence_of(error)}"
+            say(sentence, Notice.INGEST_UNAVAILABLE)
         transcripts, shared, metrics_directory = None, list[socket.socket](), None
         try:
             if options.processes > 1:

@@ -36,6 +36,9 @@
     │   ├── WorkerNotFoundError      no Worker of this id
     │   ├── WorkerEndedError         the Worker has ended; it takes no more events
     │   └── WorkerStartError         its command could not be started
+    ├── IngestError                  the local socket of a Runtime
+    │   ├── IngestRefusedError       it refused a line or a connection; carries ``code``
+    │   └── IngestLostError          it went away and was not back in time
     ├── AdapterError                 no adapter of this name, or one that cannot be used
     ├── TranscriptError              the transcripts kept beside a log
     │   ├── TranscriptDamagedError   their file is not what it should be; it is set aside and made anew
@@ -77,6 +80,11 @@ from yoi_runtime.errors.cursor_errors import (
     CursorForeignError,
     CursorMalformedError,
     CursorUnknownError,
+)
+from yoi_runtime.errors.ingest_errors import (
+    IngestError,
+    IngestLostError,
+    IngestRefusedError,
 )
 from yoi_runtime.errors.log_errors import (
     LogBrokenError,
@@ -147,6 +155,9 @@ __all__ = [
     "DescriptorLimitError",
     "EventInvalidError",
     "FrameInvalidError",
+    "IngestError",
+    "IngestLostError",
+    "IngestRefusedError",
     "LogBrokenError",
     "LogBusyError",
     "LogClosedError",

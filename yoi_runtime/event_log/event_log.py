@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -28,7 +27,7 @@ from yoi_runtime.event_log.oversize import cut_event
 from yoi_runtime.event_log.refused import RefusedEvents
 from yoi_runtime.event_log.turn import Turn
 from yoi_runtime.event_log.upkeep import Upkeep
-from yoi_runtime.events import Alert, Event, encode_payload
+from yoi_runtime.events import Alert, Event, encode_payload, encode_payloads
 from yoi_runtime.notices import Notice, named
 from yoi_runtime.segment_log.cursor import NO_WORKER, CursorToken, decode_token, worker_tag
 from yoi_runtime.segment_log.figures import TIMED_EVERY, LogFigures
@@ -36,9 +35,9 @@ from yoi_runtime.segment_log.platform import Platform, abandon_after_fork
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.retention import RetentionPolicy
 from yoi_runtime.segment_log.timestamp import TimestampFormat
-from yoi_runtime.segment_log.writer import LogOptions, LogWriter, SealedSegment
+from yoi_runtime.segment_log.writer import LogWriter, SealedSegment
 
-__all__ = ["EventLog", "EventLogOptions"]
+__all__ = ["EventLog"]
 
 _log = logging.getLogger("yoi_runtime.event_log")
 
@@ -52,14 +51,6 @@ _as_token = cast("Callable[[bytes], CursorToken]", bytes.decode)
 
 # More heads than this need not be made in vain when a segment or the disk takes fewer.
 _MOST_IN_A_RUN = 512
-
-
-@dataclass(frozen=True, slots=True)
-class EventLogOptions:
-    """How the log is written and how long it is kept."""
-
-    log: LogOptions = field(default_factory=LogOptions)
-    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
 
 
 # Of the bits of the last seq: all set, and the next event is a timed one.
@@ -185,10 +176,17 @@ class EventLog:
         return self._many(events, worker_id, author, self._note_refused)
 
     def offer_many(
-        self, events: Sequence[Event], worker_id: str | None = None, author: Author | None = None
+        self,
+        events: Sequence[Event],
+        worker_id: str | None = None,
+        author: Author | None = None,
+        keys: Sequence[str | None] | None = None,
     ) -> list[CursorToken]:
-        """Like ``append_many``, for a caller that keeps refused events and offers them again: no loss is noted."""
-        return self._many(events, worker_id, author, lambda *_: None)
+        """Like ``append_many``, for a caller that keeps refused events and offers them again: no loss is noted.
+
+        ``keys``: of each event the key that its record is to bear (``events.event_key``), or None.
+        """
+        return self._many(events, worker_id, author, lambda *_: None, keys)
 
     def _many(
         self,
@@ -196,8 +194,9 @@ class EventLog:
         worker_id: str | None,
         author: Author | None,
         note_refused: Callable[[str | None, int], None],
+        keys: Sequence[str | None] | None = None,
     ) -> list[CursorToken]:
-        payloads = [encode_payload(event) for event in events]
+        payloads = encode_payloads(events, keys)
         alerts: dict[int, Alert] = {}
         for index, payload in enumerate(payloads):
             if len(payload) > self._max_payload_bytes:
@@ -363,6 +362,10 @@ class EventLog:
     async def durable(self, cursor: CursorToken) -> None:
         """Like ``wait_durable``, for a coroutine, without a deadline."""
         await self._writer.synced_at(self._position_of(cursor))
+
+    async def settled(self) -> None:
+        """Wait until everything that was appended before survives a power cut. Raises ``LogBrokenError``, ``LogClosedError``."""
+        await self._writer.synced_at(self._writer.end)
 
     async def room(self) -> None:
         """Wait until an append need not wait for the disk. Raises ``LogBrokenError``, ``LogClosedError``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from yoi_runtime.events.codec import (
     decode_extended,
+    decode_parsed,
     decode_payload,
     decode_payload_object,
     encode_payload,
@@ -43,6 +44,13 @@ from yoi_runtime.events.event import (
     Event,
     EventPart,
     UnitEvent,
+)
+from yoi_runtime.events.event_key import (
+    KeyedRecord,
+    encode_payloads,
+    is_event_key,
+    keyed_records,
+    with_key,
 )
 from yoi_runtime.events.extended_event import (
     ExtendedEvent,
@@ -158,6 +166,7 @@ __all__ = [
     "InputSegment",
     "InvokeKind",
     "InvokeStart",
+    "KeyedRecord",
     "KnowledgeRefSegment",
     "LlmCallEnd",
     "LlmCallStart",
@@ -211,15 +220,20 @@ __all__ = [
     "WorkersListed",
     "WorkflowInvokeSegment",
     "decode_extended",
+    "decode_parsed",
     "decode_payload",
     "decode_payload_object",
     "decode_record",
     "encode_payload",
+    "encode_payloads",
     "extended",
+    "is_event_key",
+    "keyed_records",
     "parse_head",
     "parse_json",
     "payload_bytes",
     "plain",
     "traced",
+    "with_key",
     "wrap_for_v0",
 ]

@@ -21,7 +21,14 @@ from yoi_runtime.events.extended_event import ExtendedEvent, extended
 from yoi_runtime.events.strict_json import MAX_DEPTH, check_json, json_path, may_nest_deeper, parse_json
 from yoi_runtime.events.vocabulary import EVENT_CLASSES, PayloadAdapter, UnknownEvent
 
-__all__ = ["decode_extended", "decode_payload", "decode_payload_object", "encode_payload", "invalid_event"]
+__all__ = [
+    "decode_extended",
+    "decode_parsed",
+    "decode_payload",
+    "decode_payload_object",
+    "encode_payload",
+    "invalid_event",
+]
 
 
 def _is_flat(annotation: object) -> bool:
@@ -121,7 +128,7 @@ def decode_payload(data: bytes | str) -> Event:
             data = data.encode("utf-8")
         except UnicodeEncodeError as error:
             raise EventInvalidError(None, "", f"a lone surrogate at character {error.start}") from None
-    return _decode(parse_json(data))
+    return decode_parsed(parse_json(data))
 
 
 def decode_extended(data: bytes) -> Event:
@@ -131,7 +138,7 @@ def decode_extended(data: bytes) -> Event:
         EventInvalidError: as ``decode_payload``.
     """
     payload = parse_json(data)
-    event = _decode(payload)
+    event = decode_parsed(payload)
     assert isinstance(payload, dict)
     beside = payload.keys() - {"event", "data"}
     texts = {name: value for name in sorted(beside) if isinstance(value := payload[name], str)}
@@ -149,10 +156,15 @@ def decode_payload_object(obj: Mapping[str, object]) -> Event:
         check_json(payload)
     except EventInvalidError as error:
         raise EventInvalidError(_name_in(payload), error.where, error.reason) from None
-    return _decode(payload)
+    return decode_parsed(payload)
 
 
-def _decode(payload: object) -> Event:
+def decode_parsed(payload: object) -> Event:
+    """Return the event of a payload that ``parse_json`` returned.
+
+    Raises:
+        EventInvalidError: not a payload object, or a known event whose data breaks its rules.
+    """
     name = _name_in(payload)
     if isinstance(payload, dict) and "data" in payload:
         decode = _DECODERS.get(name)

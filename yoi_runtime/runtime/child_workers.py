@@ -24,7 +24,7 @@ from yoi_runtime.workers.adapters import AdapterName, make_adapter, wall_clock_m
 from yoi_runtime.workers.child_worker import ChildWorker
 from yoi_runtime.workers.outcome import WorkerExit
 from yoi_runtime.workers.restart_policy import GiveUp, Restart, RestartDecision, RestartPolicy, Restarts
-from yoi_runtime.workers.terminal import TerminalOptions, terminal_environment
+from yoi_runtime.workers.terminal import TerminalOptions
 from yoi_runtime.workers.traced_sink import sink_in_trace
 
 __all__ = ["ChildWorkers"]
@@ -167,10 +167,8 @@ class ChildWorkers:
         made = make_adapter(supervised.adapter)
         worker = self._runtime.create_worker(supervised.worker_id, command=supervised.command)
         try:
-            env = supervised.env
-            if env is None:
-                env = os.environ if supervised.terminal is None else terminal_environment(os.environ, {})
-            sink, alert = sink_in_trace(_WorkerSink(worker), env)
+            environment = supervised.env if supervised.env is not None else os.environ
+            sink, alert = sink_in_trace(_WorkerSink(worker), environment)
             child = ChildWorker(
                 supervised.worker_id,
                 supervised.command,
@@ -178,7 +176,7 @@ class ChildWorkers:
                 sink,
                 first=alert,
                 cwd=supervised.cwd,
-                env=env,
+                env=supervised.env,
                 terminal=supervised.terminal,
                 grace_seconds=supervised.grace_seconds,
             )

@@ -17,6 +17,7 @@ class RuntimeOptions:
 
     ``durability="synced"``: readers see an event once it survives a power cut. ``"written"``: at once.
     ``allow_network_filesystem``: there, a lock may hold nobody off and a sync may keep nothing; for who knows that his does.
+    ``ingest``: programs of this machine may bring Workers through a socket in the data directory, ``Runtime.listen``.
     """
 
     segment_bytes: int = 16 << 20
@@ -25,6 +26,7 @@ class RuntimeOptions:
     retain_segments: int | None = None
     durability: Durability = "synced"
     allow_network_filesystem: bool = False
+    ingest: bool = False
 
     @property
     def log(self) -> LogOptions:

@@ -23,6 +23,7 @@ from yoi_runtime.events import (
     WorkerStarted,
 )
 from yoi_runtime.notices import Notice, named
+from yoi_runtime.runtime.ingest.listener import IngestListener
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.worker import Outcome, Worker
 from yoi_runtime.segment_log.cursor import CursorToken
@@ -50,7 +51,7 @@ class Runtime:
         Raises:
             LogHeldError: another process is the Runtime of this directory.
             LogPlacementError: on a network file system, unless the options allow that; nothing was made.
-            LogError, OSError: the log cannot be opened; nothing was lost.
+            LogError, OSError: the log cannot be opened, or there can be no socket; nothing was lost.
         """
         self.data_dir = data_dir
         # Passable for a signal handler, whom the log refuses: a plain lock would wait for ever.
@@ -59,6 +60,8 @@ class Runtime:
         self._closing = threading.RLock()
         self._workers: dict[str, Worker] = {}
         self._closed = False
+        self._platform = platform
+        self._ingest: IngestListener | None = None
         writer = LogWriter(data_dir / LOG_DIRECTORY, options.log, platform)
         try:
             catalog = Catalog(data_dir, writer.directory, platform, writer.steady_clock.now_us, options.retention)
@@ -75,12 +78,19 @@ class Runtime:
             self._log.close()
             raise
         abandon_after_fork(self)
+        if options.ingest:
+            try:
+                self.listen()
+            except BaseException:
+                self.close("cannot listen")
+                raise
 
     def abandon_in_child(self) -> None:
         """Leave the log to the parent in a forked child: what is called there raises ``LogClosedError``, and nothing waits."""
         self._lock = threading.RLock()
         self._closing = threading.RLock()
         self._closed = True
+        self._ingest = None
 
     def _begin(self, writer: LogWriter, platform: Platform) -> None:
         self._log.append(RuntimeStarted(version=VERSION, pid=platform.pid()))
@@ -178,6 +188,21 @@ class Runtime:
         with self._lock:
             return sorted(self._workers)
 
+    def listen(self) -> None:
+        """Let programs of this machine bring their Workers through ``runtime.sock`` (docs/ingest.md), until the close.
+
+        Listening twice is harmless.
+
+        Raises:
+            LogClosedError: the Runtime is closed.
+            OSError: there can be no socket in the data directory; the Runtime goes on without.
+        """
+        with self._lock:
+            if self._closed:
+                raise LogClosedError(self._log.directory)
+            if self._ingest is None:
+                self._ingest = IngestListener(self, self._platform)
+
     def wait_durable(self, cursor: CursorToken, deadline_seconds: float | None = None) -> None:
         """Block until the event of ``cursor`` survives a power cut. Errors: ``EventLog.wait_durable``."""
         self._log.wait_durable(cursor, deadline_seconds)
@@ -185,6 +210,10 @@ class Runtime:
     async def durable(self, cursor: CursorToken) -> None:
         """Wait until the event of ``cursor`` survives a power cut. Errors: ``EventLog.durable``."""
         await self._log.durable(cursor)
+
+    async def settled(self) -> None:
+        """Wait until everything that was appended before survives a power cut. Errors: ``EventLog.settled``."""
+        await self._log.settled()
 
     def close(self, reason: str = "closed") -> None:
         """End the Workers that still run (outcome ``cancelled``) and close the log. Closing twice is harmless.
@@ -202,6 +231,10 @@ class Runtime:
                 if self._closed:
                     return
                 self._closed = True
+            # Outside of the lock, which a connection may wait for.
+            if self._ingest is not None:
+                self._ingest.stop()
+            with self._lock:
                 running = list(self._workers.values())
             try:
                 self._place_indexer.stop()

@@ -65,9 +65,13 @@ class Worker:
         """
         return self._log.append_many(events, self.worker_id, self.author)
 
-    def offer_many(self, events: Sequence[Event]) -> list[CursorToken]:
-        """Like ``emit_many``, for a caller that keeps refused events and offers them again: no loss is noted."""
-        return self._log.offer_many(events, self.worker_id, self.author)
+    def offer_many(self, events: Sequence[Event], keys: Sequence[str | None] | None = None) -> list[CursorToken]:
+        """Like ``emit_many``, for a caller that keeps refused events and offers them again: no loss is noted.
+
+        ``keys``: of each event the key that its record is to bear, or None. Whether there is one of that key already
+        is the caller's affair.
+        """
+        return self._log.offer_many(events, self.worker_id, self.author, keys)
 
     async def ready(self) -> None:
         """Wait until the log takes more events. Raises ``LogBrokenError``, ``LogClosedError``."""

@@ -8,7 +8,7 @@ missing. Belongs to one thread. Format: docs/transcript.md, "The file".
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,9 +27,11 @@ from yoi_runtime.transcript.saved_place import SavedPlace
 __all__ = ["TranscriptStore", "first_index_after_loss"]
 
 _NAMES = frozenset(name.encode("ascii") for name in TRANSCRIPT_EVENT_NAMES)
-# Between an event's name and its data, and from the end of the data to that of the line: }},"crc":"xxxxxxxx"}
+# Between an event's name and its data, and from the end of the payload's members to that of the line:
+# }},"crc":"xxxxxxxx"}
 _BEFORE_DATA = b'","data":'
 _AFTER_DATA = 20
+_BRACE = ord("}")
 # So many of the oldest items are looked at in one go when room has to be made.
 _TRIM_ROWS = 256
 
@@ -124,12 +126,12 @@ class TranscriptStore:
             cursor, event_id, _, worker_id, worker_seq, time, name = found.groups()
             if worker_id is None:
                 continue
-            data = {}
+            data: Mapping[str, object] = {}
             if name in _NAMES:
                 start = found.end(7)
                 # A unit event has no data.
                 if lines.startswith(_BEFORE_DATA, start):
-                    data = from_json(lines[start + len(_BEFORE_DATA) : found.end() - _AFTER_DATA])
+                    data = _data_in(lines, start, found.end() - _AFTER_DATA)
             number = int(worker_seq)
             event = TranscriptEvent(name.decode(), data, event_id.decode(), cursor.decode(), number, time.decode())
             kept = workers.get(worker_id)
@@ -337,3 +339,13 @@ class TranscriptStore:
     def close(self) -> None:
         """Close the file; what was not saved is folded again by whoever opens it next. May be repeated."""
         self._connection.close()
+
+
+def _data_in(lines: bytes, start: int, end: int) -> Mapping[str, object]:
+    """Return the data of an event whose name ends at ``start``, and the last member of whose payload at ``end``."""
+    data: Mapping[str, object]
+    if lines[end - 1] == _BRACE:
+        data = from_json(lines[start + len(_BEFORE_DATA) : end])
+    else:  # something stands beside it: a key
+        data = from_json(b"{%s}" % lines[start + 2 : end])["data"]
+    return data

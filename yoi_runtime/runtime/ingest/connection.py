@@ -1,0 +1,309 @@
+"""One connection: reads lines, appends their events, answers each when the log has it. The shell around ``Conversation``.
+
+Backpressure both ways: while the log has no room, and while the peer does not read its answers, the socket is not read
+and the peer blocks in its write. Memory is one chunk, an unfinished line, and the answers that were not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import socket
+from typing import Final, Protocol
+
+from yoi_runtime.errors import (
+    EventInvalidError,
+    LogBusyError,
+    LogError,
+    LogFullError,
+    LogStoppedError,
+    RecordTooLargeError,
+    WorkerEndedError,
+    WorkerRunningError,
+)
+from yoi_runtime.runtime.ingest.answers import Answers
+from yoi_runtime.runtime.ingest.conversation import Conversation, Heard, Phase, Refused
+from yoi_runtime.runtime.ingest.key_window import KeyWindow
+from yoi_runtime.runtime.ingest.lines import (
+    MAX_LINE_BYTES,
+    End,
+    EventLine,
+    Hello,
+    RefusalCode,
+    ack_line,
+    ended_line,
+    hello_line,
+    refusal_line,
+)
+from yoi_runtime.runtime.worker import Outcome, Worker
+from yoi_runtime.workers.line_splitter import LineSplitter
+
+__all__ = ["Connection", "Host"]
+
+_log = logging.getLogger("yoi_runtime.runtime")
+
+_READ_BYTES = 64 * 1024
+# About 2 ms of work; other connections have their turn in between.
+_LINES_PER_TURN = 200
+# A connection that says nothing is none.
+HELLO_SECONDS: Final = 10.0
+# After the last answer: until the peer has closed, lest it finds its connection reset before it has read that.
+_LINGER_SECONDS = 1.0
+# For the answers to what a peer said that has closed its side.
+_LAST_ANSWERS_SECONDS = 10.0
+_RETRY_FIRST_SECONDS = 0.01
+_RETRY_LAST_SECONDS = 1.0
+
+
+class Host(Protocol):
+    """What connections ask of the Runtime they lead to."""
+
+    @property
+    def log_id(self) -> str: ...
+    def create_worker(self, worker_id: str, *, command: list[str] | None = None) -> Worker: ...
+    async def durable(self, cursor: str) -> None: ...
+    async def settled(self) -> None: ...
+    async def window_of(self, worker_id: str, *, is_new: bool) -> KeyWindow:
+        """Return a Worker's newest keys; raises ``LogError``, ``OSError``: they cannot be read now."""
+        ...
+
+    def give_back(self, worker_id: str, window: KeyWindow) -> None: ...
+
+
+class _OverError(Exception):
+    """Nothing more is to be said on this connection."""
+
+
+class Connection:
+    """One peer, from its hello to its end. ``run`` is its whole life; belongs to one event loop."""
+
+    def __init__(self, connection: socket.socket, host: Host) -> None:
+        self._socket = connection
+        self._host = host
+        self._conversation = Conversation()
+        self._splitter = LineSplitter(MAX_LINE_BYTES)
+        self._answers = Answers(connection, host.durable)
+        self._worker: Worker | None = None
+        self._hello: Hello | None = None
+        self._window: KeyWindow | None = None
+        self._pending: list[tuple[int, EventLine]] = []
+        self._pending_keys: set[str] = set()
+
+    async def run(self) -> None:
+        """Serve the peer until it is gone, has said its end, or said something fatal. Closes the socket.
+
+        When this is cancelled the Runtime stops: the Worker ends ``cancelled``.
+        """
+        try:
+            await self._read_all()
+            await self._crashed()
+            # Perhaps it only said that nothing more comes, and still reads.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_ANSWERS_SECONDS):
+                    await self._answers.finish()
+        except _OverError:
+            await self._crashed()
+        except asyncio.CancelledError:
+            self._say_last(RefusalCode.SHUTTING_DOWN, "the Runtime stops")
+            self._end_now("cancelled", restart_pending=self._hello is not None and self._hello.reconnects)
+            raise
+        except WorkerEndedError:
+            # The Runtime stops, and was quicker.
+            self._say_last(RefusalCode.SHUTTING_DOWN, "the Runtime stops")
+        except (LogError, OSError) as error:
+            # The text of the error names files of ours: it goes to our own log alone.
+            _log.warning("a local program's events cannot be taken: %s", error)
+            self._say_last(RefusalCode.UNAVAILABLE, "the log takes nothing at present")
+            self._end_now("crashed")
+        finally:
+            self._give_back_keys()
+            await self._answers.cancel()
+            self._socket.close()
+
+    async def _read_all(self) -> None:
+        deadline = asyncio.get_running_loop().time() + HELLO_SECONDS
+        while chunk := await self._read(deadline if self._conversation.phase is Phase.START else None):
+            lines = self._splitter.feed(chunk)
+            while batch := list(itertools.islice(lines, _LINES_PER_TURN)):
+                await self._answers.room()
+                for line in batch:
+                    await self._take(self._conversation.hear(line))
+                    if self._conversation.phase is Phase.OVER:
+                        await self._finish()
+                        raise _OverError
+                await self._flush()
+                await asyncio.sleep(0)
+        await self._answers.room()
+
+    async def _read(self, deadline: float | None) -> bytes:
+        """Return the next bytes, ``b""`` when the peer is gone, or has not said who it is for too long."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await asyncio.get_running_loop().sock_recv(self._socket, _READ_BYTES)
+        except (ConnectionResetError, TimeoutError):
+            # Reset: it closed without reading its answers. What it had sent came before this.
+            return b""
+
+    async def _take(self, heard: Heard | Refused) -> None:
+        match heard:
+            case Refused(_, answer):
+                await self._flush()
+                self._answers.put(answer)
+            case Heard(number, Hello() as hello):
+                self._open(number, hello)
+            case Heard(number, EventLine() as line):
+                await self._take_event(number, line)
+            case Heard(number, End() as end):
+                await self._flush()
+                assert self._worker is not None
+                await _when_there_is_room(self._worker, end.outcome, end.exit_code)
+                self._give_back_keys()
+                if self._durable:
+                    await self._host.settled()
+                self._answers.put(ended_line(number))
+
+    def _open(self, number: int, hello: Hello) -> None:
+        try:
+            worker = self._host.create_worker(hello.worker_id, command=hello.command)
+        except WorkerRunningError as error:
+            self._answers.put(refusal_line(RefusalCode.WORKER_RUNNING, str(error), "worker_id", number))
+            self._conversation.phase = Phase.OVER
+            return
+        self._worker, self._hello = worker, hello
+        self._answers.put(hello_line(number, self._host.log_id, worker.worker_id, worker.run))
+
+    @property
+    def _durable(self) -> bool:
+        return self._hello is not None and self._hello.durable
+
+    # Events.
+
+    async def _take_event(self, number: int, line: EventLine) -> None:
+        if line.key is not None:
+            if line.key in self._pending_keys:
+                await self._flush()
+            cursor = (await self._keys()).cursor_of(line.key)
+            if cursor is not None:
+                await self._flush()
+                self._answers.put(ack_line(number, cursor, repeated=True), cursor if self._durable else None)
+                return
+            self._pending_keys.add(line.key)
+        self._pending.append((number, line))
+
+    async def _keys(self) -> KeyWindow:
+        if self._window is None:
+            # What came without a key before the first that has one cannot be in the window.
+            await self._flush()
+            assert self._worker is not None
+            self._window = await self._host.window_of(self._worker.worker_id, is_new=self._worker.run == 1)
+        return self._window
+
+    async def _flush(self) -> None:
+        """Append the events that were heard, however long the log takes to have room for them, and answer each."""
+        pending, self._pending = self._pending, []
+        self._pending_keys.clear()
+        worker = self._worker
+        delay = _RETRY_FIRST_SECONDS
+        while pending:
+            assert worker is not None
+            await worker.ready()
+            try:
+                cursors = _offer(worker, [line for _, line in pending])
+            except (EventInvalidError, RecordTooLargeError) as error:
+                if len(pending) == 1:
+                    self._refuse(pending[0][0], error)
+                else:
+                    # One by one it shows which.
+                    for one in pending:
+                        self._pending = [one]
+                        await self._flush()
+                return
+            if cursors:
+                taken, pending = pending[: len(cursors)], pending[len(cursors) :]
+                if self._window is not None:
+                    self._window.add([line.key for _, line in taken], cursors)
+                answers = [ack_line(number, cursor) for (number, _), cursor in zip(taken, cursors, strict=True)]
+                self._answers.put(b"".join(answers), cursors[-1] if self._durable else None)
+                delay = _RETRY_FIRST_SECONDS
+            if pending:
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, _RETRY_LAST_SECONDS)
+
+    def _refuse(self, number: int, error: EventInvalidError | RecordTooLargeError) -> None:
+        if isinstance(error, RecordTooLargeError):
+            # Not the error's text: it names a directory of ours.
+            reason = (
+                f"a record of {error.size_bytes} bytes is over the limit of {error.limit_bytes}, and has no text to cut"
+            )
+            self._answers.put(refusal_line(RefusalCode.EVENT_TOO_LARGE, reason, "data", number))
+        else:
+            self._answers.put(refusal_line(RefusalCode.EVENT_INVALID, error.reason, error.where, number))
+
+    # The end.
+
+    async def _finish(self) -> None:
+        """Send the last answers, then wait a little until the peer closes."""
+        await self._answers.finish()
+        with contextlib.suppress(OSError, TimeoutError):
+            self._socket.shutdown(socket.SHUT_WR)
+            async with asyncio.timeout(_LINGER_SECONDS):
+                while await asyncio.get_running_loop().sock_recv(self._socket, _READ_BYTES):
+                    continue
+
+    def _give_back_keys(self) -> None:
+        """Leave the Worker's keys to its next connection, which may come as soon as the Worker has ended."""
+        if self._worker is not None and self._window is not None:
+            self._host.give_back(self._worker.worker_id, self._window)
+            self._window = None
+
+    async def _crashed(self) -> None:
+        """End a Worker whose connection is gone without an end; nothing where it has ended."""
+        if self._worker is not None:
+            await _when_there_is_room(self._worker, "crashed", None)
+            self._give_back_keys()
+
+    def _end_now(self, outcome: Outcome, *, restart_pending: bool = False) -> None:
+        if self._worker is None:
+            return
+        try:
+            self._worker.end(outcome, restart_pending=restart_pending)
+        except (LogError, OSError) as error:
+            _log.warning("the end of Worker %s could not be written: %s", self._worker.worker_id, error)
+
+    def _say_last(self, code: RefusalCode, reason: str) -> None:
+        """Say why it is over, if the peer has room for it now."""
+        with contextlib.suppress(OSError):
+            self._socket.send(refusal_line(code, reason), socket.MSG_DONTWAIT)
+
+
+def _offer(worker: Worker, lines: list[EventLine]) -> list[str] | tuple[str, ...]:
+    """Append events and return the cursors of those, from the first on, for which the log had room.
+
+    Raises:
+        EventInvalidError, RecordTooLargeError: one of them will never be taken; nothing was written.
+        WorkerEndedError, LogError, OSError: nothing more will be taken.
+    """
+    events = [line.event for line in lines]
+    keys = [line.key for line in lines]
+    try:
+        return list(worker.offer_many(events, keys))
+    except (LogBusyError, LogFullError):
+        return ()
+    except LogStoppedError as error:
+        if not isinstance(error.cause, (LogBusyError, LogFullError)):
+            raise error.cause from error
+        return error.cursors
+
+
+async def _when_there_is_room(worker: Worker, outcome: Outcome, exit_code: int | None) -> None:
+    """Write a Worker's end, however long the log takes to have room for it."""
+    delay = _RETRY_FIRST_SECONDS
+    while True:
+        try:
+            worker.end(outcome, exit_code)
+            return
+        except (LogBusyError, LogFullError):
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _RETRY_LAST_SECONDS)
