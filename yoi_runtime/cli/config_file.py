@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,9 +90,10 @@ def read_file(path: Path, settings: Mapping[str, Setting]) -> ConfigurationFile:
         raise ConfigurationError(str(path), [ConfigurationFault(line, None, "not UTF-8")]) from None
     except tomllib.TOMLDecodeError as error:
         reason, _, place = str(error).rpartition(" (at ")
-        words = place.removesuffix(")").replace(",", "").split()
-        line_number = int(words[1]) if len(words) > 1 and words[0] == "line" and words[1].isdigit() else None
-        fault = ConfigurationFault(line_number, None, f"not TOML: {reason or error}")
+        found_line = re.match(r"line (\d+)", place)
+        # Otherwise it says "at end of document".
+        line = int(found_line[1]) if found_line else text.count("\n") + 1
+        fault = ConfigurationFault(line, None, f"not TOML: {reason or error}")
         raise ConfigurationError(str(path), [fault]) from None
     try:
         model = configuration_model(settings).model_validate(tree)
