@@ -26,7 +26,8 @@ from yoi_runtime.cli.options import check_id
 from yoi_runtime.cli.settings import Setting
 from yoi_runtime.cli.toml_places import line_of
 from yoi_runtime.cli.worker_table import WorkerTable
-from yoi_runtime.errors import ConfigurationError, ConfigurationFault
+from yoi_runtime.errors import ConfigurationError
+from yoi_runtime.errors.configuration_errors import ConfigurationFault
 
 __all__ = ["FILE_NAME", "ConfigurationFile", "configuration_model", "find_file", "read_file"]
 

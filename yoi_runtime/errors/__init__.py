@@ -56,7 +56,6 @@ from __future__ import annotations
 
 from yoi_runtime.errors.configuration_errors import (
     ConfigurationError,
-    ConfigurationFault,
 )
 from yoi_runtime.errors.cursor_errors import (
     CursorAheadError,
@@ -123,7 +122,6 @@ __all__ = [
     "AdapterError",
     "CaseInvalidError",
     "ConfigurationError",
-    "ConfigurationFault",
     "CursorAheadError",
     "CursorError",
     "CursorExpiredError",
