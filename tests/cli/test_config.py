@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import tomllib
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
 
-from tests.cli.real_program import eventually, json_lines, python_command, run_program, server_url, start_program
+from tests.cli.real_program import (
+    DEADLINE_SECONDS,
+    eventually,
+    json_lines,
+    python_command,
+    run_program,
+    server_url,
+    start_program,
+)
 from tests.codebase.tree import ROOT
 from yoi_runtime.cli.app import app
 from yoi_runtime.cli.config import check_configuration
@@ -138,3 +149,32 @@ def test_workers_of_a_file_run_and_run_again_and_tail_finds_them(tmp_path: Path)
             assert numbers == list(range(1, len(numbers) + 1))
         assert program.stop() == 143
     assert (tmp_path / "work" / "count").read_text() == "3"
+
+
+def test_between_two_runs_http_says_that_it_comes_back_and_a_stop_does_not_wait(tmp_path: Path):
+    words = ", ".join(toml_text(word) for word in python_command("raise SystemExit(3)"))
+    (tmp_path / "yoi-runtime.toml").write_text(
+        f'data_dir = "data"\nbind = ":0"\n[workers.coder]\ncommand = [{words}]\n'
+        'restart = "on-failure"\nrestart_delay = "1h"\nrestart_max_delay = "1h"\n'
+    )
+
+    def worker(url: str) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{url}/v1/workers/coder", timeout=DEADLINE_SECONDS) as answer:
+            found: dict[str, Any] = json.load(answer)["worker"]
+            return found
+
+    with start_program(tmp_path, "serve") as program:
+        url = server_url(tmp_path / "data", program)
+        program.wait_for_stderr("restart 1 in")
+        eventually(lambda: worker(url).get("restart_pending"))
+        found = worker(url)
+        assert (found["status"], found["outcome"], found["exit_code"], found["run"]) == ("idle", "failed", 3, 1)
+        with start_program(tmp_path, "tail", "--json", "--from", "oldest", "--worker", "coder") as tail:
+            eventually(lambda: "idle" in tail.stdout)
+            assert tail.is_running(), "the stream has not ended"
+            assert program.stop() == 143
+    envelopes = [
+        json.loads(line) for path in tmp_path.glob("data/log/*.jsonl") for line in path.read_bytes().split(b"\n")[1:-1]
+    ]
+    ends = [e["envelope"]["payload"]["data"] for e in envelopes if e["envelope"]["payload"]["event"] == "worker_ended"]
+    assert [(end["outcome"], end.get("restart_pending")) for end in ends] == [("failed", True), ("cancelled", None)]

@@ -85,10 +85,11 @@ def read_file(path: Path, settings: Mapping[str, Setting]) -> ConfigurationFile:
     data = path.read_bytes()
     try:
         text = data.decode("utf-8")
-        tree = tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(str(path), [ConfigurationFault(line, None, "not UTF-8")]) from None
+    try:
+        tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         reason, _, place = str(error).rpartition(" (at ")
         found_line = re.match(r"line (\d+)", place)
