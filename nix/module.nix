@@ -11,27 +11,27 @@ let
   cfg = config.services.yoi;
   inherit (lib) mkOption types;
 
+  toml = pkgs.formats.toml { };
+  configuration = {
+    data_dir = toString cfg.dataDir;
+    bind = cfg.bind;
+    retain_bytes = cfg.retainBytes;
+    retain_age = cfg.retainAge;
+    segment_bytes = cfg.segmentBytes;
+    durability = cfg.durability;
+  }
+  // cfg.settings
+  // {
+    workers = builtins.mapAttrs (
+      _: worker: if builtins.isString worker then { command = worker; } else worker
+    ) cfg.workers;
+  };
+
   arguments = [
     "serve"
-    "--data-dir"
-    cfg.dataDir
-    "--bind"
-    cfg.bind
-    "--retain-bytes"
-    cfg.retainBytes
-    "--retain-age"
-    cfg.retainAge
-    "--segment-bytes"
-    cfg.segmentBytes
-    "--durability"
-    cfg.durability
+    "--config"
+    "${toml.generate "yoi-runtime.toml" configuration}"
   ]
-  ++ lib.concatLists (
-    lib.mapAttrsToList (id: command: [
-      "--worker"
-      "${id}=${command}"
-    ]) cfg.workers
-  )
   ++ cfg.extraArguments;
 in
 {
@@ -82,12 +82,33 @@ in
       description = "When an event is shown: once it survives a power cut, or at once.";
     };
     workers = mkOption {
-      type = types.attrsOf types.str;
+      type = types.attrsOf (types.either types.str toml.type);
       default = { };
       example = {
-        coder = "/run/current-system/sw/bin/my-agent --json";
+        clock = "/run/current-system/sw/bin/my-clock";
+        coder = {
+          command = [
+            "/run/current-system/sw/bin/my-agent"
+            "--json"
+          ];
+          restart = "on-failure";
+        };
       };
-      description = "Commands to run as Workers, by Worker id. Split into words as a shell would; no shell runs.";
+      description = ''
+        Workers by their id: a command, split into words as a shell would (no shell runs), or the keys of a table
+        `[workers.NAME]` of docs/configuration.md.
+      '';
+    };
+    settings = mkOption {
+      type = toml.type;
+      default = { };
+      example = {
+        cache_bytes = "256MiB";
+      };
+      description = ''
+        More keys of `yoi-runtime.toml`, as in docs/configuration.md. The file is readable for all: name files with
+        secrets here, not secrets.
+      '';
     };
     extraArguments = mkOption {
       type = types.listOf types.str;

@@ -12,6 +12,7 @@ import pytest
 from yoi_runtime import errors
 from yoi_runtime.cli.exit_codes import sentence_of
 from yoi_runtime.errors import LogError, StreamRefusedError, WorkerIdInvalidError, YoiError
+from yoi_runtime.errors.configuration_errors import ConfigurationFault
 
 FILE = Path("/data/log/00000000000000000007.jsonl")
 DIRECTORY = FILE.parent
@@ -27,6 +28,12 @@ CLASSES = {
 EXAMPLES: list[tuple[YoiError, list[str]]] = [
     (YoiError("said"), ["said"]),
     (errors.MissingExtraError("ws-server", "serving"), ["serving", "ws-server", "pip install"]),
+    (
+        errors.ConfigurationError(
+            "own.toml", [ConfigurationFault(7, "bind", "wrong"), ConfigurationFault(None, None, "worse")]
+        ),
+        ["own.toml:7: bind: wrong", "own.toml: worse"],
+    ),
     (LogError(DIRECTORY, "said"), ["said"]),
     (errors.LogHeldError(DIRECTORY, 4711), [str(DIRECTORY), "4711"]),
     (errors.LogClosedError(DIRECTORY), [str(DIRECTORY), "closed"]),

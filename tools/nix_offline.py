@@ -16,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,8 @@ def look_at_programs(package: Path) -> None:
 def look_at_service(system: str, package: str) -> None:
     """Raise NixError unless nix/module.nix starts the package's program, with options that it has."""
     settings = (
-        '{ enable = true; workers.coder = "agent --json"; durability = "written"; '
+        '{ enable = true; workers.clock = "clock --json"; durability = "written"; settings.cache_bytes = "1MiB"; '
+        'workers.coder = { command = [ "agent" "--json" ]; restart = "always"; environment.A = "1"; }; '
         'extraArguments = [ "--adapter" "jsonl" ]; }'
     )
     flake = f'{{ packages.{system}.yoi = {{ outPath = "{package}"; meta.mainProgram = "yoi-runtime"; }}; }}'
@@ -105,8 +107,14 @@ def look_at_service(system: str, package: str) -> None:
     for word in words:
         if word.startswith("--") and word not in options:
             raise NixError(f"the service passes {word}, which `yoi-runtime serve` does not have")
-    if words.count("coder=agent --json") != 1 or words[-2:] != ["--adapter", "jsonl"]:
+    if words[2] != "--config" or words[4:] != ["--adapter", "jsonl"]:
         raise NixError(f"the service does not pass its settings on: {shlex.join(words)}")
+    run([words[0], "config", "check", words[3]])
+    written = tomllib.loads(Path(words[3]).read_text("utf-8"))
+    said = (written.get("durability"), written.get("cache_bytes"), written.get("workers"))
+    coder = {"command": ["agent", "--json"], "restart": "always", "environment": {"A": "1"}}
+    if said != ("written", "1MiB", {"clock": {"command": "clock --json"}, "coder": coder}):
+        raise NixError(f"the service's configuration file says {written}")
 
 
 # Nix
@@ -204,8 +212,6 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> str:
 
 def version() -> str:
     """Return the version that pyproject.toml states."""
-    import tomllib
-
     settings: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     return str(settings["project"]["version"])
 

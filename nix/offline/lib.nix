@@ -35,6 +35,26 @@ rec {
     "aarch64-darwin"
   ];
 
+  # Values on one line each, tables inline; JSON's texts are TOML's.
+  tomlFormat = {
+    type = "toml";
+    generate =
+      name: set:
+      let
+        value =
+          it:
+          if builtins.isAttrs it then
+            "{ ${builtins.concatStringsSep ", " (mapAttrsToList (key: inner: "${builtins.toJSON key} = ${value inner}") it)} }"
+          else if builtins.isList it then
+            "[ ${builtins.concatStringsSep ", " (map value it)} ]"
+          else
+            builtins.toJSON it;
+      in
+      builtins.toFile name (
+        builtins.concatStringsSep "" (mapAttrsToList (key: it: "${builtins.toJSON key} = ${value it}\n") set)
+      );
+  };
+
   mkOption = option: option;
   mkEnableOption = what: {
     default = false;
@@ -47,6 +67,7 @@ rec {
     path = "path";
     str = "str";
     enum = values: { enum = values; };
+    either = one: other: { either = [ one other ]; };
     attrsOf = type: { attrsOf = type; };
     listOf = type: { listOf = type; };
   };

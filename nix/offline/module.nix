@@ -9,7 +9,10 @@ let
   lib = import ./lib.nix;
   module = import ../module.nix flake {
     inherit lib;
-    pkgs.stdenv.hostPlatform = { inherit system; };
+    pkgs = {
+      stdenv.hostPlatform = { inherit system; };
+      formats.toml = _: lib.tomlFormat;
+    };
     config.services.yoi = builtins.mapAttrs (_: option: option.default) module.options.services.yoi // settings;
   };
 in

@@ -68,7 +68,9 @@ def test_there_are_examples():
 
 
 @pytest.mark.parametrize("example", examples())
-def test_every_example_is_understood(example: str):
+def test_every_example_is_understood(example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "yoi-runtime.toml").touch()
     _, command, *arguments = shlex.split(example.partition(" | ")[0])
     parsed = typer.main.get_command(app).commands[command].make_context(command, arguments)  # type: ignore[attr-defined]
     for text in parsed.params.get("worker") or [] if command == "serve" else []:

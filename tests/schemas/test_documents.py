@@ -14,11 +14,12 @@ from jsonschema import Draft202012Validator
 from tests.codebase.tree import ROOT
 from tests.events.examples import FULL, TOKEN, record
 from tests.golden.make_frames import frames_of, golden_streams
+from tests.schemas.wire_judge import WireJudge
 from tools.schemas.__main__ import DIRECTORY, documents, main
 from tools.schemas.asyncapi import NOT_OF_STREAMS, asyncapi
 from tools.schemas.definitions import definitions, validator_schema
 from yoi_runtime.errors import RequestInvalidError
-from yoi_runtime.events import EVENT_CLASSES
+from yoi_runtime.events import EVENT_CLASSES, TextDone, UnknownEvent, encode_payload, traced, wrap_for_v0
 from yoi_runtime.protocol import http_models, v1_frames
 from yoi_runtime.protocol.diagnostics import CODE_SPECS, DiagnosticCode, diagnostic
 from yoi_runtime.protocol.stream_request import parse_stream_request
@@ -207,3 +208,17 @@ def test_the_published_edition_takes_every_golden_frame_and_one_with_more_in_it(
             assert is_valid(name, {**content, "added": {"by": "a newer server"}}), frame
             judged += 1
     assert judged > 200
+
+
+def test_a_frame_with_a_trace_is_one_and_so_is_a_wrapped_one():
+    judge = WireJudge()
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    for event in (TextDone(text="x"), UnknownEvent(name="brain_wave", data=1)):
+        record = (
+            b'{"kind":"event","envelope":{"cursor":"wo1x","event_id":"a-1","seq":1,"worker_id":"a","worker_seq":1,'
+            b'"time":"2026-11-22T00:00:00.000000Z","payload":%s},"crc":"00000000"}'
+            % encode_payload(traced(event, trace))
+        )
+        judge.frame(record, ProtocolVersion.V1, None)
+        judge.frame(wrap_for_v0(record), ProtocolVersion.V0, "a")
+    assert judge.judged == 4

@@ -11,6 +11,7 @@ from pathlib import Path
 from tools.dev import ROOT
 from tools.schemas.asyncapi import WIRE_DOCUMENT, asyncapi
 from tools.schemas.definitions import document
+from tools.schemas.settings_table import settings_table
 from tools.schemas.vocabulary_table import vocabulary_table
 
 __all__ = ["DIRECTORY", "documents", "main"]
@@ -22,7 +23,7 @@ def documents() -> Mapping[str, str]:
     """Return the text of every generated file by its name."""
     made = {WIRE_DOCUMENT: document(), "asyncapi.json": asyncapi()}
     texts = {name: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for name, content in made.items()}
-    return {**texts, "events.md": vocabulary_table()}
+    return {**texts, "events.md": vocabulary_table(), "settings.md": settings_table()}
 
 
 def main(arguments: list[str]) -> int:

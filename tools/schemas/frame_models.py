@@ -64,7 +64,9 @@ class EventFrame(_Closed):
 
 
 class WrappedItem(_Closed):
-    """An event outside of upstream's vocabulary; `data` is null for one without data."""
+    """An event outside of upstream's vocabulary; `data` is null for one without data. What stood beside it stays."""
+
+    model_config = ConfigDict(extra="allow")
 
     kind: Literal["yoi.event"]
     event: str

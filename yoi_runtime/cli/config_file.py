@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ from yoi_runtime.cli.options import check_id
 from yoi_runtime.cli.settings import Setting
 from yoi_runtime.cli.toml_places import line_of
 from yoi_runtime.cli.worker_table import WorkerTable
-from yoi_runtime.errors import ConfigurationError, ConfigurationFault
+from yoi_runtime.errors import ConfigurationError
+from yoi_runtime.errors.configuration_errors import ConfigurationFault
 
 __all__ = ["FILE_NAME", "ConfigurationFile", "configuration_model", "find_file", "read_file"]
 
@@ -83,15 +85,17 @@ def read_file(path: Path, settings: Mapping[str, Setting]) -> ConfigurationFile:
     data = path.read_bytes()
     try:
         text = data.decode("utf-8")
-        tree = tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(str(path), [ConfigurationFault(line, None, "not UTF-8")]) from None
+    try:
+        tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         reason, _, place = str(error).rpartition(" (at ")
-        words = place.removesuffix(")").replace(",", "").split()
-        line_number = int(words[1]) if len(words) > 1 and words[0] == "line" and words[1].isdigit() else None
-        fault = ConfigurationFault(line_number, None, f"not TOML: {reason or error}")
+        found_line = re.match(r"line (\d+)", place)
+        # Otherwise it says "at end of document".
+        line = int(found_line[1]) if found_line else text.count("\n") + 1
+        fault = ConfigurationFault(line, None, f"not TOML: {reason or error}")
         raise ConfigurationError(str(path), [fault]) from None
     try:
         model = configuration_model(settings).model_validate(tree)

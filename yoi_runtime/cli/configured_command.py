@@ -44,8 +44,10 @@ class ConfiguredCommand(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
-            if error.param_hint is None and error.param is not None and error.param.opts:
-                error.param_hint = origin_of(ctx, error.param.opts[0])
+            if error.param_hint is None and error.param is not None:
+                options = {setting.parameter: setting.option for setting in self.settings.values()}
+                if error.param.name in options:
+                    error.param_hint = origin_of(ctx, options[error.param.name])
             raise
 
 

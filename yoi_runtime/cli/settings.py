@@ -94,13 +94,15 @@ def _options(function: Callable[..., object]) -> Iterator[tuple[str, OptionInfo,
 def _setting(key: str, parameter: str, option: OptionInfo, annotation: object, default: object) -> Setting:
     words = option.help or ""
     stated = _DEFAULT.search(words)
+    kind = _kind(annotation)
     return Setting(
         key,
         f"--{key.replace('_', '-')}",
         parameter,
-        _kind(annotation),
+        kind,
         words[: stated.start()] if stated else words,
-        stated[1] if stated else _in_words(default),
+        # The help of a pair of flags names the flag; in the file there is but true and false.
+        stated[1] if stated and kind != "flag" else _in_words(default),
         option.min,
         option.max,
     )

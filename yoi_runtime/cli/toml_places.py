@@ -41,7 +41,7 @@ def line_of(text: str, path: Sequence[str]) -> int | None:
         common = len(found) if wanted[: len(found)] == found else 0
         if common and (best is None or common > best[0]):
             best = common, number
-        elif best is None and found[: len(wanted)] == wanted:
+        elif best is None and wanted and found[: len(wanted)] == wanted:
             return number
     return best[1] if best is not None else None
 

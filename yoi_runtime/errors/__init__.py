@@ -71,7 +71,6 @@ from yoi_runtime.errors.access_errors import (
 )
 from yoi_runtime.errors.configuration_errors import (
     ConfigurationError,
-    ConfigurationFault,
 )
 from yoi_runtime.errors.cursor_errors import (
     CursorAheadError,
@@ -144,7 +143,6 @@ __all__ = [
     "AdapterError",
     "CaseInvalidError",
     "ConfigurationError",
-    "ConfigurationFault",
     "CursorAheadError",
     "CursorError",
     "CursorExpiredError",
