@@ -90,7 +90,7 @@ def look_at_service(system: str, package: str) -> None:
     """Raise NixError unless nix/module.nix starts the package's program, with options that it has."""
     settings = (
         '{ enable = true; workers.coder = "agent --json"; durability = "written"; '
-        'extraArguments = [ "--adapter" "jsonl" ]; }'
+        'extraArguments = [ "--adapter" "jsonl" ]; tokenFile = "/etc/tokens.json"; }'
     )
     flake = f'{{ packages.{system}.yoi = {{ outPath = "{package}"; meta.mainProgram = "yoi-runtime"; }}; }}'
     expression = (
@@ -105,7 +105,10 @@ def look_at_service(system: str, package: str) -> None:
     for word in words:
         if word.startswith("--") and word not in options:
             raise NixError(f"the service passes {word}, which `yoi-runtime serve` does not have")
-    if words.count("coder=agent --json") != 1 or words[-2:] != ["--adapter", "jsonl"]:
+    if words.count("coder=agent --json") != 1 or words[-4:] != [
+        *("--adapter", "jsonl"),
+        *("--token-file", "%d/tokens"),
+    ]:
         raise NixError(f"the service does not pass its settings on: {shlex.join(words)}")
 
 
