@@ -32,7 +32,24 @@ let
     "--config"
     "${toml.generate "yoi-runtime.toml" configuration}"
   ]
+  ++ lib.concatMap (name: [
+    "--allow-host"
+    name
+  ]) cfg.allowHosts
   ++ cfg.extraArguments;
+
+  # Read by systemd as root, and shown to this unit alone: the files may be root's and closed to everybody. %d is where.
+  credentials =
+    lib.optional (cfg.tokenFile != null) "tokens:${cfg.tokenFile}"
+    ++ lib.optionals (cfg.tls != null) [
+      "cert:${cfg.tls.certificate}"
+      "key:${cfg.tls.key}"
+    ];
+  # Beside the escaped arguments, because systemd is to replace %d in them.
+  credentialArguments = lib.concatStringsSep " " (
+    lib.optional (cfg.tokenFile != null) "--token-file %d/tokens"
+    ++ lib.optional (cfg.tls != null) "--tls-cert %d/cert --tls-key %d/key"
+  );
 in
 {
   options.services.yoi = {
@@ -110,6 +127,40 @@ in
         secrets here, not secrets.
       '';
     };
+    tokenFile = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "/etc/yoi/tokens.json";
+      description = ''
+        List of the tokens that are let in, made by `yoi-runtime token create`; needed to listen beyond loopback. A
+        string, not a path: it must not be copied into the store. Copied for the unit at its start, so a change holds
+        after a restart; give `--token-file` in extraArguments for a file that the unit's user can read itself.
+      '';
+    };
+    tls = mkOption {
+      type = types.nullOr (
+        types.submodule {
+          options = {
+            certificate = mkOption {
+              type = types.str;
+              description = "Certificate with its chain, PEM.";
+            };
+            key = mkOption {
+              type = types.str;
+              description = "Its key, PEM, outside of the store.";
+            };
+          };
+        }
+      );
+      default = null;
+      description = "Certificate and key to serve https and wss with; copied for the unit at its start.";
+    };
+    allowHosts = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [ "runtime.example" ];
+      description = "More names under which the server may be addressed.";
+    };
     extraArguments = mkOption {
       type = types.listOf types.str;
       default = [ ];
@@ -123,7 +174,8 @@ in
       wantedBy = [ "multi-user.target" ];
       after = [ "network.target" ];
       serviceConfig = {
-        ExecStart = lib.escapeShellArgs ([ (lib.getExe cfg.package) ] ++ arguments);
+        ExecStart = lib.escapeShellArgs ([ (lib.getExe cfg.package) ] ++ arguments) + " " + credentialArguments;
+        LoadCredential = credentials;
         Type = "notify";
         NotifyAccess = "main";
         # Told every 10 s, and not while the event loop or the disk does not answer: docs/operations.md.

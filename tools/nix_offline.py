@@ -92,7 +92,7 @@ def look_at_service(system: str, package: str) -> None:
     settings = (
         '{ enable = true; workers.clock = "clock --json"; durability = "written"; settings.cache_bytes = "1MiB"; '
         'workers.coder = { command = [ "agent" "--json" ]; restart = "always"; environment.A = "1"; }; '
-        'extraArguments = [ "--adapter" "jsonl" ]; }'
+        'extraArguments = [ "--adapter" "jsonl" ]; tokenFile = "/etc/tokens.json"; }'
     )
     flake = f'{{ packages.{system}.yoi = {{ outPath = "{package}"; meta.mainProgram = "yoi-runtime"; }}; }}'
     expression = (
@@ -107,7 +107,7 @@ def look_at_service(system: str, package: str) -> None:
     for word in words:
         if word.startswith("--") and word not in options:
             raise NixError(f"the service passes {word}, which `yoi-runtime serve` does not have")
-    if words[2] != "--config" or words[4:] != ["--adapter", "jsonl"]:
+    if words[2] != "--config" or words[4:] != ["--adapter", "jsonl", "--token-file", "%d/tokens"]:
         raise NixError(f"the service does not pass its settings on: {shlex.join(words)}")
     run([words[0], "config", "check", words[3]])
     written = tomllib.loads(Path(words[3]).read_text("utf-8"))

@@ -22,6 +22,10 @@ rec {
       text;
 
   concatLists = builtins.concatLists;
+  concatMap = builtins.concatMap;
+  concatStringsSep = builtins.concatStringsSep;
+  optional = condition: element: if condition then [ element ] else [ ];
+  optionals = condition: elements: if condition then elements else [ ];
   mapAttrsToList = function: set: map (name: function name set.${name}) (builtins.attrNames set);
   escapeShellArg = text: "'" + builtins.replaceStrings [ "'" ] [ "'\\''" ] (toString text) + "'";
   escapeShellArgs = texts: builtins.concatStringsSep " " (map escapeShellArg texts);
@@ -70,5 +74,7 @@ rec {
     either = one: other: { either = [ one other ]; };
     attrsOf = type: { attrsOf = type; };
     listOf = type: { listOf = type; };
+    nullOr = type: { nullOr = type; };
+    submodule = module: { submodule = module; };
   };
 }

@@ -80,6 +80,7 @@ def test_the_source_archive_holds_what_belongs_in_it_and_nothing_else(built: Pat
         "README.ja.md",
         "CHANGELOG.md",
         "CONTRIBUTING.md",
+        "SECURITY.md",
         "LICENSE",
         "pyproject.toml",
         "flake.nix",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 
+import typer.main
 from packaging.requirements import Requirement
 
 from tests.codebase.tree import ROOT, pyproject
+from yoi_runtime.cli.app import app
 
 PACKAGE_NIX = (ROOT / "nix" / "package.nix").read_text("utf-8")
 # Not run in a build: they look at the whole tree, at peers, or take minutes.
@@ -69,5 +71,27 @@ def test_the_unit_for_other_systems_is_that_of_the_module():
         for name, value in re.findall(r"^        (\w+) = ([^\[\n]*);$", module, re.MULTILINE)
     }
     there["RestrictAddressFamilies"] = " ".join(lists["RestrictAddressFamilies"])
-    del settings["ExecStart"]  # there it is made of the options
+    # There they are made of the options.
+    del settings["ExecStart"]
+    assert there.pop("LoadCredential") == "credentials"
     assert settings == there
+
+
+def test_tokens_and_keys_come_to_the_unit_as_credentials_in_both_units():
+    module = (ROOT / "nix" / "module.nix").read_text("utf-8")
+    unit = (ROOT / "docs" / "yoi-runtime.service").read_text("utf-8")
+    options = {"--token-file": "tokens", "--tls-cert": "cert", "--tls-key": "key"}
+    for option, name in options.items():
+        assert f"{option} %d/{name}" in module
+        assert f'"{name}:${{cfg.' in module
+        assert f"{option} %d/{name}" in unit
+        assert f"LoadCredential={name}:/" in unit
+    serve = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
+    known = {name for parameter in serve.params for name in parameter.opts}
+    passed = set(re.findall(r'"(--[a-z-]+)|(--[a-z-]+) %d', module))
+    assert {name for pair in passed for name in pair if name} <= known
+    # A path would be copied into the store, which everybody reads.
+    for name in ("tokenFile", "certificate", "key"):
+        option = module.partition(f" {name} = mkOption {{")[2].partition("};")[0]
+        assert "types.path" not in option
+        assert "types.str" in option

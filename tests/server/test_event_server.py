@@ -14,13 +14,18 @@ from tests.server.foreign_client import Peer, subscribed
 from tests.server.raw_peer import RawPeer
 from tests.server.serving import EVERYTHING, http_get, serving, stream_path
 from tests.support.deadline import wait_until_async
-from yoi_runtime.errors import LogFormatError, LogNotFoundError
+from yoi_runtime.errors import DescriptorLimitError, LogFormatError, LogNotFoundError, OpenToAllError, SecretFileError
 from yoi_runtime.events import TextDelta
 from yoi_runtime.runtime.runtime import LOG_DIRECTORY, Runtime
 from yoi_runtime.segment_log.cursor import decode_token
 from yoi_runtime.segment_log.watermark import COMMITTED
 from yoi_runtime.server.access import ServerAccess
+from yoi_runtime.server.descriptors import open_descriptors
+from yoi_runtime.server.doorway import Doorway
 from yoi_runtime.server.event_server import DEFAULT_HOST, DEFAULT_PORT, EventServer
+from yoi_runtime.server.limits import Limits
+from yoi_runtime.server.tls_files import TlsFiles
+from yoi_runtime.server.token_file import add_token, revoke_token
 
 
 def test_it_is_for_this_machine_unless_told_otherwise():
@@ -251,3 +256,115 @@ async def _ended_without_everything(peer: RawPeer) -> bool:
             frames += 1
     except (EOFError, ConnectionError):
         return frames < 8000
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
+async def test_an_address_that_others_reach_is_not_even_bound_without_tokens(tmp_path: Path, host: str):
+    Runtime.open(tmp_path).close()
+    with pytest.raises(OpenToAllError):
+        await EventServer.start(tmp_path, host, 0)
+
+
+async def test_what_cannot_be_served_as_it_was_asked_for_leaves_nothing_open(tmp_path: Path):
+    Runtime.open(tmp_path).close()
+    before = open_descriptors()
+    none = tmp_path / "none"
+    for access in (ServerAccess(token_file=none), ServerAccess(tls=TlsFiles(none, none))):
+        with pytest.raises(SecretFileError):
+            await EventServer.start(tmp_path, "127.0.0.1", 0, access=access)
+        # Sockets that were handed over are the server's to close.
+        listening = EventServer.bind("127.0.0.1", 0)
+        with pytest.raises(SecretFileError):
+            await EventServer.start(tmp_path, "127.0.0.1", 0, access=access, listening=listening)
+        assert listening[0].fileno() == -1
+    with pytest.raises(DescriptorLimitError):
+        await EventServer.start(tmp_path, "127.0.0.1", 0, limits=Limits(subscribers=1 << 40))
+    gc.collect()
+    assert open_descriptors() == before
+
+
+async def test_places_are_bounded_in_all_by_token_and_by_worker(tmp_path: Path, expect_log: ExpectLog):
+    token_file = tmp_path / "tokens.json"
+    one, two = (add_token(token_file, label="", workers=[], expires_at=None)[0] for _ in range(2))
+    limits = Limits(subscribers=4, subscribers_per_token=3, subscribers_per_worker=2)
+    for reason in ("subscribers", "subscribers_per_token", "subscribers_per_worker"):
+        expect_log("yoi_runtime.server", f"because of {reason}:")
+    async with serving(tmp_path / "data", access=ServerAccess(token_file=token_file), limits=limits) as served:
+        await served.worker("a")
+        url, scoped = served.server.url, stream_path("a")
+
+        async def refused(path: str, token: str) -> str:
+            problem = await served.refusal(path, headers={"Authorization": f"Bearer {token}"})
+            assert (problem.status, problem.code) == (429, "runtime.too_many_subscribers")
+            assert problem.headers["retry-after"] == "5"
+            assert problem.diagnostic["recovery"] == "reconnect"
+            return problem.diagnostic["message"].partition(": ")[2]
+
+        with ExitStack() as inside:
+            for path in (scoped, scoped, EVERYTHING):
+                inside.enter_context(await RawPeer.connect(url, path, token=one))
+            assert await refused(scoped, two) == "this Worker has as many as it may"
+            assert await refused(EVERYTHING, one) == "this token has as many as it may"
+            inside.enter_context(await RawPeer.connect(url, EVERYTHING, token=two))
+            assert await refused(EVERYTHING, two) == "this server has as many as it takes"
+            assert served.server.counters.active == 4
+        await wait_until_async(lambda: served.server.counters.active == 0)
+        # 50 at once for 4 places: none too many, whatever comes in between.
+        peers = await asyncio.gather(
+            *(RawPeer.connect(url, EVERYTHING, token=(one, two)[n % 2]) for n in range(50)), return_exceptions=True
+        )
+        let_in = [peer for peer in peers if isinstance(peer, RawPeer)]
+        assert len(let_in) == served.server.counters.active == 4
+        for peer in let_in:
+            peer.close()
+
+
+async def test_a_stream_ends_when_its_token_does_and_says_where_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("yoi_runtime.server.event_server._LOOK_SECONDS", 0.02)
+    token_file = tmp_path / "tokens.json"
+    one, entry = add_token(token_file, label="", workers=["a"], expires_at=None)
+    two, _ = add_token(token_file, label="", workers=["a"], expires_at=None)
+    async with serving(tmp_path / "data", access=ServerAccess(token_file=token_file)) as served:
+        worker = await served.worker("a")
+        url = served.server.url
+        with (
+            await RawPeer.connect(url, stream_path("a"), token=one) as ends,
+            await RawPeer.connect(url, stream_path("a"), token=two) as stays,
+        ):
+            await ends.json()
+            await stays.json()
+            cursor = worker.emit(TextDelta(text="x"))
+            assert (await ends.json())["envelope"]["cursor"] == cursor
+            revoke_token(token_file, entry.id)
+            problem = (await ends.json())["diagnostic"]
+            assert (problem["code"], problem["recovery"]) == ("runtime.unauthenticated", "give_up")
+            assert problem["resume_cursor"] == cursor
+            opcode, payload = await ends.frame()
+            assert (opcode, int.from_bytes(payload[:2], "big")) == (8, 4401)
+            assert (await stays.json())["envelope"]["cursor"] == cursor
+            worker.emit(TextDelta(text="y"))
+            assert (await stays.json())["envelope"]["payload"]["data"] == {"text": "y"}
+            # Elsewhere its cursor is as good as before.
+            with await RawPeer.connect(url, f"{stream_path('a')}?cursor={cursor}", token=two) as goes_on:
+                await goes_on.json()
+                assert (await goes_on.json())["envelope"]["payload"]["data"] == {"text": "y"}
+
+
+async def test_a_bug_in_the_guard_does_not_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expect_log: ExpectLog
+):
+    expect_log("yoi_runtime.server", "the guard failed, and goes on")
+    monkeypatch.setattr("yoi_runtime.server.event_server._LOOK_SECONDS", 0.02)
+    sweeps = 0
+
+    def sweep(door: Doorway) -> None:
+        nonlocal sweeps
+        sweeps += 1
+        if sweeps == 1:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(Doorway, "sweep", sweep)
+    async with serving(tmp_path):
+        await wait_until_async(lambda: sweeps > 2)

@@ -21,7 +21,13 @@ from yoi_runtime.segment_log.figures import LogFigures
 from yoi_runtime.segment_log.platform import REAL_PLATFORM
 from yoi_runtime.server.access import ServerAccess
 from yoi_runtime.server.credentials import Credentials
-from yoi_runtime.server.descriptors import connection_room, open_descriptors, raised_limit, wanted_descriptors
+from yoi_runtime.server.descriptors import (
+    ConnectionRoom,
+    connection_room,
+    open_descriptors,
+    raised_limit,
+    wanted_descriptors,
+)
 from yoi_runtime.server.doorway import Doorway
 from yoi_runtime.server.event_socket import EventSocket
 from yoi_runtime.server.http_views import (
@@ -60,6 +66,8 @@ _LAST_EVENTS_SECONDS = 1.5
 _LOOK_SECONDS = 1.0
 # What is read of a connection before somebody takes it.
 _MAX_BUFFER_BYTES = 1 << 20
+# Those who wait while the doorway makes room; the kernel may hold fewer.
+_BACKLOG = 1024
 _WORKER = r"/v1/workers/(?P<worker_id>[^/]*)"
 
 
@@ -117,27 +125,18 @@ class EventServer:
         access = access if access is not None else ServerAccess()
         access.check_bind(host)
         loop = asyncio.get_running_loop()
-        credentials = Credentials(access.token_file, loop.time) if access.token_file is not None else None
-        identity = TlsIdentity(access.tls) if access.tls is not None else None
         sockets = cls.bind(host, port) if listening is None else list(listening)
         try:
+            credentials = Credentials(access.token_file, loop.time) if access.token_file is not None else None
+            identity = TlsIdentity(access.tls) if access.tls is not None else None
             view = LogView(data_dir, data_dir / _LOG_DIRECTORY, REAL_PLATFORM, cache_bytes)
             try:
                 await view.start()
+                room = _room(limits if limits is not None else Limits())
             except BaseException:
                 await view.close()
                 raise
         except BaseException:
-            for bound in sockets:
-                bound.close()
-            raise
-        in_use = open_descriptors()
-        wished = limits if limits is not None else Limits()
-        try:
-            allowed = raised_limit(wanted_descriptors(wished, in_use))
-            room = connection_room(wished, allowed, in_use)
-        except BaseException:
-            await view.close()
             for bound in sockets:
                 bound.close()
             raise
@@ -197,7 +196,7 @@ class EventServer:
             OSError: the address cannot be bound; it is never shared with another process. ``filename`` has the address.
         """
         try:
-            return bind_sockets(port, host, reuse_port=False)
+            return bind_sockets(port, host, backlog=_BACKLOG, reuse_port=False)
         except OSError as error:
             # A name that does not resolve has a number of another kind, and a text of its own.
             shown_host = f"[{host}]" if ":" in host else host
@@ -243,6 +242,12 @@ class EventServer:
             task.cancel()
         await asyncio.gather(*self._regular, return_exceptions=True)
         await self._state.view.close()
+
+
+def _room(limits: Limits) -> ConnectionRoom:
+    """Fit the limits under that of open files, which is raised first. Raises ``DescriptorLimitError``."""
+    in_use = open_descriptors()
+    return connection_room(limits, raised_limit(wanted_descriptors(limits, in_use)), in_use)
 
 
 async def _look_after(state: ServerState, identity: TlsIdentity | None) -> None:
