@@ -201,15 +201,15 @@ class _Machine(RuleBasedStateMachine):
     def jump_wall_clock(self, seconds: float) -> None:
         """The wall clock is set: nothing is rotated out for that before the log is opened again."""
         # What a jump before the last opening made old enough goes now.
-        self.rig.log._rotate_out()
+        self.rig.log._rotation.rotate_out()
         before = len(self.rig.writer.sealed)
         self.clock.jump_wall(seconds)
-        self.rig.log._rotate_out()
+        self.rig.log._rotation.rotate_out()
         assert len(self.rig.writer.sealed) == before
         # A jump of ten years is not believed at the next opening either; an hour may have gone by.
         if abs(seconds) > 3600:
             self.close_and_open()
-            self.rig.log._rotate_out()
+            self.rig.log._rotation.rotate_out()
             kept = {segment.number for segment in self.rig.writer.sealed}
             assert len(kept) >= before or self.retention.retain_segments is not None
         self.count("clock jumps")

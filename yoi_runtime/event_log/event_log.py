@@ -6,7 +6,6 @@ its retention, with the help of a bookkeeper that makes durable what must outliv
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from yoi_runtime.event_log.author import Author
 from yoi_runtime.event_log.bookkeeper import Bookkeeper
 from yoi_runtime.event_log.oversize import cut_event
 from yoi_runtime.event_log.refused import RefusedEvents
+from yoi_runtime.event_log.rotation import Rotation
 from yoi_runtime.event_log.turn import Turn
 from yoi_runtime.events import Alert, Event, encode_payload
 from yoi_runtime.notices import Notice, named
@@ -34,7 +34,7 @@ from yoi_runtime.segment_log.cursor import NO_WORKER, CursorToken, decode_token,
 from yoi_runtime.segment_log.figures import TIMED_EVERY, LogFigures
 from yoi_runtime.segment_log.platform import Platform, abandon_after_fork
 from yoi_runtime.segment_log.position import Position
-from yoi_runtime.segment_log.retention import RetentionPolicy, count_to_rotate_out
+from yoi_runtime.segment_log.retention import RetentionPolicy
 from yoi_runtime.segment_log.timestamp import TimestampFormat
 from yoi_runtime.segment_log.writer import LogOptions, LogWriter, SealedSegment
 
@@ -76,6 +76,7 @@ class EventLog:
         self._writer = writer
         self._books = bookkeeper
         self._retention = retention
+        self._rotation = Rotation(writer, bookkeeper, retention)
         self._now_us = platform.clock.now_us
         self._monotonic = platform.clock.monotonic
         self._turn = Turn(writer)
@@ -312,12 +313,9 @@ class EventLog:
         try:
             self._append(alert, encode_payload(alert), worker_id)
         except (LogError, OSError) as error:
+            told = named(Notice.ALERT_NOT_WRITTEN, worker_id=worker_id)
             _log.warning(
-                "Worker %s: %s; this could not be told in the log: %s",
-                worker_id,
-                alert.message,
-                error,
-                extra=named(Notice.ALERT_NOT_WRITTEN, worker_id=worker_id),
+                "Worker %s: %s; this could not be told in the log: %s", worker_id, alert.message, error, extra=told
             )
             self._note_refused(worker_id)
 
@@ -392,9 +390,8 @@ class EventLog:
         try:
             self.maintain()
         except (LogError, OSError) as error:
-            _log.warning(
-                "maintenance of the log failed, will try again: %s", error, extra=named(Notice.MAINTENANCE_FAILED)
-            )
+            told = named(Notice.MAINTENANCE_FAILED)
+            _log.warning("maintenance of the log failed, will try again: %s", error, extra=told)
 
     def maintain(self) -> None:
         """Roll the active segment when it is old, rotate out what retention does not keep, tell refused events.
@@ -413,7 +410,7 @@ class EventLog:
         if self._writer.active_number != self._active:
             self._after_roll()
         # First: where there is no room for a roll, this makes some.
-        self._rotate_out()
+        self._rotation.rotate_out()
         # A quarter: nothing outlives its time by more than that.
         if retain is not None and self._writer.active_records and age_us > retain / 4 * 1_000_000:
             self._writer.roll()
@@ -440,63 +437,20 @@ class EventLog:
         try:
             self._books.sealed(segment, start)
         except (LogError, OSError) as error:
-            _log.warning(
-                "the books could not follow the roll to segment %d: %s",
-                self._active,
-                error,
-                extra=named(Notice.BOOKS_NOT_KEPT, segment=self._active),
-            )
+            told = named(Notice.BOOKS_NOT_KEPT, segment=self._active)
+            _log.warning("the books could not follow the roll to segment %d: %s", self._active, error, extra=told)
         try:
-            self._rotate_out()
+            self._rotation.rotate_out()
         except (LogError, OSError) as error:
-            _log.warning(
-                "retention could not follow the roll to segment %d: %s",
-                self._active,
-                error,
-                extra=named(Notice.RETENTION_FAILED, segment=self._active),
-            )
-
-    def _rotate_out(self) -> None:
-        sealed = self._writer.sealed_segments
-        now_us = self._writer.steady_clock.now_us()
-        count = count_to_rotate_out(sealed.ages(), self._writer.active_bytes, self._retention, now_us)
-        # What a pass that did not come to its end has counted as gone goes now, whatever retention says today.
-        counted_seq = self._books.counted_seq()
-        for index, segment in enumerate(sealed):
-            if segment.last_seq > counted_seq:
-                break
-            if segment.first_seq <= segment.last_seq:
-                count = max(count, index + 1)
-        if count:
-            going, before = sealed[:count], len(sealed)
-            # The books are about to be made durable: with an event in them that a power cut takes from the log, its
-            # Worker's numbers would have a gap.
-            self._writer.sync()
-            self._count_as_gone(going)
-            try:
-                self._writer.rotate_out(count)
-            finally:
-                self._books.rotated_out(going[: before - len(sealed)])
-            self._writer.make_reserve()
-
-    def _count_as_gone(self, segments: Sequence[SealedSegment]) -> None:
-        try:
-            self._books.rotating_out(segments)
-        except OSError as error:
-            # Deleting makes room, but has to be written down first: that is what the reserve is for, too.
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self._writer.release_reserve():
-                raise
-            self._books.rotating_out(segments)
+            told = named(Notice.RETENTION_FAILED, segment=self._active)
+            _log.warning("retention could not follow the roll to segment %d: %s", self._active, error, extra=told)
 
     def _mend_or_warn(self) -> None:
         try:
             self._mend()
         except (LogError, OSError) as error:
-            _log.warning(
-                "an interrupted append could not be mended, the next start does it: %s",
-                error,
-                extra=named(Notice.APPEND_NOT_MENDED),
-            )
+            told = named(Notice.APPEND_NOT_MENDED)
+            _log.warning("an interrupted append could not be mended, the next start does it: %s", error, extra=told)
 
     def check_outside(self) -> None:
         """Raise ``LogReentryError`` when the calling thread is in the middle of an append."""
@@ -524,11 +478,9 @@ class EventLog:
             if self._refused.by_worker:
                 self._settle()
         except (LogError, OSError) as error:
+            told = named(Notice.LOSS_NOT_WRITTEN, workers=len(self._refused.by_worker))
             _log.error(
-                "refused events of %s could not be told: %s",
-                ", ".join(self._refused.by_worker),
-                error,
-                extra=named(Notice.LOSS_NOT_WRITTEN, workers=len(self._refused.by_worker)),
+                "refused events of %s could not be told: %s", ", ".join(self._refused.by_worker), error, extra=told
             )
         try:
             self._writer.sync()
@@ -537,10 +489,7 @@ class EventLog:
             if not self._turn.interrupted:
                 self._books.save(self._writer.end)
         except OSError as error:
-            _log.warning(
-                "the catalog could not be saved at close; the next start reads the log: %s",
-                error,
-                extra=named(Notice.CATALOG_NOT_SAVED),
-            )
+            told = named(Notice.CATALOG_NOT_SAVED)
+            _log.warning("the catalog could not be saved at close; the next start reads the log: %s", error, extra=told)
         finally:
             self._writer.close()
