@@ -1,6 +1,6 @@
 """Soak a real server: thousands of idle subscribers, active and stalled ones, churn, and a rotation every second.
 
-    python3 tools/dev.py soak [--small] [--minutes N]
+    python3 tools/dev.py soak [--small] [--minutes N] [--idle N]
 
 Measures resident memory, descriptors and tasks of the server while nothing should grow, and looks whether /metrics tells
 the same story. Ends with 1 when something grew, was left over, or less was exercised than planned.
@@ -38,10 +38,13 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dev.py soak", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--small", action="store_true", help="one minute, a few hundred subscribers: for CI")
     parser.add_argument("--minutes", type=float, help="how long, once everybody is connected")
+    parser.add_argument("--idle", type=int, help="so many idle subscribers, on a machine that has other things to do")
     options = parser.parse_args(arguments)
     plan = SMALL if options.small else FULL
     if options.minutes is not None:
         plan = replace(plan, seconds=options.minutes * 60)
+    if options.idle is not None:
+        plan = replace(plan, idle=options.idle)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with tempfile.TemporaryDirectory(prefix="yoi-soak-") as directory:
