@@ -22,6 +22,7 @@ ELSEWHERE = {
         "golden",
         "schemas",
         "support",
+        "soak",
         "torture",
     ),
 }
