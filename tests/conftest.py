@@ -6,6 +6,7 @@
   test did not announce with ``expect_log``.
 - Where Tornado is not installed, the tests of the core run all the same, on a plain event loop.
 - Hypothesis draws the same examples every time; ``--hypothesis-profile=explore`` draws new ones.
+- Everything that servers send and log is looked at for secrets and paths of ours (``tests.support.leak_watch``).
 
 Waiting for something: ``tests.support.deadline``.
 """
@@ -19,10 +20,12 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Generator, Iterator
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.leak_watch import WATCH
 
 # No deadline and no complaint about slow examples: the machine may be busy, and pytest-timeout bounds the test.
 settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -30,6 +33,11 @@ settings.register_profile(
     "explore", deadline=None, max_examples=2_000, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("same")
+
+if TYPE_CHECKING:
+    from tornado.iostream import BaseIOStream
+
+    from yoi_runtime.server.websocket_outlet import WebSocketOutlet
 
 ExpectLog = Callable[[str, str], None]
 
@@ -114,6 +122,62 @@ def expect_log() -> Iterator[ExpectLog]:
         logging.getLogger().removeHandler(watch)
     if problems := list(watch.problems()):
         pytest.fail("\n".join(problems), pytrace=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _wire_watched() -> Iterator[None]:
+    """Have ``tests.support.leak_watch`` look at what servers in this process send."""
+    try:
+        from tornado.iostream import BaseIOStream
+    except ModuleNotFoundError:
+        yield
+        return
+    from yoi_runtime.server.websocket_outlet import WebSocketOutlet
+
+    write, send_frames = BaseIOStream.write, WebSocketOutlet.send_frames
+
+    def watched_write(self: BaseIOStream, data: bytes | memoryview) -> object:
+        # What a client asks for begins with its method, and may hold its token.
+        if data[:4] not in (b"GET ", b"POST", b"HEAD", b"PUT "):
+            WATCH.wire(bytes(data))
+        return write(self, data)
+
+    async def watched_frames(self: WebSocketOutlet, frames: bytes) -> None:
+        WATCH.wire(frames)
+        await send_frames(self, frames)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(BaseIOStream, "write", watched_write)
+    patch.setattr(WebSocketOutlet, "send_frames", watched_frames)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_leaks() -> Iterator[None]:
+    """Fail the test in which a secret or a path of ours was seen on the wire or in a log."""
+    handler = _LeakHandler()
+    logging.getLogger().addHandler(handler)
+    before = len(WATCH.found)
+    yield
+    logging.getLogger().removeHandler(handler)
+    if found := WATCH.found[before:]:
+        del WATCH.found[before:]
+        pytest.fail("\n".join(found), pytrace=False)
+
+
+class _LeakHandler(logging.Handler):
+    """Shows the watch every record. Paths are the business of the program's own handler, which is tested with programs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        WATCH.line(record.getMessage(), paths=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was looked at; with several processes, each knows its own share."""
+    if WATCH.looked:
+        looked = ", ".join(f"{count:,} {what}" for what, count in sorted(WATCH.looked.items()))
+        terminalreporter.write_line(f"watched for leaks: {looked}")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from tests.codebase.tree import ROOT
 from tests.support.deadline import wait_until
+from tests.support.leak_watch import WATCH
 
 __all__ = [
     "DEADLINE_SECONDS",
@@ -111,6 +112,7 @@ def start_program(directory: Path, *arguments: str, **variables: str) -> Iterato
         if process.poll() is None:
             process.kill()
             process.wait(DEADLINE_SECONDS)
+        WATCH.program(stderr)
 
 
 def run_program(directory: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -24,6 +24,7 @@ ELSEWHERE = {
         "golden",
         "schemas",
         "support",
+        "soak",
         "torture",
     ),
 }

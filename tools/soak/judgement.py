@@ -61,6 +61,7 @@ class Seen:
     cut_off: int = 0
     pings: int = 0
     refused: int = 0
+    missed_looks: int = 0
     stop_seconds: float = 0.0
     exit_code: int = 0
     notices: dict[str, int] = field(default_factory=dict)
@@ -115,6 +116,8 @@ def _leftovers(seen: Seen) -> list[str]:
     # Segments come and go, and the reader holds some of them open.
     if seen.after.descriptors > seen.before.descriptors + 40:
         found.append(f"descriptors went from {seen.before.descriptors} to {seen.after.descriptors}")
+    if seen.missed_looks > len(seen.samples) / 10:
+        found.append(f"{seen.missed_looks} looks at /metrics were not answered within 30 s")
     if seen.stop_seconds > 10:
         found.append(f"it took {seen.stop_seconds:.1f} s to stop")
     if seen.exit_code != 143:

@@ -61,7 +61,7 @@ class SoakedServer:
 
     def sample(self, at: float) -> Sample:
         """Look at /metrics and, for what the kernel knows better, at /proc."""
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=120) as answer:  # noqa: S310 - our own server
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as answer:  # noqa: S310 - our own server
             text = answer.read().decode()
         sums: defaultdict[str, float] = defaultdict(float)
         too_slow = 0

@@ -312,12 +312,9 @@ class EventLog:
         try:
             self._append(alert, encode_payload(alert), worker_id)
         except (LogError, OSError) as error:
+            told = named(Notice.ALERT_NOT_WRITTEN, worker_id=worker_id)
             _log.warning(
-                "Worker %s: %s; this could not be told in the log: %s",
-                worker_id,
-                alert.message,
-                error,
-                extra=named(Notice.ALERT_NOT_WRITTEN, worker_id=worker_id),
+                "Worker %s: %s; this could not be told in the log: %s", worker_id, alert.message, error, extra=told
             )
             self._note_refused(worker_id)
 
@@ -401,9 +398,8 @@ class EventLog:
         try:
             self.maintain()
         except (LogError, OSError) as error:
-            _log.warning(
-                "maintenance of the log failed, will try again: %s", error, extra=named(Notice.MAINTENANCE_FAILED)
-            )
+            told = named(Notice.MAINTENANCE_FAILED)
+            _log.warning("maintenance of the log failed, will try again: %s", error, extra=told)
 
     def maintain(self) -> None:
         """Roll the active segment when it is old, rotate out what retention does not keep, tell refused events.
@@ -432,11 +428,8 @@ class EventLog:
         try:
             self._mend()
         except (LogError, OSError) as error:
-            _log.warning(
-                "an interrupted append could not be mended, the next start does it: %s",
-                error,
-                extra=named(Notice.APPEND_NOT_MENDED),
-            )
+            told = named(Notice.APPEND_NOT_MENDED)
+            _log.warning("an interrupted append could not be mended, the next start does it: %s", error, extra=told)
 
     def check_outside(self) -> None:
         """Raise ``LogReentryError`` when the calling thread is in the middle of an append."""
@@ -464,11 +457,9 @@ class EventLog:
             if self._refused.by_worker:
                 self._settle()
         except (LogError, OSError) as error:
+            told = named(Notice.LOSS_NOT_WRITTEN, workers=len(self._refused.by_worker))
             _log.error(
-                "refused events of %s could not be told: %s",
-                ", ".join(self._refused.by_worker),
-                error,
-                extra=named(Notice.LOSS_NOT_WRITTEN, workers=len(self._refused.by_worker)),
+                "refused events of %s could not be told: %s", ", ".join(self._refused.by_worker), error, extra=told
             )
         try:
             self._writer.sync()
@@ -477,10 +468,7 @@ class EventLog:
             if not self._turn.interrupted:
                 self._books.save(self._writer.end)
         except OSError as error:
-            _log.warning(
-                "the catalog could not be saved at close; the next start reads the log: %s",
-                error,
-                extra=named(Notice.CATALOG_NOT_SAVED),
-            )
+            told = named(Notice.CATALOG_NOT_SAVED)
+            _log.warning("the catalog could not be saved at close; the next start reads the log: %s", error, extra=told)
         finally:
             self._writer.close()

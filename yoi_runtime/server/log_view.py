@@ -170,7 +170,6 @@ class LogView:
 
     @property
     def damaged_places(self) -> int:
-        """Return in how many places damage was found."""
         return len(self._noted_damage)
 
     @property
@@ -238,11 +237,9 @@ class LogView:
                 self._failure = None
             except Exception as error:  # noqa: BLE001 - whatever it is, subscribers must not wait on a dead task
                 if self._failure is None:
+                    told = named(Notice.LOG_NOT_FOLLOWED)
                     _log.error(
-                        "the log cannot be followed, will try again: %s",
-                        error,
-                        exc_info=_is_bug(error),
-                        extra=named(Notice.LOG_NOT_FOLLOWED),
+                        "the log cannot be followed, will try again: %s", error, exc_info=_is_bug(error), extra=told
                     )
                 self._failure = error
                 self._wake()
@@ -268,11 +265,8 @@ class LogView:
             else:
                 self._look_at_segments()
         except OSError as error:
-            _log.warning(
-                "the log's directory cannot be looked at, will try again: %s",
-                error,
-                extra=named(Notice.LOG_DIRECTORY_UNREADABLE),
-            )
+            told = named(Notice.LOG_DIRECTORY_UNREADABLE)
+            _log.warning("the log's directory cannot be looked at, will try again: %s", error, extra=told)
 
     async def _bell_or_poll(self) -> None:
         self._rung.clear()
@@ -349,8 +343,7 @@ class LogView:
         while self._accounting is not None:
             # Shared by all who wait, and not ended by one of them who leaves.
             await asyncio.shield(self._accounting)
-            # Not listed again by each of them: thousands who connect in a busy moment would hold up the loop until the
-            # next rotation, and wait for that in turn, without end.
+            # Not listed again by each of thousands: that would last until the next rotation, and so without end.
             self._account_below_floor()
 
     def _look_at_segments(self) -> None:
@@ -407,11 +400,8 @@ class LogView:
         place = (error.segment, error.offset)
         if place not in self._noted_damage:
             self._noted_damage.add(place)
-            _log.error(
-                "damaged record: %s",
-                error,
-                extra=named(Notice.RECORD_DAMAGED, segment=error.segment, offset=error.offset, seq=error.seq),
-            )
+            told = named(Notice.RECORD_DAMAGED, segment=error.segment, offset=error.offset, seq=error.seq)
+            _log.error("damaged record: %s", error, extra=told)
 
     async def beyond(self, position: Position) -> None:
         """Wait until there is an event after ``position``, or the view has finished or fails."""

@@ -1,0 +1,111 @@
+"""What happens between SIGTERM and the end of the program, with everybody in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import signal
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.cli.real_program import DEADLINE_SECONDS, Program, eventually, python_command, server_url, start_program
+from tests.server.raw_peer import RawPeer
+from tests.server.serving import EVERYTHING, http_get
+from tests.support.deadline import wait_until_async
+
+# Ignores SIGTERM, and says much first.
+STUBBORN = shlex.join(
+    python_command(
+        "import signal\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "for n in range(6000): print('x' * 1000)\n"
+        "print('done', flush=True)\n"
+        "while True: signal.pause()"
+    )
+)
+# What the promise is, and what is added for a machine that does other things meanwhile.
+PROMISED_SECONDS, BUSY_SECONDS = 10.0, 10.0
+
+
+def is_ready(url: str) -> bool:
+    return http_get(url, "/readyz").status == 200
+
+
+@pytest.mark.parametrize("more", [(), ("--processes", "2")])
+async def test_stubborn_workers_and_stalled_subscribers_do_not_delay_the_end(tmp_path: Path, more: tuple[str, ...]):
+    data = tmp_path / "data"
+    options = ["--data-dir", str(data), "--bind", "127.0.0.1:0", "--worker", f"a={STUBBORN}", *more]
+    with start_program(tmp_path, "serve", *options) as program, ExitStack() as peers:
+        url = await asyncio.to_thread(server_url, data, program)
+        await asyncio.to_thread(eventually, lambda: http_get(url, "/v1/events/status").json["events"] > 6000)
+        for _ in range(6):
+            peers.enter_context(await RawPeer.connect(url, f"{EVERYTHING}?from=oldest", receive_buffer=4096))
+        reading = peers.enter_context(await RawPeer.connect(url, EVERYTHING, subprotocol="yoi.events.v1"))
+        assert (await reading.json())["kind"] == "hello"
+        began = time.monotonic()
+        program.signal(signal.SIGTERM)
+        await wait_until_async(lambda: not is_ready(url), 5, "/readyz answers 503")
+        assert program.is_running(), "the Worker has 4 s yet"
+        answer = http_get(url, EVERYTHING, headers=UPGRADE)
+        assert (answer.status, answer.json["diagnostic"]["code"]) == (503, "runtime.unavailable")
+        frames = [await reading.json()]
+        while frames[-1].get("diagnostic", {}).get("code") != "runtime.shutting_down":
+            frames.append(await reading.json())
+        assert frames[-2]["kind"] == "bookmark"
+        opcode, payload = await reading.frame()
+        assert (opcode, int.from_bytes(payload[:2])) == (8, 1001)
+        assert await asyncio.to_thread(program.wait) == 143
+        assert time.monotonic() - began < PROMISED_SECONDS + BUSY_SECONDS
+    names = [json.loads(line) for line in (data / "log" / "00000000000000000001.jsonl").read_bytes().splitlines()[1:]]
+    assert names[-1]["envelope"]["payload"]["event"] == "runtime_stopping"
+
+
+UPGRADE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    "Sec-WebSocket-Version": "13",
+}
+
+
+def stop_twice(program: Program) -> float:
+    began = time.monotonic()
+    program.signal(signal.SIGTERM)
+    program.wait_for_stderr("stopping")
+    program.signal(signal.SIGINT)
+    assert program.wait() == 130
+    return time.monotonic() - began
+
+
+def test_the_second_signal_ends_it_now(tmp_path: Path):
+    data = tmp_path / "data"
+    options = ["--data-dir", str(data), "--bind", "127.0.0.1:0", "--log-level", "info", "--worker", f"a={STUBBORN}"]
+    with start_program(tmp_path, "serve", *options) as program:
+        server_url(data, program)
+        stop_twice(program)
+        assert "event=stopped" not in program.stderr
+        assert "stopped: stopped" not in program.stderr
+    assert (data / "server.json").exists(), "nothing was cleaned up"
+
+
+def test_a_server_that_only_reads_says_goodbye_too(tmp_path: Path):
+    data = tmp_path / "data"
+    with start_program(tmp_path, "serve", "--data-dir", str(data), "--bind", "127.0.0.1:0") as writer:
+        server_url(data, writer)
+        with start_program(tmp_path, "serve", "--read-only", "--data-dir", str(data), "--bind", ":0") as reader:
+            reader.wait_for_stdout("read-only")
+            url = reader.stdout.split()[2]
+
+            async def goodbye() -> str:
+                with await RawPeer.connect(url, EVERYTHING) as peer:
+                    await peer.json()
+                    reader.signal(signal.SIGTERM)
+                    return (await peer.json())["diagnostic"]["code"]
+
+            assert asyncio.run(goodbye()) == "runtime.shutting_down"
+            assert reader.wait(DEADLINE_SECONDS) == 143
+        assert is_ready(server_url(data, writer))
