@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple
 
 from yoi_runtime.client.stream_event import EVENT_ID, SEQ, WORKER_SEQ, StreamEvent
@@ -16,8 +16,9 @@ __all__ = ["REMEMBERED_EVENT_IDS", "Admission", "EventSequence"]
 REMEMBERED_EVENT_IDS: Final = 4096
 
 
-# StreamEvent.head, without a line of Python for each of a backlog.
-_HEAD = itemgetter(1)
+# Without a line of Python for each event of a backlog.
+_HEAD: Final = attrgetter("head")
+_EVENT_ID: Final = itemgetter(EVENT_ID)
 
 
 class Admission(NamedTuple):
