@@ -88,7 +88,7 @@ class _Client:
     def _on_state(self, state: StreamState, detail: StateDetail) -> None:
         now = asyncio.get_running_loop().time()
         self.last_state = f"{state} {detail}"
-        if state.is_connected:
+        if state in (StreamState.REPLAYING, StreamState.LIVE):
             self.connected_at = now
         if state is StreamState.WAITING:
             assert detail.code, "a disconnect without a typed reason"
