@@ -43,8 +43,8 @@ class EventSequence:
         # The only number that may come next; filtered: the least.
         self._expected: int | None = None
         self._cursor = ""
-        self._recent: dict[bytes | None, None] = {}
-        self._older: dict[bytes | None, None] = {}
+        self._recent: set[bytes | None] = set()
+        self._older: set[bytes | None] = set()
 
     def admit(self, events: Sequence[StreamEvent]) -> Admission:
         """Judge ``events``; what lies behind a fault counts as not arrived."""
@@ -67,9 +67,9 @@ class EventSequence:
         return True
 
     def _remember(self, event_ids: Iterable[bytes | None]) -> None:
-        self._recent.update(dict.fromkeys(event_ids))
+        self._recent.update(event_ids)
         if len(self._recent) >= REMEMBERED_EVENT_IDS:
-            self._older, self._recent = self._recent, {}
+            self._older, self._recent = self._recent, set()
 
     def _judge_each(self, events: Iterable[StreamEvent]) -> Admission:
         admitted: list[StreamEvent] = []
