@@ -91,9 +91,7 @@ def events_url(base_url: str, worker_id: str | None = None, **parameters: str | 
     if scheme is None or not host:
         raise RequestInvalidError("url", "must begin with http://, https://, ws:// or wss:// and a host")
     if "@" in parts.netloc:
-        raise RequestInvalidError(
-            "url", "must hold no user and password; a token goes into the Authorization header"
-        )
+        raise RequestInvalidError("url", "must hold no user and password; a token goes into the Authorization header")
     if "?" in base_url or "#" in base_url:
         raise RequestInvalidError("url", "must end before the query")
     path = parts.path.rstrip("/") + (EVENTS_WS if worker_id is None else worker_events_path(worker_id))
