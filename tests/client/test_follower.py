@@ -654,7 +654,7 @@ async def test_an_on_state_that_raises_ends_the_stream_with_what_it_raised():
 def test_an_address_that_is_none_is_found_at_once(url: str):
     with pytest.raises(RequestInvalidError) as caught:
         observe(url)
-    assert caught.value.parameter == "base_url"
+    assert caught.value.parameter == "url"
 
 
 def test_a_worker_id_that_is_none_is_found_at_once():

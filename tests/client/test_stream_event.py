@@ -44,6 +44,18 @@ def test_it_shows_the_envelope():
     assert repr(seen) == "StreamEvent('text_delta', worker_id='a', event_id='e7')"
 
 
+@pytest.mark.parametrize("name", ["a\\b", 'a"b', "\\", "é", "\u2028"])
+def test_escapes_of_another_runtime_are_read_as_json_means_them(name: str):
+    """Ours needs none in an envelope; what stands between its quotes is not looked at when it arrives."""
+    payload = {"event": name, "data": {"text": name}}
+    message = (
+        event(1, payload=payload).replace(b'"c1"', b'"c\\u0031"').replace(b'"worker_id":"a"', b'"worker_id":"\\u0061"')
+    )
+    assert json.loads(message)["envelope"]["cursor"] == "c1"
+    seen = came(message)
+    assert (seen.cursor, seen.worker_id, seen.event_name, seen.payload) == ("c1", "a", name, payload)
+
+
 def test_what_the_runtime_did_not_send_is_none():
     seen = came(b'{"kind":"event","envelope":{"cursor":"c","event_id":"e","payload":{"event":"shutdown"}}}')
     assert (seen.seq, seen.worker_id, seen.worker_seq, seen.time) == (None, None, None, None)

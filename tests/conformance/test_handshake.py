@@ -16,7 +16,6 @@ def test_a_request_is_read():
     assert request.parameters == (("cursor", "wo1-_"), ("x", ""))
     assert request.subprotocols == ("a", "yoi.events.v1")
     assert request.headers["x"] == "1, 2"
-    assert request.wants_websocket
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_a_worker_and_parameters_come_behind() -> None:
 def test_a_base_that_is_no_address_is_refused_without_quoting_it(base_url: str) -> None:
     with pytest.raises(RequestInvalidError) as caught:
         paths.events_url(base_url)
-    assert caught.value.parameter == "base_url"
+    assert caught.value.parameter == "url"
     assert "secret" not in str(caught.value)
 
 

@@ -31,7 +31,8 @@ METHOD = (
     "every number checked; undecoded, an `async for` that counts; in batches, one over `stream.batches()` that counts; decoded, one that calls `event.decode()` and has the typed event. "
     "The other: `websockets.connect` without compression, v0, one message an event, `json.loads`, which checks nothing; it takes the first fifth. "
     "Events per second of the client's own CPU time (user and system), which the server's speed does not touch. "
-    "Memory: what a client holds more, two seconds after the first event, when nobody has asked for the second. Every measurement is a fresh process; they take turns."
+    "Memory: what a client holds more, two seconds after the first event, when nobody has asked for the second; and what it grows by from the first hundredth of the backlog to the most it ever holds, "
+    "when all of it is taken with a pause of 1 ms after every 100 events, which makes the server wait. Every measurement is a fresh process; they take turns."
 )
 
 
@@ -43,6 +44,7 @@ def run(setting: Setting) -> Result:
     measure("client", "make", data_dir=str(data_dir), events=events)
     rates: dict[str, list[float]] = {"undecoded": [], "batches": [], "decoded": [], "websockets": []}
     held: list[float] = []
+    grown: list[float] = []
     with _server(data_dir) as url:
         for number in range(setting.rounds):
             setting.say(f"round {number + 1} of {setting.rounds}")
@@ -51,6 +53,7 @@ def run(setting: Setting) -> Result:
             rates["decoded"].append(measure("client", "take_decoded", url=url, events=events))
             rates["websockets"].append(measure("client", "take_with_websockets", url=url, events=events // 5))
             held.append(measure("client", "stand_still", url=url))
+            grown.append(measure("client", "take_slowly", url=url, events=events))
     ours, batches, decoded, theirs = (tuple(values) for values in rates.values())
     figures = (
         Figure("undecoded", "/CPU s", ours, Target(at_least=250_000)),
@@ -60,6 +63,7 @@ def run(setting: Setting) -> Result:
         ratio("undecoded to websockets", ours, theirs, Target(at_least=5)),
         ratio("decoded to websockets", decoded, theirs, Target(at_least=2)),
         Figure("held while nobody takes", "MB", tuple(held), Target(at_most=16)),
+        Figure("grown while one takes slowly", "MB", tuple(grown), Target(at_most=4)),
     )
     notes = (f"{events:,} events", f"websockets {version('websockets')}", f"tornado {version('tornado')}")
     return Result("client", METHOD, figures, notes)
@@ -180,6 +184,30 @@ def stand_still(url: str) -> float:
             return resident_mb() - before
 
     return asyncio.run(stand())
+
+
+def take_slowly(url: str, events: int) -> float:
+    """Return by how many MB the process grows while it takes a backlog more slowly than it is sent."""
+    from tools.bench.memory import resident_mb
+    from yoi_runtime.client.observe import observe
+
+    async def take() -> float:
+        first, most = 0.0, 0.0
+        async with observe(url, "coder", start="oldest") as stream:
+            taken = 0
+            async for _ in stream:
+                taken += 1
+                if taken % 100 == 0:
+                    await asyncio.sleep(0.001)
+                    if taken % (events // 100) == 0:
+                        most = max(most, resident_mb())
+                    if taken == events // 100:
+                        first = most
+                    if taken == events:
+                        break
+        return most - first
+
+    return asyncio.run(take())
 
 
 async def _serve(data_dir: str) -> None:

@@ -160,55 +160,37 @@ class StreamParts(TypedDict):
     on_state: OnState | None
 
 
-class ObserveOptions(TypedDict, total=False):
-    """What ``observe`` explains."""
-
+class _Options(TypedDict, total=False):
     cursor: str | None
     cursor_store: CursorStore | None
     start: Literal["now", "oldest"]
     events: Collection[str] | None
     token: str | None
-    on_expired: OnExpired
-    on_corrupt: OnCorrupt
     wait_for_worker: bool
     after_end: AfterEnd
     on_state: OnState | None
     settings: ClientSettings | None
 
 
+class GaplessOptions(_Options, total=False):
+    """The options of a stream that raises at a gap."""
+
+    on_expired: Literal["raise"]
+    on_corrupt: Literal["raise"]
+
+
+class ObserveOptions(_Options, total=False):
+    """What ``observe`` explains."""
+
+    on_expired: OnExpired
+    on_corrupt: OnCorrupt
+
+
+@overload
+def observe(url: str, worker_id: str | None = None, **options: Unpack[GaplessOptions]) -> EventStream[StreamEvent]: ...
 @overload
 def observe(
-    url: str,
-    worker_id: str | None = None,
-    *,
-    cursor: str | None = None,
-    cursor_store: CursorStore | None = None,
-    start: Literal["now", "oldest"] = "now",
-    events: Collection[str] | None = None,
-    token: str | None = None,
-    on_expired: Literal["raise"] = "raise",
-    on_corrupt: Literal["raise"] = "raise",
-    wait_for_worker: bool = False,
-    after_end: AfterEnd = "stop",
-    on_state: OnState | None = None,
-    settings: ClientSettings | None = None,
-) -> EventStream[StreamEvent]: ...
-@overload
-def observe(
-    url: str,
-    worker_id: str | None = None,
-    *,
-    cursor: str | None = None,
-    cursor_store: CursorStore | None = None,
-    start: Literal["now", "oldest"] = "now",
-    events: Collection[str] | None = None,
-    token: str | None = None,
-    on_expired: OnExpired = "raise",
-    on_corrupt: OnCorrupt = "raise",
-    wait_for_worker: bool = False,
-    after_end: AfterEnd = "stop",
-    on_state: OnState | None = None,
-    settings: ClientSettings | None = None,
+    url: str, worker_id: str | None = None, **options: Unpack[ObserveOptions]
 ) -> EventStream[StreamEvent | StreamGap]: ...
 def observe(url: str, worker_id: str | None = None, **options: Unpack[ObserveOptions]) -> EventStream[Any]:
     """Prepare to follow the events of one Worker or, without ``worker_id``, of everything.

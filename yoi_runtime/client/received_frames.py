@@ -6,7 +6,7 @@ Only what a client acts on has to be there; everything else may be missing. Spec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter, methodcaller
+from operator import itemgetter
 from typing import Annotated, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
@@ -31,8 +31,9 @@ _Count: TypeAlias = Annotated[StrictInt, Field(ge=0)]
 
 # Together the joint of a batch.
 _END_OF_LINE: Final = BATCH_JOINT[-1:]
-_ENDS_WITH_COMMA = methodcaller("endswith", BATCH_JOINT[:-1])
-_WITHOUT_COMMA = itemgetter(slice(None, -1))
+_COMMA: Final = BATCH_JOINT[:-1]
+_LAST_BYTE: Final = itemgetter(slice(-1, None))
+_WITHOUT_COMMA: Final = itemgetter(slice(None, -1))
 
 
 class _Received(BaseModel):
@@ -110,7 +111,7 @@ def frames_in(message: bytes) -> Sequence[bytes]:
     body = message[len(BATCH_START) : -len(BATCH_END)]
     # By one byte, and the other then taken off: 0.36 µs a frame of 500 bytes, where looking for both took 0.48.
     *lines, last = body.split(_END_OF_LINE)
-    if all(map(_ENDS_WITH_COMMA, lines)):
+    if {*map(_LAST_BYTE, lines)} <= {_COMMA}:
         return [*map(_WITHOUT_COMMA, lines), last]
     return body.split(BATCH_JOINT)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from operator import methodcaller
+from functools import cached_property
+from operator import itemgetter
 from typing import Final, TypeAlias, cast
 from zlib import crc32
 
@@ -19,7 +19,7 @@ from pydantic_core import from_json, to_json
 
 from yoi_runtime.errors import FrameInvalidError
 from yoi_runtime.events.codec import decode_payload, decode_payload_object
-from yoi_runtime.events.envelope import HEAD_PATTERN, payload_end
+from yoi_runtime.events.envelope import payload_end
 from yoi_runtime.events.event import Event
 from yoi_runtime.events.output_events import TextDelta, TextDone, ThinkingDelta, ToolCallArgsDelta
 from yoi_runtime.events.trace_context import TRACEPARENT, traceparent_fault
@@ -41,8 +41,16 @@ __all__ = [
     "unwrapped",
 ]
 
-# The groups of HEAD_PATTERN.
+# The head of a record as a peer sends it: the order of members is the log's, what stands between quotes is not looked
+# at. Nothing is ever tried twice (the second plus): a record of 500 bytes takes 0.2 µs, the log's own HEAD_PATTERN 0.6.
+# A quote in one of the values could only be an escaped one, and then what follows here does not follow there.
+_HEAD_MATCH = re.compile(
+    rb'\{"kind":"event","envelope":\{"cursor":"([^"]++)","event_id":"([^"]++)","seq":([0-9]{1,20}+)'
+    rb',"worker_id":(?:null|"([^"]++)"),"worker_seq":(?:null|([0-9]{1,20}+)),"time":"([^"]++)"'
+    rb',"payload":\{"event":"([^"]++)"'
+).match
 _CURSOR, EVENT_ID, SEQ, _WORKER_ID, WORKER_SEQ, _TIME, _NAME = range(1, 8)
+_LAST_BYTE: Final = itemgetter(-1)
 _CRC_TAIL: Final = len(b',"crc":"00000000"}')
 _CRC_MARK: Final = b',"crc":"'
 _PAYLOAD_MARK: Final = b',"payload":'
@@ -57,7 +65,7 @@ _FLAT: Final[Mapping[bytes | None, Callable[[bytes], Event]]] = {
 _Head: TypeAlias = "re.Match[bytes] | tuple[bytes | None, ...]"
 
 
-class StreamEvent(tuple[bytes, _Head]):  # noqa: SLOT001  a tuple with slots has no room for the parsed payload
+class StreamEvent:
     """An event as it came.
 
     ``raw`` is the frame, UTF-8 JSON: for v1 the log's own record. ``cursor`` is the point after the event,
@@ -65,17 +73,12 @@ class StreamEvent(tuple[bytes, _Head]):  # noqa: SLOT001  a tuple with slots has
     event of the Runtime itself. Equal when the bytes are.
     """
 
-    # A pair of frame and envelope, because those are made a thousand at a time without a line of Python for each
-    # (0.1 µs instead of 0.4). That it is one is nobody's business.
+    __slots__ = ("__dict__", "head", "raw")
 
-    @property
-    def raw(self) -> bytes:
-        return self[0]
-
-    @property
-    def head(self) -> _Head:
-        """The bytes of the envelope's members, by the names of this module; None for null."""
-        return self[1]
+    def __init__(self, raw: bytes, head: _Head) -> None:
+        """``head``: the bytes of the envelope's members, by the names of this module; None for null."""
+        self.raw = raw
+        self.head = head
 
     def __repr__(self) -> str:
         return f"StreamEvent({self.event_name!r}, worker_id={self.worker_id!r}, event_id={self.event_id!r})"
@@ -116,8 +119,9 @@ class StreamEvent(tuple[bytes, _Head]):  # noqa: SLOT001  a tuple with slots has
 
     @property
     def event_name(self) -> str:
-        name = _text(self.head[_NAME])
-        return name if "\\" not in name else str(self.payload["event"])
+        name = self.head[_NAME]
+        # An escape may be that of a quote, and then this is but the beginning.
+        return _text(name) if name is not None and b"\\" not in name else str(self.payload["event"])
 
     @property
     def traceparent(self) -> str | None:
@@ -167,7 +171,7 @@ class StreamEvent(tuple[bytes, _Head]):  # noqa: SLOT001  a tuple with slots has
 
     def _flat(self) -> Event | None:
         """Decode the data of the frequent events in place, 1 µs instead of 3; None for whatever is not just so."""
-        raw, head = self
+        raw, head = self.raw, self.head
         decode_json = _FLAT.get(head[_NAME])
         if decode_json is None or not isinstance(head, re.Match):
             return None
@@ -182,6 +186,8 @@ class StreamEvent(tuple[bytes, _Head]):  # noqa: SLOT001  a tuple with slots has
 
 class _ParsedEvent(StreamEvent):
     """An event whose payload had to be parsed: its members stand in another order, or v0 had it wrapped."""
+
+    __slots__ = ()
 
     @property
     def payload_json(self) -> bytes:
@@ -217,10 +223,6 @@ class Place:
     cursor: str
 
 
-# C all the way: what a backlog of a million events goes through.
-_PAIR = cast("Callable[[tuple[bytes, re.Match[bytes] | None]], StreamEvent]", partial(tuple.__new__, StreamEvent))
-_ENDS_AN_OBJECT = methodcaller("endswith", b"}")
-
 StreamItem: TypeAlias = StreamEvent | StreamGap | Place
 
 
@@ -229,10 +231,10 @@ def events_of_lines(lines: Sequence[bytes]) -> list[StreamEvent] | None:
 
     Of what comes after the event's name only the last byte is looked at.
     """
-    heads = [*map(HEAD_PATTERN.match, lines)]
-    if None in heads or not all(map(_ENDS_AN_OBJECT, lines)):
+    heads = [*map(_HEAD_MATCH, lines)]
+    if None in heads or {*map(_LAST_BYTE, lines)} != {ord("}")}:
         return None
-    return [*map(_PAIR, zip(lines, heads, strict=True))]
+    return [*map(StreamEvent, lines, cast("list[re.Match[bytes]]", heads))]
 
 
 def event_of_line(line: bytes) -> StreamEvent | None:
@@ -270,7 +272,7 @@ def unwrapped(event: StreamEvent) -> StreamEvent:
 
 
 def _parsed_event(raw: bytes, head: _Head, payload: Mapping[str, object]) -> StreamEvent:
-    event = tuple.__new__(_ParsedEvent, (raw, head))
+    event = _ParsedEvent(raw, head)
     event.__dict__["payload"] = payload
     return event
 
@@ -284,11 +286,11 @@ def crc_matches(raw: bytes) -> bool:
 
 def _text(value: bytes | None) -> str:
     assert value is not None
-    return value.decode()
+    return value.decode() if b"\\" not in value else str(from_json(b'"%s"' % value))
 
 
 def _text_or_none(value: bytes | None) -> str | None:
-    return None if value is None else value.decode()
+    return None if value is None else _text(value)
 
 
 def _number(value: bytes | None) -> int | None:

@@ -30,10 +30,6 @@ class StreamState(StrEnum):
     WAITING = "waiting"
     ENDED = "ended"
 
-    @property
-    def is_connected(self) -> bool:
-        return self in (StreamState.REPLAYING, StreamState.LIVE, StreamState.STALLED)
-
 
 @dataclass(frozen=True, slots=True)
 class StateDetail:

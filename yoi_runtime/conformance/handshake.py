@@ -31,10 +31,6 @@ class HttpRequest:
     headers: Mapping[str, str]
 
     @property
-    def wants_websocket(self) -> bool:
-        return self.headers.get("upgrade", "").lower() == "websocket"
-
-    @property
     def subprotocols(self) -> tuple[str, ...]:
         offered = self.headers.get("sec-websocket-protocol", "")
         return tuple(name.strip() for name in offered.split(",") if name.strip())

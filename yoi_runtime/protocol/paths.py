@@ -81,21 +81,19 @@ def events_url(base_url: str, worker_id: str | None = None, **parameters: str | 
         WorkerIdInvalidError: the id breaks the grammar.
     """
     if _BLANK_OR_CONTROL.search(base_url):
-        raise RequestInvalidError("base_url", "has a blank or control character in it")
+        raise RequestInvalidError("url", "has a blank or control character in it")
     try:
         parts = urlsplit(base_url)
         host, _ = parts.hostname, parts.port  # port raises when it is not a number up to 65535
     except ValueError:
-        raise RequestInvalidError("base_url", "is not a URL") from None
+        raise RequestInvalidError("url", "is not a URL") from None
     scheme = _WEBSOCKET_SCHEMES.get(parts.scheme)
     if scheme is None or not host:
-        raise RequestInvalidError("base_url", "must begin with http://, https://, ws:// or wss:// and a host")
+        raise RequestInvalidError("url", "must begin with http://, https://, ws:// or wss:// and a host")
     if "@" in parts.netloc:
-        raise RequestInvalidError(
-            "base_url", "must hold no user and password; a token goes into the Authorization header"
-        )
+        raise RequestInvalidError("url", "must hold no user and password; a token goes into the Authorization header")
     if "?" in base_url or "#" in base_url:
-        raise RequestInvalidError("base_url", "must end before the query")
+        raise RequestInvalidError("url", "must end before the query")
     path = parts.path.rstrip("/") + (EVENTS_WS if worker_id is None else worker_events_path(worker_id))
     query = urlencode([(name, value) for name, value in parameters.items() if value is not None], quote_via=quote)
     return urlunsplit((scheme, parts.netloc, path, query, ""))
