@@ -25,6 +25,7 @@ from yoi_runtime.protocol.transcript_items import (
 )
 
 __all__ = [
+    "ENDING_EVENT_NAMES",
     "MAX_OPEN_BLOCKS",
     "MAX_OPEN_CHARACTERS",
     "TRANSCRIPT_EVENT_NAMES",
@@ -380,3 +381,10 @@ _TAKERS: dict[str, _Taker] = {
 
 TRANSCRIPT_EVENT_NAMES: frozenset[str] = frozenset(_TAKERS)
 """The events whose data the fold looks at; of all others it needs only the numbers."""
+
+ENDING_EVENT_NAMES: frozenset[str] = frozenset(
+    name
+    for name, take in _TAKERS.items()
+    if take in (TranscriptFold._take_end, TranscriptFold._take_boundary, TranscriptFold._take_snapshot)
+)
+"""The events behind which nothing of before them is in progress: from there on a fold needs to know nothing earlier."""
