@@ -67,6 +67,7 @@ from yoi_runtime.events.output_events import (
 from yoi_runtime.events.runtime_events import (
     EventsLost,
     LogRecovered,
+    Lost,
     RuntimeStarted,
     RuntimeStopping,
     WorkerCreated,
@@ -156,6 +157,7 @@ __all__ = [
     "LlmContinuation",
     "LlmRetry",
     "LogRecovered",
+    "Lost",
     "MemoryWorker",
     "PasteSegment",
     "PayloadAdapter",

@@ -238,6 +238,11 @@ class TranscriptFold:
     def _take_tool_call_done(self, event: TranscriptEvent, items: list[TranscriptItem]) -> None:
         self._finish("tool_call", _call_key(event.data), event, items)
 
+    def _take_lost(self, event: TranscriptEvent, items: list[TranscriptItem]) -> None:
+        """Put a gap where a repaired log says that an event was."""
+        self.worker_seq -= 1
+        items += self.lose(event.worker_seq, event.time)
+
     # Blocks and items.
 
     def _begin(
@@ -370,6 +375,7 @@ _TAKERS: dict[str, _Taker] = {
     "tool_call_start": TranscriptFold._take_tool_call_start,
     "tool_call_args_delta": TranscriptFold._take_tool_call_args_delta,
     "tool_call_done": TranscriptFold._take_tool_call_done,
+    "lost": TranscriptFold._take_lost,
     "run_end": TranscriptFold._take_end,
     "rewind_applied": TranscriptFold._take_end,
     "snapshot": TranscriptFold._take_snapshot,
