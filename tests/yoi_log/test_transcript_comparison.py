@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -65,7 +66,7 @@ def test_what_was_folded_agrees_whatever_was_rotated_out_or_made_room(
         report = verification.transcripts
         assert report is not None
         seen.update(items=report.items, compared=report.compared, files=1)
-    print(f"\ntranscripts against the log: {dict(seen)}")
+    sys.stdout.write(f"\ntranscripts against the log: {dict(seen)}\n")
     assert seen["compared"] > 50
     if retain_bytes is None:
         assert seen["compared"] == seen["items"]

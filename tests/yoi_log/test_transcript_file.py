@@ -80,6 +80,9 @@ def test_a_file_that_changes_all_the_time_is_not_looked_at(path: Path, monkeypat
 
 
 def test_a_writer_that_comes_meanwhile_is_noticed(path: Path):
-    with pytest.raises(TranscriptUnavailableError, match="while they were read"), taken_transcripts(path):
-        with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+    def write_while_they_are_read() -> None:
+        with taken_transcripts(path), closing(sqlite3.connect(path, isolation_level=None)) as writer:
             writer.execute("DELETE FROM item")
+
+    with pytest.raises(TranscriptUnavailableError, match="while they were read"):
+        write_while_they_are_read()
