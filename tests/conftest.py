@@ -5,6 +5,7 @@
 - A warning fails the test (pyproject.toml), and so does a log record at WARNING or above that the
   test did not announce with ``expect_log``.
 - Where Tornado is not installed, the tests of the core run all the same, on a plain event loop.
+- Temporary directories lie in memory where there is room (``_use_memory``).
 - Hypothesis draws the same examples every time; ``--hypothesis-profile=explore`` draws new ones.
 - Everything that servers send and log is looked at for secrets and paths of ours (``tests.support.leak_watch``).
 
@@ -18,8 +19,11 @@ import functools
 import gc
 import inspect
 import logging
+import os
 import re
+import shutil
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 import pytest
@@ -38,6 +42,26 @@ if TYPE_CHECKING:
     from tornado.iostream import BaseIOStream
 
     from yoi_runtime.server.websocket_outlet import WebSocketOutlet
+_MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 2 << 30
+
+
+def _use_memory() -> None:
+    """Have pytest put its temporary directories in memory.
+
+    Half of the time of a run is waiting for the disk, which proves nothing here: whether what was synced outlives a power
+    cut is tried with files that forget (tests/faults), and on the disk by ``dev.py torture``. They are real files all
+    the same. ``--basetemp`` and ``PYTEST_DEBUG_TEMPROOT`` name another place.
+    """
+    try:
+        has_room = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES
+    except OSError:
+        has_room = False
+    if has_room:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+
+_use_memory()
 
 ExpectLog = Callable[[str, str], None]
 

@@ -48,6 +48,7 @@ LINES: list[tuple[str, dict[str, Any], str]] = [
         {"count": 3, "from_time": "A", "to_time": "B"},
         "✗ 3 events could not be written, A to B",
     ),
+    ("lost", {}, "✗ an event was damaged and could not be saved"),
     ("shutdown", {}, "shutdown"),
     ("made_up", {"a": [1, "é"]}, 'made_up {"a": [1, "é"]}'),
     ("", {}, "?"),

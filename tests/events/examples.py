@@ -29,6 +29,7 @@ from yoi_runtime.events import (
     LlmContinuation,
     LlmRetry,
     LogRecovered,
+    Lost,
     MemoryWorker,
     PasteSegment,
     PeerRegistered,
@@ -275,6 +276,7 @@ FULL: tuple[Example, ...] = (
         '{"event":"events_lost","data":{"count":3,"from_time":"2026-11-22T17:37:23.123456Z",'
         '"to_time":"2026-11-22T17:37:24.000000Z"}}',
     ),
+    Example(Lost(), '{"event":"lost"}'),
 )
 """Every member present, those in nested objects too."""
 

@@ -5,10 +5,10 @@ import pytest
 from tests.events.examples import Example, examples_of
 from yoi_runtime.errors import EventInvalidError
 from yoi_runtime.events import decode_payload, encode_payload
-from yoi_runtime.events.runtime_events import RUNTIME_EVENTS, EventsLost
+from yoi_runtime.events.runtime_events import RUNTIME_EVENTS, EventsLost, Lost
 
 
-@pytest.mark.parametrize("row", examples_of((*RUNTIME_EVENTS, EventsLost)), ids=str)
+@pytest.mark.parametrize("row", examples_of((*RUNTIME_EVENTS, EventsLost, Lost)), ids=str)
 def test_every_event_has_exactly_these_bytes_and_comes_back(row: Example):
     assert encode_payload(row.event).decode() == row.json
     assert decode_payload(row.text_in) == row.event

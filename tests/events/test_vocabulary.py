@@ -42,7 +42,7 @@ def test_the_names_are_upstreams_ours_and_no_others():
     ours = {"runtime_started", "runtime_stopping", "worker_created", "worker_started", "worker_ended", "log_recovered"}
     assert set(UPSTREAM.split()) == UPSTREAM_EVENT_NAMES
     assert ours == RUNTIME_EVENT_NAMES
-    assert ours | {"events_lost"} == RESERVED_EVENT_NAMES
+    assert ours | {"events_lost", "lost"} == RESERVED_EVENT_NAMES
     assert set(EVENT_CLASSES) == UPSTREAM_EVENT_NAMES | RESERVED_EVENT_NAMES
     assert not UPSTREAM_EVENT_NAMES & RESERVED_EVENT_NAMES
 
@@ -54,9 +54,9 @@ def test_a_class_is_named_after_its_event():
         assert cls.event_name == name
 
 
-def test_unit_events_are_upstreams():
+def test_unit_events_are_upstreams_and_the_one_that_repair_has_little_room_for():
     units = {cls.event_name for cls in EVENT_CLASSES.values() if issubclass(cls, UnitEvent)}
-    assert units == {"thinking_start", "compact_start", "shutdown"}
+    assert units == {"thinking_start", "compact_start", "shutdown", "lost"}
 
 
 def test_the_examples_cover_every_event():

@@ -51,7 +51,7 @@ def test_tool_calls_and_results_are_blocks_that_nothing_in_them_ends():
 def test_what_could_steer_a_terminal_is_made_visible():
     text = document(found("text_done", {"text": "a\x1b[2Jb"}), found("lost"))
     assert "a␛[2Jb" in text
-    assert "an event was lost here" in text
+    assert "an event was damaged and could not be saved" in text
 
 
 def test_the_runtime_s_events_about_a_worker_stand_in_its_conversation():

@@ -11,12 +11,14 @@ from yoi_log.forking import fork_log
 from yoi_log.log_place import find_log
 from yoi_log.verification import verify_log
 
+from tests.transcript.projecting import project, whole_transcript
 from tests.yoi_log.damage import segments_of
 from tests.yoi_log.sample import GOLDEN, make_log
 from yoi_runtime.errors import LogError
-from yoi_runtime.events import TextDelta
+from yoi_runtime.events import TextDelta, TextDone
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
+from yoi_runtime.segment_log.cursor import decode_token
 from yoi_runtime.segment_log.reader import LogReader
 
 
@@ -49,6 +51,22 @@ def test_cursors_of_the_original_are_foreign_and_event_ids_go_on(tmp_path: Path)
         assert answer_cursor(envelope["cursor"], find_log(tmp_path / "fork")).answer == "foreign"
         assert reader.find_event(envelope["event_id"]).seq == envelope["seq"]
     reader.close()
+
+
+def test_transcripts_come_along_under_the_new_log_id(tmp_path: Path):
+    data = make_log(tmp_path / "data", events=200, retain_bytes=20_000)
+    project(data)
+    whole, answer = whole_transcript(data, "helper")
+    fork = fork_log(find_log(data), tmp_path / "fork")
+    assert fork.transcripts == f"copied, {len(whole)} items of 2 Workers"
+    copied, copied_answer = whole_transcript(tmp_path / "fork", "helper")
+    assert copied == whole
+    assert decode_token(copied_answer.as_of_cursor) == decode_token(answer.as_of_cursor)._replace(log_id=fork.log_id)
+    assert [path.name for path in (tmp_path / "fork" / "transcript").iterdir()] == ["transcript.db"]
+    with Runtime.open(tmp_path / "fork") as runtime:
+        runtime.create_worker("helper").emit(TextDone(text="after"))
+    project(tmp_path / "fork")
+    assert whole_transcript(tmp_path / "fork", "helper")[0][:-1] == whole
 
 
 def test_a_runtime_goes_on_in_a_fork(tmp_path: Path):

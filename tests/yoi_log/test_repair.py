@@ -11,10 +11,11 @@ from yoi_log.log_place import find_log
 from yoi_log.repair import Repair, repair_log
 from yoi_log.verification import verify_log
 
+from tests.transcript.projecting import database_path, project, whole_transcript
 from tests.yoi_log.damage import DAMAGES, segments_of
 from tests.yoi_log.sample import GOLDEN, make_log
 from yoi_runtime.errors import CursorError, LogFormatError, LogHeldError
-from yoi_runtime.events import TextDelta
+from yoi_runtime.events import TextDelta, TextDone
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.segment_log.cursor import decode_token
@@ -206,11 +207,36 @@ def test_the_files_of_another_log_are_left_out(copy: Path, tmp_path: Path):
     assert len(repair.lost) == 1
 
 
-def test_transcripts_are_left_out_and_that_is_said(copy: Path):
-    (copy / "transcript").mkdir()
+def test_transcripts_come_along_with_what_the_log_has_lost_and_a_runtime_goes_on_with_them(copy: Path):
+    project(copy)
+    whole = whole_transcript(copy, "helper")[0]
+    path = segments_of(copy)[1]
+    path.write_bytes(path.read_bytes().replace(b"whole", b"wh?le", 1))
     repair, target = repaired(copy)
-    assert [sentence for sentence in repair.left_out if sentence.startswith("transcript/")]
+    assert repair.lost
+    assert repair.transcripts == f"copied, {len(whole)} items of 2 Workers"
+    assert whole_transcript(target, "helper")[0] == whole
+    with Runtime.open(target) as runtime:
+        runtime.create_worker("helper").emit(TextDone(text="after"))
+    project(target)
+    assert whole_transcript(target, "helper")[0][:-1] == whole
+    assert verify_log(find_log(target)).defects == []
+
+
+def test_transcripts_that_are_not_sound_or_ahead_of_the_copy_are_left_out_and_that_is_said(copy: Path, tmp_path: Path):
+    project(copy)
+    (copy / "log" / "COMMITTED").unlink()
+    segments_of(copy)[-1].unlink()
+    repair, target = repaired(copy)
+    assert repair.transcripts is not None
+    assert repair.transcripts.startswith("left out, a Runtime makes them anew from the copy: it is folded up to seq ")
     assert not (target / "transcript").exists()
+    path = database_path(copy)
+    path.write_bytes(path.read_bytes()[:5000])
+    repair = repair_log(find_log(copy), tmp_path / "third")
+    assert repair.transcripts is not None
+    assert repair.transcripts.startswith("left out")
+    assert not (tmp_path / "third" / "transcript").exists()
 
 
 def test_a_log_that_a_writer_holds_and_a_target_that_exists_are_refused(copy: Path, tmp_path: Path):

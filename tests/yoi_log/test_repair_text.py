@@ -49,6 +49,7 @@ def test_where_history_begins_or_ends_is_told():
 
 
 def test_a_fork_names_both_logs():
-    text = shown(Fork("ab" * 8, "cd" * 8, str(Path("from")), "to", 50, 3, END))
+    text = shown(Fork("ab" * 8, "cd" * 8, str(Path("from")), "to", 50, 3, END, "copied, 7 items of 2 Workers"))
     assert "ab" * 8 in text
     assert "cd" * 8 in text
+    assert "transcripts  copied, 7 items of 2 Workers" in text

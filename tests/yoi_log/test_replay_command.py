@@ -37,7 +37,7 @@ def test_into_says_what_is_kept_and_what_is_not(tmp_path: Path):
     assert "not repeated: 1 runtime_started, 1 runtime_stopping" in result.stdout
     result = yoi_log("replay", RECORDINGS / "agents", "--into", tmp_path / "again")
     assert result.returncode == 3
-    assert "exists already" in result.stderr
+    assert "is there already" in result.stderr
     result = yoi_log("replay", RECORDINGS / "build", "--into", tmp_path / "other", "--json")
     assert json.loads(result.stdout)["workers"] == 3
 

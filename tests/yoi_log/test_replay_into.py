@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from yoi_log.log_place import find_log
+from yoi_log.new_directory import DirectoryExistsError
 from yoi_log.pace import FLAT_OUT, Pace
 from yoi_log.replay_into import ReplayedLog, play_into
 
@@ -71,6 +72,6 @@ def test_a_worker_that_still_ran_is_ended_with_the_new_runtime(tmp_path: Path):
 
 def test_a_directory_that_is_there_is_not_touched(tmp_path: Path):
     (tmp_path / "there").mkdir()
-    with pytest.raises(FileExistsError, match="exists already"):
+    with pytest.raises(DirectoryExistsError, match="is there already"):
         again(RECORDINGS / "build", tmp_path / "there")
     assert list((tmp_path / "there").iterdir()) == []

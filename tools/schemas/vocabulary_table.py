@@ -40,14 +40,15 @@ def vocabulary_table() -> str:
     upstream = [name for name in EVENT_CLASSES if name in UPSTREAM_EVENT_NAMES]
     runtime = [name for name in EVENT_CLASSES if name in RUNTIME_EVENT_NAMES]
     ours = [name for name in EVENT_CLASSES if name in RESERVED_EVENT_NAMES - RUNTIME_EVENT_NAMES]
-    parts = _parts_of(found, EVENT_CLASSES)
+    # A unit event has no data; a definition of its class's name is another thing's.
+    parts = _parts_of(found, (name for name, cls in EVENT_CLASSES.items() if not issubclass(cls, UnitEvent)))
     return "\n".join(
         [
             _HEAD,
             "## Events of a Worker\n",
             "The vocabulary of upstream, closed in v0: an event outside of it is wrapped there.\n",
             *_events(found, upstream),
-            "\n## Events of a Worker, written by the Runtime\n",
+            "\n## Events of a Worker, written by the Runtime or by `yoi-log repair`\n",
             *_events(found, ours),
             "\n## Events of the Runtime\n",
             "`worker_id` of the envelope is null.\n",

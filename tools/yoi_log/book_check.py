@@ -1,7 +1,4 @@
-"""The books held against the log: index and place file of a segment against its records, the catalog against all.
-
-Transcripts are not looked at: they hold no place of the log that a cursor names, and check themselves at each start.
-"""
+"""The books held against the log: index and place file of a segment against its records, the catalog against all."""
 
 from __future__ import annotations
 

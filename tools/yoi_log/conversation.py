@@ -107,7 +107,7 @@ def _block(event_name: str, data: Mapping[str, object], time: str) -> str:
         case "events_lost":
             return f"**✗** {one_line(str(data.get('count')))} events could not be written"
         case "lost":
-            return "**✗** an event was lost here"
+            return "**✗** an event was damaged and could not be saved"
         case _:
             return ""
 

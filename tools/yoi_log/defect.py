@@ -24,6 +24,8 @@ DefectKind: TypeAlias = Literal[
     "catalog_missing",
     "catalog_damaged",
     "catalog_wrong",
+    "transcript_damaged",
+    "transcript_wrong",
 ]
 
 

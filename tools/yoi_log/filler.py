@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from yoi_runtime.events import Lost
 from yoi_runtime.segment_log.cursor import NO_WORKER, worker_tag
 from yoi_runtime.segment_log.record import RecordEncoder
 
 __all__ = ["LOST", "LostEvent", "fill", "share_out", "smallest_sizes"]
 
-LOST = "lost"
+LOST = Lost.event_name
 # What a Runtime cuts its records to: a filler is no larger than a record could be.
 _LARGEST_BYTES = 256 << 10
 

@@ -18,6 +18,7 @@ from zlib import crc32
 
 from yoi_log.log_place import LogPlace
 from yoi_log.new_directory import new_directory
+from yoi_log.transcript_copy import copy_transcripts, keep_sound_transcripts
 from yoi_log.walk import Damage, Gone, walk
 from yoi_runtime.catalog.catalog import CATALOG, read_snapshot
 from yoi_runtime.catalog.segment_index import index_path
@@ -29,7 +30,7 @@ from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import Chunk, LogReader
 from yoi_runtime.segment_log.record import seal_object
 from yoi_runtime.segment_log.segment import segment_name
-from yoi_runtime.segment_log.watermark import WatermarkFile
+from yoi_runtime.segment_log.watermark import WatermarkFile, read_watermark
 
 __all__ = ["Fork", "fork_log"]
 
@@ -39,7 +40,7 @@ _CRC_TAIL = len(b',"crc":"00000000"}')
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """What was copied. Positions are ``{segment, offset, seq}``."""
+    """What was copied. Positions are ``{segment, offset, seq}``; ``transcripts`` is None where none are kept."""
 
     original_log_id: str
     log_id: str
@@ -48,6 +49,7 @@ class Fork:
     events: int
     segments: int
     end: dict[str, int]
+    transcripts: str | None
 
 
 def fork_log(place: LogPlace, target: Path, progress: Callable[[int], None] = lambda _: None) -> Fork:
@@ -58,12 +60,13 @@ def fork_log(place: LogPlace, target: Path, progress: Callable[[int], None] = la
         SegmentGoneError: a Runtime rotated a segment out meanwhile; nothing was made.
         OSError: ``target`` exists, or the disk refused; nothing was made.
     """
-    # Before the reader: what the snapshot knows must all be there.
-    catalog = _catalog_line(place)
-    reader = LogReader(place.log_directory)
-    try:
-        log_id = REAL_PLATFORM.random_bytes(8).hex()
-        with new_directory(target) as aside:
+    original, log_id = read_watermark(place.log_directory, REAL_PLATFORM).log_id, REAL_PLATFORM.random_bytes(8).hex()
+    with new_directory(target) as aside:
+        # Before the reader: what the snapshot and the transcripts know must all be there.
+        catalog = _catalog_line(place)
+        transcripts = copy_transcripts(place, aside, original, log_id)
+        reader = LogReader(place.log_directory)
+        try:
             log = aside / "log"
             log.mkdir(mode=0o750)
             end, events = _copy_segments(reader, log, log_id, progress)
@@ -71,11 +74,12 @@ def fork_log(place: LogPlace, target: Path, progress: Callable[[int], None] = la
             slots.write(end, end, clean=True)
             slots.close()
             _copy_books(place, aside, reader, log_id, catalog)
-        numbers = [number for number in reader.segment_numbers() if number <= end.segment]
-        place_of_end = {"segment": end.segment, "offset": end.offset, "seq": end.seq}
-        return Fork(reader.log_id, log_id, str(place.log_directory), str(target), events, len(numbers), place_of_end)
-    finally:
-        reader.close()
+            segments = sum(number <= end.segment for number in reader.segment_numbers())
+        finally:
+            reader.close()
+        transcripts = transcripts or keep_sound_transcripts(aside)
+    place_of_end = {"segment": end.segment, "offset": end.offset, "seq": end.seq}
+    return Fork(original, log_id, str(place.log_directory), str(target), events, segments, place_of_end, transcripts)
 
 
 def _copy_segments(reader: LogReader, log: Path, log_id: str, progress: Callable[[int], None]) -> tuple[Position, int]:

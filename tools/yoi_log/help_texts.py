@@ -124,7 +124,7 @@ SERVE = "Serve it as a live Runtime at HOST:PORT; port 0 chooses one."
 LOOP = "With --serve: begin anew when it has ended."
 VERIFY = """Read everything and report every defect.
 
-Checksums, seqs, worker_seqs, event ids, each record's own cursor against its place, headers against each other, the watermark, the indexes, the catalog. A log that a Runtime writes is read up to its watermark. Without a sound watermark the segments are read by themselves, and that is said.
+Checksums, seqs, worker_seqs, event ids, each record's own cursor against its place, headers against each other, the watermark, the indexes, the catalog, the transcripts (without a write beside their file). A log that a Runtime writes is read up to its watermark. Without a sound watermark the segments are read by themselves, and that is said.
 
 \b
 Examples:
@@ -135,7 +135,7 @@ VERIFY_END = "Exits with 1 on any defect, with 3 when there is nothing to read."
 
 REPAIR = """Make a sound copy of a damaged log, and report exactly what could not be saved.
 
-The original is only read. What survives keeps its place: cursors, event ids, seqs and worker_seqs stay valid in the copy. Where events are lost the copy has records of the event "lost". Refuses a log that a Runtime holds, and a NEW that exists.
+The original is only read. What survives keeps its place: cursors, event ids, seqs and worker_seqs stay valid in the copy. Where events are lost the copy has records of the event "lost". Sound transcripts come along. Refuses a log that a Runtime holds, and a NEW that exists.
 
 \b
 Examples:
@@ -146,7 +146,7 @@ REPAIR_END = "Exits with 0 when nothing was lost, with 1 when the copy was made 
 
 FORK = """Copy a log under a new log id: the way to restore a backup beside its original.
 
-Cursors of the original are answered as foreign by the copy. Events keep their ids, seqs, worker_seqs and times, so that last_event_id goes on, and who has an event knows it again. NEW appears whole or not at all.
+Cursors of the original are answered as foreign by the copy. Events keep their ids, seqs, worker_seqs and times, so that last_event_id goes on, and who has an event knows it again. Sound transcripts come along. NEW appears whole or not at all.
 
 \b
 Examples:

@@ -20,6 +20,7 @@ from yoi_log.new_directory import new_directory, writer_kept_out
 from yoi_log.salvage import Dropped, Hole, Plan, PlannedSegment, plan_salvage
 from yoi_log.segment_check import SegmentCheck
 from yoi_log.segment_scan import SegmentScan, scan_segment
+from yoi_log.transcript_copy import copy_transcripts, keep_sound_transcripts
 from yoi_log.verification import Verification, check_log, counts_before, read_mark
 from yoi_runtime.catalog.catalog import CATALOG, Catalog, Snapshot, read_snapshot
 from yoi_runtime.catalog.segment_index import write_index
@@ -34,7 +35,6 @@ from yoi_runtime.segment_log.watermark import Watermark, WatermarkFile
 __all__ = ["LostPlace", "Repair", "repair_log"]
 
 _COPY_BYTES = 1 << 20
-_TRANSCRIPT = "transcript"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Repair:
     """What was copied, and what not. What ``begins_after`` and ``ends_before`` name is not in the copy at all.
 
     ``found`` are the defects of the original. ``torn_bytes`` followed its end.
+    ``transcripts``: what became of them, None where none are kept.
     """
 
     log_id: str
@@ -71,6 +72,7 @@ class Repair:
     remade: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     torn_bytes: int = 0
+    transcripts: str | None = None
     found: list[Defect] = field(default_factory=list)
 
     @property
@@ -105,9 +107,10 @@ def repair_log(place: LogPlace, target: Path, progress: Callable[[int], None] = 
         _Writer(plan, log, repair, snapshot).write()
         repair.begins_after, repair.ends_before = plan.begins_after, plan.ends_before
         _tell_leftovers(repair, scans, plan, log_id)
-        _tell_transcripts(repair, place)
         _write_mark(log, plan, mark)
         _make_books(place, aside, snapshot, repair)
+        # They may know what the log has lost.
+        repair.transcripts = copy_transcripts(place, aside, log_id, log_id) or keep_sound_transcripts(aside)
         return repair
 
 
@@ -221,11 +224,6 @@ def _tell_leftovers(repair: Repair, scans: list[SegmentScan], plan: Plan, log_id
     for scan in scans:
         if scan.number == last.number:
             repair.torn_bytes = max(0, scan.size - last.end_offset)
-
-
-def _tell_transcripts(repair: Repair, place: LogPlace) -> None:
-    if place.data_directory is not None and (place.data_directory / _TRANSCRIPT).is_dir():
-        repair.left_out.append(f"{_TRANSCRIPT}/: copy it by hand, or have transcripts made anew from the log")
 
 
 def _write_mark(log: Path, plan: Plan, mark: Watermark | None) -> None:

@@ -27,6 +27,8 @@ def show_repair(repair: Repair, console: Console) -> None:
         facts.add_row("left out", f"{size(repair.torn_bytes)} behind the end: a torn tail, or garbage")
     for sentence in repair.left_out:
         facts.add_row("left out", sentence)
+    if repair.transcripts is not None:
+        facts.add_row("transcripts", repair.transcripts)
     console.print(facts)
     console.print()
     if repair.complete:
@@ -73,4 +75,6 @@ def show_fork(fork: Fork, console: Console) -> None:
     end = fork.end
     facts.add_row("holds", f"{count(fork.events, 'event')} in {count(fork.segments, 'segment')}")
     facts.add_row("end", f"seq {end['seq']}, segment {end['segment']}, offset {end['offset']}")
+    if fork.transcripts is not None:
+        facts.add_row("transcripts", fork.transcripts)
     console.print(facts)

@@ -14,6 +14,7 @@ from typing import cast
 
 from yoi_log.log_place import LogPlace
 from yoi_log.measures import NameCounts
+from yoi_log.new_directory import DirectoryExistsError
 from yoi_log.pace import Pace
 from yoi_log.recorded_events import Missing, RecordedEvent, opened, recorded_events
 from yoi_runtime.errors import EventInvalidError
@@ -51,11 +52,11 @@ def play_into(
     A Worker that still ran at the recording's end is ended ``cancelled``, as at the close of any Runtime.
 
     Raises:
-        FileExistsError: ``target`` is there already; it was not touched.
+        DirectoryExistsError: ``target`` is there already; it was not touched.
         LogError, OSError: what was repeated so far stays in ``target``.
     """
     if target.exists():
-        raise FileExistsError(f"{target}: exists already; name a directory that does not")
+        raise DirectoryExistsError(target)
     with (
         opened(place) as reader,
         Runtime.open(target, RuntimeOptions(retain_bytes=None, retain_age_seconds=None)) as runtime,

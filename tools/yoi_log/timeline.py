@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from yoi_log.filler import LOST
 from yoi_log.log_place import LogPlace
 from yoi_log.recorded_events import Missing, RecordedEvent, opened, recorded_events
 from yoi_runtime.catalog.catalog import read_snapshot
@@ -258,6 +259,9 @@ class _Drawing:
     def _lost(self, lane: int, event: RecordedEvent, data: dict[str, Any]) -> None:
         self._gap("damage", event.time_us, event.time_us, f"{data.get('count')} events were refused: no room", lane)
 
+    def _damaged(self, lane: int, event: RecordedEvent, data: dict[str, Any]) -> None:
+        self._gap("damage", event.time_us, event.time_us, "an event was damaged and could not be saved", lane)
+
     def finish(self, rotated_out: int) -> Timeline:
         timeline = self.timeline
         timeline.points = list(self._points)
@@ -330,5 +334,6 @@ _TAKERS: dict[str, Callable[[_Drawing, int, RecordedEvent, dict[str, Any]], None
     "runtime_started": _Drawing._runtime_started,
     "runtime_stopping": _Drawing._runtime_stopping,
     "events_lost": _Drawing._lost,
+    LOST: _Drawing._damaged,
     "usage": lambda *_: None,
 }

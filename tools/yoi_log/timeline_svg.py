@@ -302,6 +302,7 @@ class _Figure:
 _MARKS = {
     "error": "failed",
     "events_lost": "failed",
+    "lost": "failed",
     "compact_failed": "failed",
     "llm_retry": "retry",
     "alert": "retry",

@@ -2,23 +2,29 @@
 
 Each segment is read by itself (``segment_scan``), and then held against its neighbours, the watermark, the indexes and
 the catalog. What is damaged among these witnesses is a defect of its own and costs only what nobody else can say.
+Transcripts are witnesses of nothing: they are made from the log, and are held against it last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from yoi_log.book_check import check_catalog, check_index, check_places
 from yoi_log.defect import Defect
+from yoi_log.helper_processes import helper_processes
 from yoi_log.log_place import LogPlace
 from yoi_log.segment_check import SegmentCheck, Witness, check_segment
 from yoi_log.segment_scan import SegmentScan, scan_segment
+from yoi_log.transcript_file import has_transcripts, taken_transcripts, transcript_path
+from yoi_log.transcript_verification import TranscriptReport, verify_transcripts
 from yoi_log.worker_numbers import WorkerNumbers
 from yoi_runtime.catalog.catalog import CATALOG, Snapshot, read_snapshot
-from yoi_runtime.errors import LogFormatError, LogNotFoundError
+from yoi_runtime.errors import LogFormatError, LogNotFoundError, TranscriptUnavailableError
 from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.platform import REAL_PLATFORM
 from yoi_runtime.segment_log.watermark import COMMITTED, Watermark, read_watermark
@@ -32,7 +38,8 @@ WentBy: TypeAlias = Literal["watermark", "segments"]
 class Verification:
     """What was read, and every defect. ``went_by``: up to the watermark, or, without a sound one, all that the segments hold.
 
-    ``unshown_bytes`` follow the end and are no part of the log: not committed yet, or a torn tail.
+    ``unshown_bytes`` follow the end and are no part of the log: not committed yet, or a torn tail. ``transcripts`` is
+    None where none are kept.
     """
 
     log_id: str
@@ -45,6 +52,7 @@ class Verification:
     unshown_bytes: int = 0
     indexes: int = 0
     catalog: bool = False
+    transcripts: TranscriptReport | None = None
     defects: list[Defect] = field(default_factory=list)
 
     @property
@@ -60,12 +68,39 @@ class Checked(NamedTuple):
 
 
 def verify_log(place: LogPlace, progress: Callable[[int], None] = lambda _: None) -> Verification:
-    """Return the verification of ``check_log`` alone."""
-    return check_log(place, progress).verification
+    """Read everything there is, the transcripts too, and hold it against everything else; changes nothing.
+
+    Raises:
+        LogNotFoundError, OSError: as ``check_log``.
+    """
+    with helper_processes(_bytes_of(place)) as helpers:
+        if place.data_directory is None or not has_transcripts(place.data_directory):
+            return check_log(place, progress, helpers).verification
+        return _verify_all(place, transcript_path(place.data_directory), progress, helpers)
 
 
-def check_log(place: LogPlace, progress: Callable[[int], None] = lambda _: None) -> Checked:
-    """Read the log of ``place`` and hold everything in it against everything else; changes nothing.
+def _verify_all(
+    place: LogPlace, transcripts: Path, progress: Callable[[int], None], helpers: Executor | None
+) -> Verification:
+    found: Verification | None = None
+    try:
+        # Taken before the watermark is read: what a Runtime that writes both has folded is then not past it.
+        with taken_transcripts(transcripts) as uri:
+            beside = helpers.submit(verify_transcripts, uri, place.log_directory) if helpers is not None else None
+            found = check_log(place, progress, helpers).verification
+            report, defects = beside.result() if beside is not None else verify_transcripts(uri, place.log_directory)
+        found.transcripts = report
+        found.defects += defects
+    except TranscriptUnavailableError as error:
+        found = found or check_log(place, progress, helpers).verification
+        found.transcripts = TranscriptReport(unread=error.reason)
+    return found
+
+
+def check_log(
+    place: LogPlace, progress: Callable[[int], None] = lambda _: None, helpers: Executor | None = None
+) -> Checked:
+    """Read the log of ``place`` with its books and hold each against the others; changes nothing.
 
     A log that a writer holds is read up to its watermark; what is rotated out meanwhile is passed over.
 
@@ -81,7 +116,7 @@ def check_log(place: LogPlace, progress: Callable[[int], None] = lambda _: None)
     numbers = [n for n in directory.numbers() if mark is None or n <= mark.shown.segment]
     if not numbers:
         raise LogNotFoundError(place.log_directory)
-    scans = _scan(directory, numbers, mark, progress)
+    scans = _scan(directory, numbers, mark, progress, helpers)
     log_id = _log_id(mark, scans)
     found = Verification(log_id, str(place.log_directory), "segments" if mark is None else "watermark", {})
     if mark_problem is not None:
@@ -124,19 +159,34 @@ def read_mark(place: LogPlace) -> tuple[Watermark | None, str | None]:
 
 
 def _scan(
-    directory: SegmentDirectory, numbers: list[int], mark: Watermark | None, progress: Callable[[int], None]
+    directory: SegmentDirectory,
+    numbers: list[int],
+    mark: Watermark | None,
+    progress: Callable[[int], None],
+    helpers: Executor | None,
 ) -> list[SegmentScan]:
+    paths = [directory.path(number) for number in numbers]
+    ends = [mark.shown.offset if mark is not None and number == mark.shown.segment else None for number in numbers]
     scans = []
-    for number in numbers:
-        until = mark.shown.offset if mark is not None and number == mark.shown.segment else None
-        try:
-            scans.append(scan_segment(directory.path(number), number, progress, until))
-        except FileNotFoundError:
-            # Rotated out since it was listed, if it was the oldest: otherwise the next check misses it.
-            continue
+    for scan in (map if helpers is None else helpers.map)(_scan_one, paths, numbers, ends):
+        # Rotated out since it was listed, if it was the oldest: otherwise the next check misses it.
+        if scan is not None:
+            progress(scan.size)
+            scans.append(scan)
     if not scans:
         raise LogNotFoundError(directory.directory)
     return scans
+
+
+def _scan_one(path: Path, number: int, until: int | None) -> SegmentScan | None:
+    try:
+        return scan_segment(path, number, lambda _: None, until)
+    except FileNotFoundError:
+        return None
+
+
+def _bytes_of(place: LogPlace) -> int:
+    return sum(path.stat().st_size for path in place.log_directory.glob("*.jsonl"))
 
 
 def _log_id(mark: Watermark | None, scans: list[SegmentScan]) -> str:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from yoi_log.defect import Defect
+from yoi_log.transcript_verification import TranscriptReport
 from yoi_log.verification import Verification
 from yoi_log.wording import count, size
 
@@ -29,6 +30,8 @@ def show_verification(verification: Verification, console: Console) -> None:
         facts.add_row("not shown", f"{size(verification.unshown_bytes)} after the end: not committed, or a torn tail")
     books = f"{count(verification.indexes, 'index file')}, {'the catalog' if verification.catalog else 'no catalog'}"
     facts.add_row("books", books)
+    if verification.transcripts is not None:
+        facts.add_row("transcripts", _transcripts_text(verification.transcripts))
     console.print(facts)
     console.print()
     if verification.sound:
@@ -37,6 +40,13 @@ def show_verification(verification: Verification, console: Console) -> None:
     console.print(f"{count(len(verification.defects), 'defect')}:", style="bold red")
     for defect in verification.defects:
         console.print(f"  {defect_text(defect)}", soft_wrap=True)
+
+
+def _transcripts_text(report: TranscriptReport) -> str:
+    if report.unread is not None:
+        return f"not looked at: {report.unread}"
+    held = f"{count(report.items, 'item')} of {count(report.workers, 'Worker')}, up to seq {report.seq}"
+    return f"{held}; {report.compared:,} held against the log"
 
 
 def defect_text(defect: Defect) -> str:

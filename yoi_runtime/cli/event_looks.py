@@ -253,4 +253,5 @@ _LOOKS: Mapping[str, Callable[[Data], Look]] = {
     "worker_ended": _worker_ended,
     "log_recovered": _log_recovered,
     "events_lost": _events_lost,
+    "lost": lambda data: _line("✗ an event was damaged and could not be saved", _BAD),
 }

@@ -82,6 +82,7 @@ from yoi_runtime.events.output_events import (
 from yoi_runtime.events.runtime_events import (
     EventsLost,
     LogRecovered,
+    Lost,
     RuntimeStarted,
     RuntimeStopping,
     WorkerCreated,
@@ -173,6 +174,7 @@ __all__ = [
     "LlmContinuation",
     "LlmRetry",
     "LogRecovered",
+    "Lost",
     "MemoryWorker",
     "PasteSegment",
     "PayloadAdapter",

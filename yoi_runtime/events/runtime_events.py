@@ -9,13 +9,14 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from yoi_runtime.events.event import Event
+from yoi_runtime.events.event import Event, UnitEvent
 from yoi_runtime.events.scalars import I32, U32, U64, Flag, Omittable, Str, UtcTime, WorkerId
 
 __all__ = [
     "RUNTIME_EVENTS",
     "EventsLost",
     "LogRecovered",
+    "Lost",
     "RuntimeStarted",
     "RuntimeStopping",
     "WorkerCreated",
@@ -92,6 +93,15 @@ class EventsLost(Event):
     count: U64
     from_time: UtcTime
     to_time: UtcTime
+
+
+class Lost(UnitEvent):
+    """Stands for an event whose record was damaged; ``yoi-log repair`` wrote it.
+
+    It has the place, seq and event id of the lost event, and its Worker and worker_seq where they are known.
+    """
+
+    event_name: ClassVar[str] = "lost"
 
 
 RUNTIME_EVENTS: tuple[type[Event], ...] = (

@@ -27,7 +27,7 @@ from yoi_runtime.events.conversation_events import CONVERSATION_EVENTS
 from yoi_runtime.events.event import Event, UnitEvent
 from yoi_runtime.events.extended_event import ExtendedEvent
 from yoi_runtime.events.output_events import OUTPUT_EVENTS
-from yoi_runtime.events.runtime_events import RUNTIME_EVENTS, EventsLost
+from yoi_runtime.events.runtime_events import RUNTIME_EVENTS, EventsLost, Lost
 from yoi_runtime.events.scalars import Json, Str
 from yoi_runtime.events.session_events import SESSION_EVENTS
 
@@ -44,7 +44,7 @@ __all__ = [
 
 _UPSTREAM: tuple[type[Event], ...] = (*CONVERSATION_EVENTS, *OUTPUT_EVENTS, *SESSION_EVENTS)
 
-_ALL: tuple[type[Event], ...] = (*_UPSTREAM, *RUNTIME_EVENTS, EventsLost)
+_ALL: tuple[type[Event], ...] = (*_UPSTREAM, *RUNTIME_EVENTS, EventsLost, Lost)
 
 EVENT_CLASSES: Mapping[str, type[Event]] = MappingProxyType({cls.event_name: cls for cls in _ALL})
 
@@ -54,8 +54,8 @@ UPSTREAM_EVENT_NAMES: frozenset[str] = frozenset(cls.event_name for cls in _UPST
 RUNTIME_EVENT_NAMES: frozenset[str] = frozenset(cls.event_name for cls in RUNTIME_EVENTS)
 """Events without a Worker of their own."""
 
-RESERVED_EVENT_NAMES: frozenset[str] = RUNTIME_EVENT_NAMES | {EventsLost.event_name}
-"""What only the Runtime may write: from a child process these names are refused."""
+RESERVED_EVENT_NAMES: frozenset[str] = RUNTIME_EVENT_NAMES | {EventsLost.event_name, Lost.event_name}
+"""What only the Runtime and the log tools may write: from a child process these names are refused."""
 
 _KNOWN_NAMES = sorted(EVENT_CLASSES)
 

@@ -25,6 +25,7 @@ from yoi_runtime.protocol.transcript_items import (
 )
 
 __all__ = [
+    "ENDING_EVENT_NAMES",
     "MAX_OPEN_BLOCKS",
     "MAX_OPEN_CHARACTERS",
     "TRANSCRIPT_EVENT_NAMES",
@@ -237,6 +238,11 @@ class TranscriptFold:
     def _take_tool_call_done(self, event: TranscriptEvent, items: list[TranscriptItem]) -> None:
         self._finish("tool_call", _call_key(event.data), event, items)
 
+    def _take_lost(self, event: TranscriptEvent, items: list[TranscriptItem]) -> None:
+        """Put a gap where a repaired log says that an event was."""
+        self.worker_seq -= 1
+        items += self.lose(event.worker_seq, event.time)
+
     # Blocks and items.
 
     def _begin(
@@ -369,6 +375,7 @@ _TAKERS: dict[str, _Taker] = {
     "tool_call_start": TranscriptFold._take_tool_call_start,
     "tool_call_args_delta": TranscriptFold._take_tool_call_args_delta,
     "tool_call_done": TranscriptFold._take_tool_call_done,
+    "lost": TranscriptFold._take_lost,
     "run_end": TranscriptFold._take_end,
     "rewind_applied": TranscriptFold._take_end,
     "snapshot": TranscriptFold._take_snapshot,
@@ -380,3 +387,10 @@ _TAKERS: dict[str, _Taker] = {
 
 TRANSCRIPT_EVENT_NAMES: frozenset[str] = frozenset(_TAKERS)
 """The events whose data the fold looks at; of all others it needs only the numbers."""
+
+ENDING_EVENT_NAMES: frozenset[str] = frozenset(
+    name
+    for name, take in _TAKERS.items()
+    if take in (TranscriptFold._take_end, TranscriptFold._take_boundary, TranscriptFold._take_snapshot)
+)
+"""The events behind which nothing of before them is in progress: from there on a fold needs to know nothing earlier."""

@@ -22,6 +22,7 @@ __all__ = [
     "FORMAT",
     "TRANSCRIPT_DIRECTORY",
     "ReadConnection",
+    "check_format",
     "has_wal",
     "is_damage",
     "open_for_reading",
@@ -98,7 +99,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
             connection.executescript(
                 f"BEGIN; {_SCHEMA} PRAGMA application_id={_APPLICATION_ID}; PRAGMA user_version={FORMAT}; COMMIT;"
             )
-        _check_format(connection, path)
+        check_format(connection, path)
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise TranscriptDamagedError(path, str(verdict))
@@ -117,7 +118,8 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
 
 
-def _check_format(connection: sqlite3.Connection, path: Path) -> None:
+def check_format(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise TranscriptDamagedError when the database is not one of ours, or one of another format."""
     found = tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
     if found != (_APPLICATION_ID, FORMAT):
         raise TranscriptDamagedError(path, f"it is no file of format {FORMAT}")
@@ -159,7 +161,7 @@ def _opened(uri: str, path: Path) -> sqlite3.Connection:
     try:
         if connection.execute("PRAGMA user_version").fetchone() == (0,) and _is_empty(connection):
             raise TranscriptUnavailableError(path.parent, "the transcripts are just being made")
-        _check_format(connection, path)
+        check_format(connection, path)
     except sqlite3.OperationalError:
         connection.close()
         raise

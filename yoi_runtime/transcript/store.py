@@ -7,6 +7,7 @@ missing. Belongs to one thread. Format: docs/transcript.md, "The file".
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from yoi_runtime.transcript.kept_worker import KeptWorker, WorkerRow
 from yoi_runtime.transcript.options import TranscriptOptions
 from yoi_runtime.transcript.saved_place import SavedPlace
 
-__all__ = ["TranscriptStore", "first_index_after_loss"]
+__all__ = ["TranscriptStore", "event_in", "first_index_after_loss"]
 
 _NAMES = frozenset(name.encode("ascii") for name in TRANSCRIPT_EVENT_NAMES)
 # Between an event's name and its data, and from the end of the payload's members to that of the line:
@@ -43,6 +44,18 @@ def first_index_after_loss(now_seconds: float) -> int:
     are made. Stays below 2**53 for two centuries.
     """
     return int(now_seconds) << 20
+
+
+def event_in(lines: bytes, found: re.Match[bytes]) -> TranscriptEvent:
+    """Return what the fold needs of the Worker's record that ``HEAD_PATTERN`` found in ``lines``."""
+    cursor, event_id, _, _, worker_seq, time, name = found.groups()
+    data: Mapping[str, object] = {}
+    if name in _NAMES:
+        start = found.end(7)
+        # A unit event has no data.
+        if lines.startswith(_BEFORE_DATA, start):
+            data = _data_in(lines, start, found.end() - _AFTER_DATA)
+    return TranscriptEvent(name.decode(), data, event_id.decode(), cursor.decode(), int(worker_seq), time.decode())
 
 
 class TranscriptStore:
@@ -123,17 +136,11 @@ class TranscriptStore:
         """Fold the records in ``lines``, which were not folded before (figures: docs/transcript.md)."""
         workers, changed = self._workers, self._changed
         for found in HEAD_PATTERN.finditer(lines):
-            cursor, event_id, _, worker_id, worker_seq, time, name = found.groups()
+            worker_id = found[4]
             if worker_id is None:
                 continue
-            data: Mapping[str, object] = {}
-            if name in _NAMES:
-                start = found.end(7)
-                # A unit event has no data.
-                if lines.startswith(_BEFORE_DATA, start):
-                    data = _data_in(lines, start, found.end() - _AFTER_DATA)
-            number = int(worker_seq)
-            event = TranscriptEvent(name.decode(), data, event_id.decode(), cursor.decode(), number, time.decode())
+            event = event_in(lines, found)
+            number = event.worker_seq
             kept = workers.get(worker_id)
             if kept is None:
                 kept = self._new_worker(worker_id, is_whole=number == 1)

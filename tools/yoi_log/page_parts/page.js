@@ -13,7 +13,7 @@ const GROUPS = [
   ["model", "Model calls", (name) => /^llm_(call|cont)/.test(name)],
   ["tool", "Tools", (name) => name.startsWith("tool_")],
   ["retry", "Retries", (name) => name === "llm_retry"],
-  ["failed", "Errors", (name) => /^(error|events_lost|compact_failed)$/.test(name)],
+  ["failed", "Errors", (name) => /^(error|events_lost|lost|compact_failed)$/.test(name)],
   ["alert", "Alerts", (name) => name === "alert"],
   ["tokens", "Tokens", (name) => name === "usage"],
   ["life", "Lifecycle", (name) => /^(worker_|runtime_|log_|status$|shutdown$|snapshot$)/.test(name)],
