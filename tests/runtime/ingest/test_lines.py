@@ -7,7 +7,7 @@ import pytest
 
 from tests.codebase.tree import ROOT
 from yoi_runtime.errors import IngestRefusedError
-from yoi_runtime.events import RESERVED_EVENT_NAMES, TextDone, UnknownEvent
+from yoi_runtime.events import RESERVED_EVENT_NAMES, TextDone, UnknownEvent, traced
 from yoi_runtime.runtime.ingest.key_window import KEPT_KEYS
 from yoi_runtime.runtime.ingest.lines import (
     FATAL_CODES,
@@ -27,6 +27,7 @@ from yoi_runtime.runtime.ingest.lines import (
 from yoi_runtime.runtime.ingest.listener import MOST_CONNECTIONS
 
 MANUAL = (ROOT / "docs" / "ingest.md").read_text("utf-8")
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 HELLO = {"kind": "hello", "protocol": PROTOCOL, "worker_id": "coder"}
 
 
@@ -38,6 +39,11 @@ HELLO = {"kind": "hello", "protocol": PROTOCOL, "worker_id": "coder"}
         ('{"event":"brain_wave"}', EventLine(UnknownEvent(name="brain_wave"), None)),
         (' { "text" : "a\u2028b" }\r', EventLine(TextDone(text="a\u2028b"), None)),
         ('{"text":"","key":"k"}', EventLine(TextDone(text=""), "k")),
+        (f'{{"text":"a","traceparent":"{TRACE}"}}', EventLine(traced(TextDone(text="a"), TRACE), None)),
+        (
+            f'{{"event":"text_done","data":{{"text":"a"}},"key":"k","traceparent":"{TRACE}"}}',
+            EventLine(traced(TextDone(text="a"), TRACE), "k"),
+        ),
         (json.dumps(HELLO), Hello.model_validate(HELLO)),
         (
             json.dumps({**HELLO, "command": ["a", "b"], "durable": True, "reconnects": True}),
@@ -58,6 +64,8 @@ def test_a_line_says_what_it_says(line: str, said: object):
     [
         (b"", "line_invalid", ""),
         (b"hello", "line_invalid", ""),
+        (b'{"text":"a","traceparent":"00-1-2-3"}', "event_invalid", "traceparent"),
+        (b'{"text":"a","traceparent":7}', "event_invalid", "traceparent"),
         (b"[1]", "line_invalid", ""),
         (b"{}", "line_invalid", ""),
         (b'{"kind":"bye"}', "line_invalid", ""),
@@ -72,7 +80,10 @@ def test_a_line_says_what_it_says(line: str, said: object):
         (b'{"event":1}', "event_invalid", ""),
         (b'{"event":"text_done"}', "event_invalid", "data"),
         (b'{"event":"text_done","data":{"text":1}}', "event_invalid", "data.text"),
-        *((b'{"event":"%s","data":{}}' % name.encode(), "event_reserved", "event") for name in RESERVED_EVENT_NAMES),
+        *(
+            (b'{"event":"%s","data":{}}' % name.encode(), "event_reserved", "event")
+            for name in sorted(RESERVED_EVENT_NAMES)
+        ),
         (b'{"text":"a","key":""}', "key_invalid", "key"),
         (b'{"text":"a","key":7}', "key_invalid", "key"),
         (b'{"text":"a","key":null}', "key_invalid", "key"),
