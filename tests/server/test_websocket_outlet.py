@@ -165,6 +165,12 @@ async def test_what_the_kernel_holds_is_bounded():
         assert SEND_BUFFER_BYTES <= held <= 2 * SEND_BUFFER_BYTES
 
 
+async def test_the_kernel_holds_no_small_frames_back_until_the_last_ones_are_confirmed():
+    async with connected() as (door, _):
+        outlet = WebSocketOutlet(door)
+        assert outlet._stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 async def test_send_returns_only_when_the_kernel_took_it_all():
     async with connected() as (door, peer):
         outlet = WebSocketOutlet(door)

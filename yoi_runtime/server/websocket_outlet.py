@@ -49,6 +49,8 @@ class WebSocketOutlet:
         self._stall_seconds = stall_seconds
         self.write_pending = False
         self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        # Otherwise the kernel holds small frames back until the peer has confirmed the last ones, which takes it up to 40 ms.
+        self._stream.set_nodelay(True)
 
     async def send(self, messages: list[bytes]) -> None:
         """Send each message as one text message, in one write; returns when the kernel took the bytes.
