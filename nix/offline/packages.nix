@@ -81,6 +81,7 @@ let
         "tornado"
         "typer"
         "websockets"
+        "zlib-ng"
       ]
   );
 

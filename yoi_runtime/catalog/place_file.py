@@ -12,7 +12,7 @@ from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
-from zlib import crc32
+from yoi_runtime.checksum import crc32
 
 from yoi_runtime.catalog.durable_file import replace_file
 from yoi_runtime.catalog.places import Places

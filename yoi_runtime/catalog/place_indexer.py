@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from zlib import crc32
+from yoi_runtime.checksum import crc32
 
 from yoi_runtime.catalog.fold import fold_and_place
 from yoi_runtime.catalog.ledger import Ledger

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from operator import methodcaller
 from typing import Final, TypeAlias, cast
-from zlib import crc32
+from yoi_runtime.checksum import crc32
 
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json

@@ -7,7 +7,7 @@ What is read here was checked when it was folded, or is checked again, record by
 from __future__ import annotations
 
 from itertools import pairwise
-from zlib import crc32
+from yoi_runtime.checksum import crc32
 
 from yoi_runtime.catalog.places import Places
 from yoi_runtime.errors import SegmentGoneError
