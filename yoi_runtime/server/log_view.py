@@ -256,7 +256,8 @@ class LogView:
                 self._let_go()
             else:
                 self._look_at_segments()
-        except OSError as error:
+        except (OSError, LogUnavailableError) as error:
+            # No readable segment at the moment is what the middle of a rotation looks like, too.
             _log.warning("the log's directory cannot be looked at, will try again: %s", error)
 
     async def _bell_or_poll(self) -> None:
