@@ -32,7 +32,7 @@ _log = logging.getLogger("yoi_runtime.server")
 
 # Per second; a keepalive needs one in 20 s. More is a flood, and answering it would feed it.
 _MAX_PINGS_PER_SECOND = 50
-# Between two ticks of the keepalive, a second apart. Catches floods that Tornado shows to nobody: of fragments.
+# Between two looks of the keepalive, 5 s apart. Catches floods that Tornado shows to nobody: of fragments.
 _MAX_RECEIVED_BYTES = 64 << 10
 
 
