@@ -39,6 +39,7 @@ let
       python3Packages.rich
       python3Packages.typer
     ];
+    speed = [ python3Packages.zlib-ng ];
   };
 
   root = toString ../. + "/";

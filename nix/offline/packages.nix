@@ -82,6 +82,7 @@ let
         "tornado"
         "typer"
         "websockets"
+        "zlib-ng"
       ]
   );
 

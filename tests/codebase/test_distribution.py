@@ -47,7 +47,7 @@ def test_the_wheel_says_what_pyproject_says(built: Path):
     assert metadata["Name"] == project["name"]
     assert metadata["Version"] == project["version"]
     assert metadata["License-Expression"] == "MIT"
-    assert set(metadata.get_all("Provides-Extra", [])) == {"ws-server", "ws-client", "cli", "all"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {"ws-server", "ws-client", "cli", "speed", "all"}
     assert b"MIT License" in files["licenses/LICENSE"]
     assert b"yoi-runtime = yoi_runtime.__main__:main" in files["entry_points.txt"]
     assert b"yoi-log = yoi_log.__main__:main" in files["entry_points.txt"]

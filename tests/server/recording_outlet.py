@@ -19,22 +19,34 @@ class RecordingOutlet:
     def __init__(self) -> None:
         self.messages: list[bytes] = []
         self.sends = 0
+        self.in_place = 0
         self.closed: tuple[int, str] | None = None
         self.gone = False
         self._free = asyncio.Event()
         self._free.set()
 
     async def send(self, messages: list[bytes]) -> None:
+        self.take(messages)
+        await self._free.wait()
+
+    def take(self, messages: list[bytes]) -> None:
         assert messages, "nothing is sent for nothing"
         assert self.closed is None, "nothing comes after the close"
         if self.gone:
             raise OutletClosedError
         self.sends += 1
         self.messages += messages
-        await self._free.wait()
 
     async def send_frames(self, frames: bytes) -> None:
         await self.send(messages_in(frames))
+
+    def begin(self, frames: bytes) -> bool:
+        self.in_place += 1
+        self.take(messages_in(frames))
+        return self._free.is_set()
+
+    async def finish(self) -> None:
+        await self._free.wait()
 
     def close(self, code: int, reason: str) -> None:
         self.closed = code, reason

@@ -343,7 +343,7 @@ async def test_who_sends_data_is_told_that_this_is_for_observation_only(opcode: 
                 problem = (await peer.json())["diagnostic"]
                 assert (problem["code"], problem["recovery"]) == ("runtime.observation_only", "fix_request")
                 assert await peer.frame() == (CLOSE, (4408).to_bytes(2, "big") + b"runtime.observation_only")
-                emit(worker, 1)
+                await served.shown(emit(worker, 1)[0])
                 await peer.send(CLOSE, (4408).to_bytes(2, "big"))
                 with pytest.raises(EOFError):
                     await peer.frame()
@@ -470,7 +470,7 @@ async def test_a_peer_that_leaves_is_forgotten_whatever_way_it_leaves(tmp_path: 
             await well.snapshot()
         await wait_until_async(lambda: served.server.subscribers == 0)
         assert not _subscriber_tasks()
-        assert not served.server._state.keepalive._pulses
+        assert not any(served.server._state.keepalive._parts)
 
 
 async def test_a_peer_that_never_answers_a_close_is_dropped_when_told_to(tmp_path: Path):

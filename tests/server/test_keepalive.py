@@ -137,3 +137,21 @@ async def test_run_ticks_until_it_is_cancelled(monkeypatch: pytest.MonkeyPatch):
     running.cancel()
     assert await asyncio.gather(running, return_exceptions=True)
     assert running.cancelled()
+
+
+async def test_running_looks_at_every_socket_in_turn_and_at_a_part_of_them_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("yoi_runtime.server.keepalive._TICK_SECONDS", 0.01)
+    clock = ManualClock()
+    keepalive = Keepalive(clock.monotonic)
+    peers = [FakePeer() for _ in range(200)]
+    for peer in peers:
+        keepalive.watch(peer)
+    clock.pass_seconds(PING_SECONDS)
+    running = asyncio.ensure_future(keepalive.run())
+    await wait_until_async(lambda: any(peer.pings for peer in peers))
+    first = sum(peer.pings for peer in peers)
+    assert 0 < first < 150, "a part of them"
+    await wait_until_async(lambda: all(peer.pings for peer in peers))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert {peer.pings for peer in peers} == {1}

@@ -483,6 +483,50 @@ async def test_a_peer_that_takes_nothing_is_told_to_the_operator_and_left_to_the
             await Subscriber(log.view, StreamRequest(), StalledOutlet()).run()
 
 
+# Without the task: in the turn of the loop that shows an event.
+
+
+@pytest.mark.parametrize("worker_id", [None, "a"])
+async def test_what_comes_while_the_subscriber_sleeps_is_sent_without_waking_it(worker_id: str | None, tmp_path: Path):
+    async with viewing(tmp_path) as log:
+        worker = log.runtime.create_worker("a")
+        await log.shown(emit(worker, 1)[0])
+        async with subscribed(log.view, worker_id, FromNow()) as outlet:
+            await outlet.wait_for(1)
+            for number in range(1, 21):
+                await log.shown(emit(worker, 1)[0])
+                await outlet.wait_for(1 + number)
+        assert outlet.in_place >= 15, "else it was awake for most of them"
+        numbers = [event["worker_seq"] for event in outlet.events]
+        assert numbers == list(range(numbers[0], numbers[0] + 20))
+
+
+async def test_a_peer_that_does_not_take_all_in_place_gets_the_rest_before_anything_else(tmp_path: Path):
+    async with viewing(tmp_path) as log:
+        worker = log.runtime.create_worker("a")
+        await log.shown(emit(worker, 1)[0])
+        outlet = RecordingOutlet()
+        subscriber = Subscriber(log.view, StreamRequest(worker_id="a"), outlet)
+        task = asyncio.ensure_future(subscriber.run())
+        await outlet.wait_for(1)
+        await log.shown(emit(worker, 1)[0])
+        await outlet.wait_for(2)
+        before = subscriber.resume_cursor
+        outlet.block()
+        await log.shown(emit(worker, 1)[0])
+        await outlet.wait_for(3)
+        assert outlet.in_place >= 1
+        last = emit(worker, 5)[-1]
+        await log.shown(last)
+        assert len(outlet.messages) == 3, "one write is under way, and no more"
+        assert subscriber.resume_cursor == before, "what is under way may never arrive"
+        outlet.unblock()
+        await outlet.wait_for(8)
+        assert outlet.seqs == list(range(outlet.seqs[0], outlet.seqs[0] + 7))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 # Live and catch-up are one loop: no seam between them.
 
 
@@ -547,8 +591,8 @@ class LeavingOutlet(RecordingOutlet):
         super().__init__()
         self._leave_after = messages
 
-    async def send(self, messages: list[bytes]) -> None:
-        await super().send(messages)
+    def take(self, messages: list[bytes]) -> None:
+        super().take(messages)
         self.gone = len(self.messages) > self._leave_after
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from functools import partial
 
 from tests.support.deadline import wait_until_async
 from yoi_runtime.server.wake_ups import Sleeper, WakeUps
@@ -62,3 +64,56 @@ async def test_a_sleep_that_is_cancelled_can_be_slept_again():
     await asyncio.sleep(0)
     sleeper.wake()
     await again
+
+
+async def test_who_is_served_in_place_sleeps_on_and_is_woken_when_that_is_not_enough():
+    wake_ups, enough = WakeUps(), [True, True, False]
+    sleeper = Sleeper("a", lambda: enough.pop(0))
+    wake_ups.add(sleeper)
+    wake_ups.wake({"a"})
+    assert len(enough) == 3, "nobody is served who is awake"
+    task = asyncio.ensure_future(sleeper.sleep())
+    await asyncio.sleep(0)
+    for left in (2, 1):
+        wake_ups.wake({"a"})
+        await asyncio.sleep(0)
+        assert (len(enough), task.done()) == (left, False)
+    wake_ups.wake({"a"})
+    await task
+    assert not enough
+
+
+async def test_serving_many_is_spread_over_turns_of_the_loop_and_serves_each_once():
+    wake_ups, served, turns = WakeUps(), [0] * 40, 0
+
+    def serve(number: int) -> bool:
+        served[number] += 1
+        until = time.monotonic() + 0.0003
+        while time.monotonic() < until:
+            pass
+        return True
+
+    sleepers = [Sleeper(None, partial(serve, number)) for number in range(len(served))]
+    for sleeper in sleepers:
+        wake_ups.add(sleeper)
+    tasks = [asyncio.ensure_future(sleeper.sleep()) for sleeper in sleepers]
+    await asyncio.sleep(0)
+    wake_ups.wake({"a"})
+    assert 1 <= sum(served) < 10
+    wake_ups.wake({"b"})
+    again = sum(served)
+    assert again < 10, "a second wake-up does not begin a second round beside the first"
+    while wake_ups._next:
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 5
+    # Those of before the second wake-up had news twice.
+    assert sorted(served) == [1] * (len(served) - again) + [2] * again
+    gone = sleepers[-1]
+    wake_ups.wake(())
+    wake_ups.remove(gone)
+    await wait_until_async(lambda: not wake_ups._next)
+    assert served[-1] == 1
+    for sleeper in sleepers:
+        sleeper.wake()
+    await asyncio.gather(*tasks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -106,11 +107,52 @@ async def test_frames_that_the_kernel_takes_at_once_never_reach_tornado():
         assert await peer.frame() == (1, b"quick")
 
 
+async def test_half_a_frame_is_followed_by_its_other_half_whatever_else_is_sent():
+    async with connected() as (door, peer):
+        outlet = WebSocketOutlet(door)
+        large = b"x" * MORE_THAN_FITS
+        assert not outlet.begin(text_frames([large]))
+        assert outlet.write_pending
+        door.ping(b"in between")
+        reading = asyncio.ensure_future(peer.frame())
+        await outlet.finish()
+        assert not outlet.write_pending
+        assert await reading == (1, large)
+        assert await peer.frame() == (9, b"in between")
+        assert outlet.begin(text_frames([b"small"]))
+
+
+@pytest.mark.parametrize("full", [ssl.SSLWantWriteError, ssl.SSLWantReadError, BlockingIOError])
+async def test_a_socket_that_takes_nothing_at_present_leaves_all_to_tornado(full: type[OSError]):
+    async with connected() as (door, peer):
+        outlet = WebSocketOutlet(door)
+        stream = outlet._stream
+        real = stream.socket
+
+        class Full:
+            def __getattr__(self, name: str) -> object:
+                return getattr(real, name)
+
+            def send(self, data: bytes) -> int:
+                stream.socket = real
+                raise full
+
+        stream.socket = Full()  # type: ignore[assignment]
+        await outlet.send([b"all the same"])
+        assert await peer.frame() == (1, b"all the same")
+
+
 async def test_what_the_kernel_holds_is_bounded():
     async with connected() as (door, _):
         outlet = WebSocketOutlet(door)
         held = outlet._stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         assert SEND_BUFFER_BYTES <= held <= 2 * SEND_BUFFER_BYTES
+
+
+async def test_the_kernel_holds_no_small_frames_back_until_the_last_ones_are_confirmed():
+    async with connected() as (door, _):
+        outlet = WebSocketOutlet(door)
+        assert outlet._stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_send_returns_only_when_the_kernel_took_it_all():

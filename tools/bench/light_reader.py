@@ -49,10 +49,15 @@ class Swarm:
     """A process that runs ``read_streams``."""
 
     def __init__(self, **arguments: Any) -> None:
-        command = [sys.executable, "-m", "tools.bench.light_reader", json.dumps(arguments)]
+        command = [sys.executable, "-m", "tools.bench.light_reader"]
         self._process = subprocess.Popen(
-            command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        # Not on the command line, where 10,000 paths have no room.
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(arguments))
+        self._process.stdin.close()
+        self._process.stdin = None
 
     def wait_connected(self) -> None:
         """Return when every reader has its stream. Raises ``RuntimeError`` with what the process said."""
@@ -208,4 +213,4 @@ def _timed_out(waiting: set[int]) -> list[tuple[int, int]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(read_streams(**json.loads(sys.argv[1]))))
+    print(json.dumps(read_streams(**json.load(sys.stdin))))

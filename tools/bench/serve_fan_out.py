@@ -18,9 +18,12 @@ __all__ = ["run"]
 
 SUBSCRIBERS = 50
 TEXT_BYTES = 200
+AT_ONCE = 64
+_PER_TURN = 256
 METHOD = (
     f"{SUBSCRIBERS} subscribers on loopback WebSockets, texts of {TEXT_BYTES} bytes. Deliveries per second of the server process's own CPU time (user and system). "
-    "yoi_runtime: one process emits `TextDelta`s (typed, checksummed, durability `synced`) in a task of its event loop and serves them. "
+    "yoi_runtime: one process emits `TextDelta`s (typed, checksummed, durability `synced`) in a task of its event loop and serves them; 64 events in one `emit_many`, as the publisher of NATS "
+    "puts 64 into one write, and for comparison one by one. "
     "NATS: core publish and subscribe over WebSocket, nothing is stored, no types; one connection publishes over TCP. "
     "Naive Tornado: one `write_message` for each event and subscriber, awaited by nobody. `websockets`: its `broadcast`. "
     "The readers are another process: raw sockets, one epoll, one buffer, no parsing. Every measurement is a fresh process; they take turns."
@@ -45,6 +48,18 @@ def run(setting: Setting) -> Result:
         for name, module, function, arguments in (
             ("v1", "serve_fan_out", "ours", {"directory": directory, "version": 1, "events": events}),
             ("v0", "serve_fan_out", "ours", {"directory": directory, "version": 0, "events": events}),
+            (
+                "v1 singly",
+                "serve_fan_out",
+                "ours",
+                {"directory": directory, "version": 1, "events": events, "at_once": 1},
+            ),
+            (
+                "v0 singly",
+                "serve_fan_out",
+                "ours",
+                {"directory": directory, "version": 0, "events": events, "at_once": 1},
+            ),
             ("nats", "nats_peer", "fan_out", {"program": nats, "directory": directory, "events": events}),
             ("tornado", "naive_peers", "tornado", {"events": few}),
             ("websockets", "naive_peers", "broadcast", {"events": few * 2}),
@@ -59,6 +74,8 @@ def run(setting: Setting) -> Result:
     figures = [
         Figure("yoi_runtime, v1 batch, synced", "/CPU-s", tuple(per_cpu("v1"))),
         Figure("yoi_runtime, v0, synced", "/CPU-s", tuple(per_cpu("v0"))),
+        Figure("yoi_runtime, v1 batch, synced, emitted one by one", "/CPU-s", tuple(per_cpu("v1 singly"))),
+        Figure("yoi_runtime, v0, synced, emitted one by one", "/CPU-s", tuple(per_cpu("v0 singly"))),
         Figure("naive Tornado", "/CPU-s", tuple(per_cpu("tornado"))),
         Figure("websockets, broadcast", "/CPU-s", tuple(per_cpu("websockets"))),
         ratio("v1 batch to naive Tornado", per_cpu("v1"), per_cpu("tornado"), Target(at_least=60)),
@@ -84,7 +101,9 @@ def run(setting: Setting) -> Result:
 # What the measuring processes do.
 
 
-def ours(directory: str, version: int, subscribers: int, events: int, text_bytes: int) -> dict[str, float]:
+def ours(
+    directory: str, version: int, subscribers: int, events: int, text_bytes: int, at_once: int = AT_ONCE
+) -> dict[str, float]:
     """Emit and serve in one process; return what was delivered and what it took."""
     from yoi_runtime import Runtime
     from yoi_runtime.server.event_server import EventServer
@@ -97,7 +116,7 @@ def ours(directory: str, version: int, subscribers: int, events: int, text_bytes
             try:
                 await asyncio.to_thread(swarm.wait_connected)
                 before, began = time.process_time(), time.perf_counter()
-                await _emit(runtime, worker, events, text_bytes)
+                await _emit(worker, events, text_bytes, at_once)
                 account = await asyncio.to_thread(swarm.account)
                 cpu, took = time.process_time() - before, time.perf_counter() - began
             finally:
@@ -124,13 +143,19 @@ def stream_arguments(port: int, version: int, subscribers: int, query: str = "")
     return {"port": port, "paths": [path] * subscribers}
 
 
-async def _emit(runtime: Any, worker: Any, events: int, text_bytes: int) -> None:
-    """Emit as fast as it goes; every few events the others of the loop have their turn."""
+async def _emit(worker: Any, events: int, text_bytes: int, at_once: int) -> None:
+    """Emit as fast as it goes, so many in one call; every few events the others of the loop have their turn."""
     from yoi_runtime.events import TextDelta
 
     text = "x" * text_bytes
-    for number in range(1, events):
-        worker.emit(TextDelta(text=text))
-        if number % 256 == 0:
-            await asyncio.sleep(0)
+    left = events - 1
+    while left:
+        for _ in range(max(1, _PER_TURN // at_once)):
+            count = min(at_once, left)
+            if count == 1:
+                worker.emit(TextDelta(text=text))
+            elif count:
+                worker.emit_many([TextDelta(text=text) for _ in range(count)])
+            left -= count
+        await asyncio.sleep(0)
     worker.emit(TextDelta(text=MARK.ljust(text_bytes)))

@@ -12,10 +12,10 @@ from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
-from zlib import crc32
 
 from yoi_runtime.catalog.durable_file import replace_file
 from yoi_runtime.catalog.places import Places
+from yoi_runtime.checksum import crc32
 from yoi_runtime.segment_log.json_fields import hex_number, parse_object, whole_number
 from yoi_runtime.segment_log.platform import Platform
 from yoi_runtime.segment_log.position import Position

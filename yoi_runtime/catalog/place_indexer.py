@@ -9,12 +9,12 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from zlib import crc32
 
 from yoi_runtime.catalog.fold import fold_and_place
 from yoi_runtime.catalog.ledger import Ledger
 from yoi_runtime.catalog.place_file import Block, PlaceFile, bytes_to_grid, place_path, write_places
 from yoi_runtime.catalog.places import Places
+from yoi_runtime.checksum import crc32
 from yoi_runtime.errors import LogError, RecordCorruptError
 from yoi_runtime.notices import Notice, named
 from yoi_runtime.segment_log.platform import Platform

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
 from typing import Final, TypeAlias, cast
-from zlib import crc32
 
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
+from yoi_runtime.checksum import crc32
 from yoi_runtime.errors import FrameInvalidError
 from yoi_runtime.events.codec import decode_payload, decode_payload_object
 from yoi_runtime.events.envelope import payload_end

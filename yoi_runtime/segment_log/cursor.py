@@ -24,8 +24,8 @@ from hashlib import blake2b
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - it is a class
 from typing import NamedTuple, NewType
-from zlib import crc32
 
+from yoi_runtime.checksum import crc32
 from yoi_runtime.errors import CursorMalformedError
 
 __all__ = [

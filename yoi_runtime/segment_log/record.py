@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from binascii import a2b_base64, b2a_base64
 from typing import NamedTuple
-from zlib import crc32
 
+from yoi_runtime.checksum import crc32
 from yoi_runtime.errors import CursorMalformedError
 from yoi_runtime.segment_log.cursor import TOKEN_LENGTH, Cursor, TokenEncoder, decode_token
 

@@ -70,6 +70,10 @@ class Dialect(Protocol):
         """Return what is to be said at the end of the log, and whether that ends the stream."""
         ...
 
+    def ends(self) -> bool:
+        """Say whether ``at_end`` may end the stream, so that it has to be asked."""
+        ...
+
     def farewell(self, progress: Progress) -> list[bytes]:
         """Return the last messages before the server goes away."""
         ...

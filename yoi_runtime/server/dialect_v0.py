@@ -44,6 +44,9 @@ class DialectV0:
     def at_end(self, progress: Progress) -> tuple[list[bytes], bool]:
         return [], False
 
+    def ends(self) -> bool:
+        return False
+
     def farewell(self, progress: Progress) -> list[bytes]:
         return []
 

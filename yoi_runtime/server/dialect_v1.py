@@ -149,6 +149,10 @@ class DialectV1:
             return False
         return 0 <= ended_us < LOST_GRACE_SECONDS * 1_000_000
 
+    def ends(self) -> bool:
+        state = self._view.worker(self._worker_id) if self._worker_id is not None else None
+        return state is not None and state.outcome is not None
+
     def farewell(self, progress: Progress) -> list[bytes]:
         return [self._bookmark(progress)]
 

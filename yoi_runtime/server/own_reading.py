@@ -7,9 +7,9 @@ What is read here was checked when it was folded, or is checked again, record by
 from __future__ import annotations
 
 from itertools import pairwise
-from zlib import crc32
 
 from yoi_runtime.catalog.places import Places
+from yoi_runtime.checksum import crc32
 from yoi_runtime.errors import SegmentGoneError
 from yoi_runtime.events.envelope import HEAD_PATTERN
 from yoi_runtime.segment_log.platform import Platform
@@ -108,10 +108,11 @@ class OwnReading:
         if start == position and len(wanted) > 1 and own_bytes > _DENSE * (last_offset + last_length - position.offset):
             return None
         try:
-            lines = self._lines(position, wanted)
+            lines, folded = self._lines(position, wanted)
         except (FileNotFoundError, SegmentGoneError):
             return None
-        newest = _newest_of(lines, worker_id.encode("ascii"), worker_seq)
+        worker = worker_id.encode("ascii")
+        newest = _newest_of_folded(lines, worker, worker_seq) if folded else _newest_of(lines, worker, worker_seq)
         if newest is None:
             return None
         seq, own_seq = newest
@@ -121,7 +122,8 @@ class OwnReading:
             end = position._replace(offset=last_offset + last_length, seq=seq)
         return SharedChunk(b"".join(lines), start, end, len(lines), own_seq)
 
-    def _lines(self, position: Position, wanted: list[tuple[int, int]]) -> list[bytes]:
+    def _lines(self, position: Position, wanted: list[tuple[int, int]]) -> tuple[list[bytes], bool]:
+        """Return the records, and whether they are of what was folded last: checked, and in memory since."""
         newest = self._newest
         if (
             newest is not None
@@ -131,13 +133,13 @@ class OwnReading:
             and wanted[-1][0] < newest.end.offset
         ):
             base, data = newest.start.offset, newest.data
-            return [data[offset - base : offset - base + length] for offset, length in wanted]
+            return [data[offset - base : offset - base + length] for offset, length in wanted], True
         lines = []
         for run in _runs(wanted):
             base, (last_offset, last_length) = run[0][0], run[-1]
             data = self._reader.read_span(position.segment, base, last_offset + last_length - base)
             lines += [data[offset - base : offset - base + length] for offset, length in run]
-        return lines
+        return lines, False
 
 
 def _first(wanted: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -177,3 +179,14 @@ def _newest_of(lines: list[bytes], worker: bytes, worker_seq: int | None) -> tup
             return None
         worker_seq, seq = number, int(found["seq"])
     return None if worker_seq is None else (seq, worker_seq)
+
+
+def _newest_of_folded(lines: list[bytes], worker: bytes, worker_seq: int | None) -> tuple[int, int] | None:
+    """Like ``_newest_of``, of records that were checked a moment ago: none is missing if the last has the right number."""
+    found = HEAD_PATTERN.match(lines[-1])
+    if found is None or found["worker_id"] != worker:
+        return None
+    number = int(found["worker_seq"])
+    if worker_seq is not None and number != worker_seq + len(lines):
+        return None
+    return int(found["seq"]), number

@@ -19,7 +19,7 @@ __all__ = ["PlacedSegment", "PlacedSegments"]
 
 _log = logging.getLogger("yoi_runtime.server")
 
-# Eight bytes each: 16 MB in all.
+# Eight bytes each, and an eighth more while they grow: 18 MB in all, and some 250 bytes for each Worker of each segment.
 _MAX_PLACES = 2_000_000
 # Of one place file: whose places were looked up last.
 _MAX_LOOKED_UP = 64

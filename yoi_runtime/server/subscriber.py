@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
+from time import monotonic as _now
 from typing import Protocol, assert_never
 
 from yoi_runtime.errors import CursorError, LogError, LogUnavailableError, RecordCorruptError, SegmentGoneError
@@ -24,7 +25,7 @@ from yoi_runtime.segment_log.cursor import CursorToken
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.server.chunk_cache import SharedChunk
 from yoi_runtime.server.diagnose import diagnose_cursor, diagnose_damage, worker_not_found
-from yoi_runtime.server.dialect import Dialect, Progress
+from yoi_runtime.server.dialect import Dialect, Progress, Selection
 from yoi_runtime.server.dialect_v0 import DialectV0
 from yoi_runtime.server.dialect_v1 import DialectV1
 from yoi_runtime.server.log_view import LogView
@@ -68,6 +69,14 @@ class Outlet(Protocol):
         """Send what are WebSocket frames already. Errors: those of ``send``."""
         ...
 
+    def begin(self, frames: bytes) -> bool:
+        """Send what goes without waiting; False when ``finish`` has to be awaited before the next. Raises ``OutletClosedError``."""
+        ...
+
+    async def finish(self) -> None:
+        """Return when the kernel took what ``begin`` left. Errors: those of ``send``."""
+        ...
+
     def close(self, code: int, reason: str) -> None:
         """Say goodbye; nothing can be sent any more."""
         ...
@@ -95,7 +104,10 @@ class Subscriber:
         self._request = request
         self._worker_id = request.worker_id
         self._outlet = outlet
-        self._sleeper = Sleeper(request.worker_id)
+        self._sleeper = Sleeper(request.worker_id, self._serve_in_place)
+        # Of what was done in place: what the kernel has not taken whole, and what is still to be said.
+        self._begun: tuple[SharedChunk, Selection, float] | None = None
+        self._unsaid: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._dialect: Dialect = (
             DialectV0(view, request.worker_id) if request.version is ProtocolVersion.V0 else DialectV1(view, request)
@@ -162,7 +174,7 @@ class Subscriber:
     async def _starting_place(self) -> tuple[Place, Place] | None:
         """Resolve the request's start, and where the log begins; answers and closes when it cannot be honoured."""
         token = self._request.start.token if isinstance(self._request.start, FromCursor) else None
-        deadline = asyncio.get_running_loop().time() + _COMMIT_WAIT_SECONDS
+        deadline = _now() + _COMMIT_WAIT_SECONDS
         while True:
             try:
                 place = await self._resolve_start()
@@ -170,7 +182,7 @@ class Subscriber:
                 await self._view.reach(place.position)
                 return place, await place_of_oldest(self._view, self._worker_id)
             except (LogError, OSError) as error:
-                if asyncio.get_running_loop().time() > deadline or self._view.closing:
+                if _now() > deadline or self._view.closing:
                     if not isinstance(error, LogUnavailableError):
                         _log.error(
                             "no place for a subscriber to start from: %s",
@@ -235,12 +247,22 @@ class Subscriber:
     async def _deliver(self, chunk: SharedChunk, progress: Progress) -> None:
         """Send what of ``chunk`` is for this peer, and go on after it."""
         selection = self._dialect.select(chunk, progress.worker_seq)
+        began = _now()
         if selection.frames:
-            began = _now()
             await self._outlet.send_frames(selection.frames)
+        if said := self._went(chunk, selection, began, progress):
+            await self._tell(said, progress)
+        if progress.position.seq < self._view.end.seq:
+            # A write the kernel takes at once does not yield: let the others have their turn.
+            await asyncio.sleep(0)
+
+    def _went(self, chunk: SharedChunk, selection: Selection, began: float, progress: Progress) -> list[bytes]:
+        """Go on after a chunk whose ``selection`` was sent; return what is to be said there."""
+        now = _now()
+        if selection.frames:
             self._traffic.bytes += len(selection.frames)
-            progress.told_at, progress.passed_over = _now(), 0
-            self._dialect.wrote(len(selection.frames), progress.told_at - began)
+            progress.told_at, progress.passed_over = now, 0
+            self._dialect.wrote(len(selection.frames), now - began)
         else:
             progress.passed_over += chunk.end.seq - progress.position.seq
         progress.events += selection.events
@@ -248,11 +270,38 @@ class Subscriber:
         self._traffic.filtered += chunk.end.seq - progress.position.seq - selection.events
         progress.worker_seq = selection.worker_seq
         progress.position = chunk.end
-        if said := self._dialect.aside(progress, progress.told_at if selection.frames else _now()):
-            await self._tell(said, progress)
-        if progress.position.seq < self._view.end.seq:
-            # A write the kernel takes at once does not yield: let the others have their turn.
-            await asyncio.sleep(0)
+        return self._dialect.aside(progress, now)
+
+    def _serve_in_place(self) -> bool:
+        """Send what has just come, while the task sleeps, if nothing has to be waited for; False: the task goes on.
+
+        Whatever is not plain is left to the task: nothing new, more than one chunk, an error, words besides events.
+        """
+        view, progress = self._view, self._progress
+        if progress is None or view.epoch != self._epoch or view.hurried or view.failure is not None:
+            return False
+        try:
+            chunk = self._read(progress)
+            if chunk is None:
+                return False
+            selection = self._dialect.select(chunk, progress.worker_seq)
+            began = _now()
+            if selection.frames and not self._outlet.begin(selection.frames):
+                self._begun = chunk, selection, began
+                return False
+            self._unsaid = self._went(chunk, selection, began, progress)
+        except Exception:  # noqa: BLE001 - the task comes to the same place, and what it raises is seen
+            return False
+        return not self._unsaid and progress.position.seq >= view.end.seq and not self._dialect.ends()
+
+    async def _finish_in_place(self, progress: Progress) -> None:
+        """Finish what was begun in place; before anything else is sent."""
+        if self._begun is not None:
+            (chunk, selection, began), self._begun = self._begun, None
+            await self._outlet.finish()
+            self._unsaid = self._went(chunk, selection, began, progress)
+        said, self._unsaid = self._unsaid, []
+        await self._tell(said, progress)
 
     async def _wait(self, progress: Progress) -> bool:
         """At the end of the log: say what is to be said there, wait for more; True when the stream is over."""
@@ -276,6 +325,8 @@ class Subscriber:
         # While something was told, more may have come; without that, nothing was awaited since the last look.
         if not said:
             await self._sleeper.sleep()
+            if self._begun is not None or self._unsaid:
+                await self._finish_in_place(progress)
         progress.behind_since = _now()
         return False
 
@@ -347,7 +398,3 @@ class Subscriber:
         self._refused_as = problem.code.value.removeprefix("runtime.")
         await self._outlet.send([problem.frame()])
         self._outlet.close(code_spec(problem.code).close_code or CloseCode.INTERNAL, problem.close_reason)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

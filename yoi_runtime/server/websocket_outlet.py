@@ -12,6 +12,7 @@ import asyncio
 import fcntl
 import logging
 import socket
+import ssl
 import struct
 import sys
 import termios
@@ -51,7 +52,10 @@ class WebSocketOutlet:
         self.write_pending = False
         # What this side said goodbye with, None while it has not.
         self.said_goodbye: int | None = None
+        self._written: asyncio.Future[None] | None = None
         self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        # Otherwise the kernel holds small frames back until the peer has confirmed the last ones, which takes it up to 40 ms.
+        self._stream.set_nodelay(True)
 
     async def send(self, messages: list[bytes]) -> None:
         """Send each message as one text message, in one write; returns when the kernel took the bytes.
@@ -64,21 +68,40 @@ class WebSocketOutlet:
 
     async def send_frames(self, frames: bytes) -> None:
         """Like ``send``, of bytes that are frames already and may be other peers', too: nothing is copied."""
+        if not self.begin(frames):
+            await self.finish()
+
+    def begin(self, frames: bytes) -> bool:
+        """Hand over frames; True when the kernel took them all, else ``finish`` has to be awaited before the next.
+
+        Raises:
+            OutletClosedError: as ``send``.
+        """
         if self._handler.ws_connection is None or self._stream.closed():
             raise OutletClosedError
         taken = self._offer(frames) if self._may_offer and not self._stream.writing() else 0
         if taken == len(frames):
-            return
-        self.write_pending = True
+            return True
+        # At once: half a frame must not be followed by a ping or a close.
         try:
-            written = self._stream.write(memoryview(frames)[taken:])
+            self._written = self._stream.write(memoryview(frames)[taken:])
+        except StreamClosedError:
+            raise OutletClosedError from None
+        self.write_pending = True
+        return False
+
+    async def finish(self) -> None:
+        """Return when the kernel took what ``begin`` left. Errors: those of ``send``."""
+        written = self._written
+        assert written is not None
+        try:
             if not written.done() and not await self._taken(written):
                 raise ConsumerTooSlowError
             written.result()
         except StreamClosedError:
             raise OutletClosedError from None
         finally:
-            self.write_pending = False
+            self.write_pending, self._written = False, None
 
     async def _taken(self, written: asyncio.Future[None]) -> bool:
         """Wait for a write to end, well or not; False when the peer takes no byte for ``stall_seconds``.
@@ -119,7 +142,7 @@ class WebSocketOutlet:
         """
         try:
             return self._stream.socket.send(frames)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return 0
         except OSError as error:
             self._stream.close(exc_info=error)
