@@ -72,7 +72,10 @@ def test_a_line_says_what_it_says(line: str, said: object):
         (b'{"event":1}', "event_invalid", ""),
         (b'{"event":"text_done"}', "event_invalid", "data"),
         (b'{"event":"text_done","data":{"text":1}}', "event_invalid", "data.text"),
-        *((b'{"event":"%s","data":{}}' % name.encode(), "event_reserved", "event") for name in RESERVED_EVENT_NAMES),
+        *(
+            (b'{"event":"%s","data":{}}' % name.encode(), "event_reserved", "event")
+            for name in sorted(RESERVED_EVENT_NAMES)
+        ),
         (b'{"text":"a","key":""}', "key_invalid", "key"),
         (b'{"text":"a","key":7}', "key_invalid", "key"),
         (b'{"text":"a","key":null}', "key_invalid", "key"),
