@@ -181,10 +181,8 @@ def _play(report: Report, rng: Random, size: _Round, directory: Path) -> None:
             _Peer(data_dir, f"peer-{number}", size.lines, directory / f"journal-{number}", rng)
             for number in range(size.peers)
         ]
-        for emit in emits:
-            stack.callback(emit.clean_up)
-        for peer in peers:
-            stack.callback(peer.clean_up)
+        for clean_up in (*(emit.clean_up for emit in emits), *(peer.clean_up for peer in peers)):
+            stack.callback(clean_up)
         # A record takes about 350 bytes.
         whole = (size.emits + size.peers) * size.lines * 350
         moments = sorted(rng.randrange(1, whole * 9 // 10) for _ in range(size.runtime_kills))
