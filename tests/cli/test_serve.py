@@ -123,7 +123,7 @@ def test_a_port_in_use_is_an_error_and_never_shared(tmp_path: Path):
 
 def test_a_host_that_is_not_ours_or_not_known_is_named(tmp_path: Path):
     for host, reason in (("192.0.2.1", "Cannot assign requested address"), ("no-such-host.invalid", "")):
-        result = run_program(tmp_path, "serve", "--data-dir", "data", "--bind", f"{host}:38800")
+        result = run_program(tmp_path, "serve", "--data-dir", "data", "--bind", f"{host}:38800", "--insecure-no-token")
         assert (result.returncode, result.stdout) == (1, "")
         assert result.stderr.startswith(f"yoi-runtime: {host}:38800: {reason}")
         assert result.stderr.count("\n") == 1
@@ -239,8 +239,10 @@ def test_the_settings_of_the_log_arrive(tmp_path: Path):
 
 def test_a_warning_says_when_others_can_connect(tmp_path: Path):
     data = tmp_path / "data"
-    with start_program(tmp_path, "serve", "--data-dir", str(data), "--bind", "0.0.0.0:0") as program:
-        assert "there is no password" in program.wait_for_stderr("\n")
+    with start_program(
+        tmp_path, "serve", "--data-dir", str(data), "--bind", "0.0.0.0:0", "--insecure-no-token"
+    ) as program:
+        assert "no token is asked for" in program.wait_for_stderr("\n")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -25,7 +25,7 @@ __all__ = ["HANDSHAKE", "Answer", "Target", "target_in"]
 # Only a failing test, or a machine that is very busy, gets near it.
 DEADLINE_SECONDS = 30.0
 # What a process may have grown by after an attack: allocators keep some of what was freed.
-_MOST_GROWTH_KIB = 16 << 10
+_MOST_GROWTH_KIB = 32 << 10
 # Files that a Runtime may open meanwhile, by itself: the next segment, a database in one more thread.
 _OWN_FILES = 8
 
