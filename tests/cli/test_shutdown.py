@@ -14,6 +14,7 @@ import pytest
 
 from tests.cli.real_program import DEADLINE_SECONDS, Program, eventually, python_command, server_url, start_program
 from tests.server.raw_peer import RawPeer
+from tests.server.scraping import Scraped
 from tests.server.serving import EVERYTHING, http_get
 from tests.support.deadline import wait_until_async
 
@@ -49,7 +50,9 @@ async def test_stubborn_workers_and_stalled_subscribers_do_not_delay_the_end(tmp
         began = time.monotonic()
         program.signal(signal.SIGTERM)
         await wait_until_async(lambda: not is_ready(url), 5, "/readyz answers 503")
-        assert program.is_running(), "the Worker has 4 s yet"
+        # Of every process, whichever answers.
+        await wait_until_async(lambda: Scraped(http_get(url, "/metrics").body.decode()).total("yoi_ready") == 0, 5)
+        assert http_get(url, "/v1/workers/a").json["worker"].get("outcome") is None, "the Worker has time yet"
         answer = http_get(url, EVERYTHING, headers=UPGRADE)
         assert (answer.status, answer.json["diagnostic"]["code"]) == (503, "runtime.unavailable")
         frames = [await reading.json()]
