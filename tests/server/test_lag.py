@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from tests.server.serving import Serving, serving
+from tests.support.deadline import wait_until_async
 from yoi_runtime.events import TextDelta
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.server.lag import Lag, worst_lag
@@ -66,3 +67,15 @@ async def test_seconds_are_since_it_woke_or_since_the_log_went_past_it_whichever
 async def test_nobody_has_no_lag(tmp_path: Path):
     async with serving(tmp_path) as served:
         assert lag_of(served) == Lag(0, 0, 0.0)
+
+
+async def test_who_has_been_at_the_end_is_behind_since_it_woke(tmp_path: Path):
+    async with serving(tmp_path) as served:
+        worker = await served.worker("a")
+        async with served.subscribed("a") as peer:
+            await peer.snapshot()
+            (socket,) = served.server._state.sockets
+            began = socket.standing.behind_since
+            worker.emit(TextDelta(text="x"))
+            await peer.event()
+            await wait_until_async(lambda: socket.standing.behind_since > began)
