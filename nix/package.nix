@@ -22,11 +22,13 @@ let
     "tests/transcript"
     "tests/workers"
   ];
+  # Of the log tools only that the program is there and works: the rest of their tests needs the core alone.
   servingTests = [
     "tests/cli"
     "tests/client"
     "tests/server"
-    "tests/yoi_log"
+    "tests/yoi_log/test_app.py"
+    "tests/yoi_log/test_replay_server.py"
   ];
 
   extras = {

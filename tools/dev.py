@@ -95,10 +95,16 @@ def main(arguments: list[str]) -> int:
     }
     if command in modules:
         if command == "test" and not rest:
-            rest = ["-n", "auto"]
+            rest = spread_over_cores()
         os.chdir(ROOT)
         return replace_process(environment / "bin" / "python", "-m", modules[command], *rest)
     return replace_process(environment / "bin" / "yoi-runtime", *(["--help"] if command == "help" else arguments))
+
+
+def spread_over_cores() -> list[str]:
+    """Return pytest's arguments to keep all cores busy: many tests wait for a while, so there are more processes than cores."""
+    cores = os.cpu_count() or 1
+    return ["-n", str(cores + (cores + 1) // 2), "--dist", "worksteal"]
 
 
 def say(text: str) -> None:

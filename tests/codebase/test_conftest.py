@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -159,3 +160,19 @@ def test_a_marker_nobody_declared_is_refused(tmp_path: Path):
     outcomes, output = run_pytest(tmp_path, "import pytest\n@pytest.mark.slowish\ndef test_it(): ...\n")
     assert "pass" not in outcomes.values()
     assert "'slowish' not found in `markers`" in output
+
+
+@pytest.mark.parametrize("chosen", [None, "elsewhere"])
+def test_temporary_directories_lie_in_memory_or_where_they_are_told(tmp_path: Path, chosen: str | None):
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or shutil.disk_usage(memory).free < 4 << 30:
+        pytest.skip("there is no room in memory here")
+    shutil.copyfile(ROOT / "tests" / "conftest.py", tmp_path / "conftest.py")
+    (tmp_path / "test_place.py").write_text("def test_place(tmp_path):\n    print('lies in', tmp_path)\n")
+    variables = {name: value for name, value in os.environ.items() if name != "PYTEST_DEBUG_TEMPROOT"}
+    if chosen is not None:
+        (tmp_path / chosen).mkdir()
+        variables["PYTEST_DEBUG_TEMPROOT"] = str(tmp_path / chosen)
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", str(tmp_path)]
+    result = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert f"lies in {memory if chosen is None else tmp_path / chosen}/" in result.stdout, result.stdout

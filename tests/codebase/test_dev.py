@@ -243,7 +243,6 @@ def replaced(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize(
     ("arguments", "program"),
     [
-        (["test"], [".venv/bin/python", "-m", "pytest", "-n", "auto"]),
         (["test", "-k", "a b", "--help"], [".venv/bin/python", "-m", "pytest", "-k", "a b", "--help"]),
         (
             ["torture", "power", "--seconds", "9"],
@@ -259,6 +258,15 @@ def replaced(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_every_argument_reaches_the_program(replaced: list[str], arguments: list[str], program: list[str]):
     dev.main(arguments)
     assert replaced == program
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(1, "2"), (2, "3"), (8, "12")])
+def test_without_arguments_the_tests_keep_all_cores_busy(
+    replaced: list[str], monkeypatch: pytest.MonkeyPatch, cores: int, processes: str
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    dev.main(["test"])
+    assert replaced == [".venv/bin/python", "-m", "pytest", "-n", processes, "--dist", "worksteal"]
 
 
 def test_tests_run_at_the_top_of_the_tree_and_commands_where_the_person_is(

@@ -62,7 +62,7 @@ LEAST = {
     "receipts: upper bound": 1,
     "segments crossed": 100,
     "connected by cursor": 25,
-    "connected by last_event_id": 2,
+    "connected by last_event_id": 1,
     "connected by a cursor that came without an event": 5,
     "frames: bookmark": 10,
     "frames: caught_up": 10,

@@ -275,7 +275,7 @@ def test_many_brackets_side_by_side_are_not_depth():
 
 def test_only_events_that_cannot_hold_free_json_skip_the_look_at_the_bytes():
     free = {cls.__name__ for cls in EVENT_CLASSES.values()} - {cls.__name__ for cls in codec_module._FLAT}
-    units = {"CompactStart", "Shutdown", "ThinkingStart"}
+    units = {"CompactStart", "Lost", "Shutdown", "ThinkingStart"}
     assert free == units | {
         "UserMessage",
         "SystemItem",

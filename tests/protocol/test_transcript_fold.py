@@ -14,6 +14,7 @@ from yoi_runtime.events import (
     InFlightText,
     InFlightToolCall,
     InvokeStart,
+    Lost,
     RewindApplied,
     RewindSummary,
     RunEnd,
@@ -303,3 +304,10 @@ def test_every_kind_of_item_comes_of_some_event():
     for kind in whole:
         items = TranscriptFold().apply(TranscriptEvent(kind, {"a": None}, "e1", "c1", 1, "t"))
         assert [(item.kind, item.data) for item in items] == [(kind, {"a": None})]
+
+
+def test_an_event_that_a_repaired_log_has_lost_is_a_gap_and_cuts_off_what_was_in_progress():
+    items, state = fold(TextDelta(text="so"), Lost(), TextDone(text="after"))
+    assert [(item.kind, item.worker_seq) for item in items] == [("text", 1), ("gap", 2), ("text", 3)]
+    assert items[1].data == {"events": 1}
+    assert state.worker_seq == 3

@@ -58,11 +58,13 @@ def test_transcripts_come_along_under_the_new_log_id(tmp_path: Path):
     project(data)
     whole, answer = whole_transcript(data, "helper")
     fork = fork_log(find_log(data), tmp_path / "fork")
-    assert fork.transcripts == f"copied, {len(whole)} items of 2 Workers"
+    assert [path.name for path in (tmp_path / "fork" / "transcript").iterdir()] == ["transcript.db"]
+    assert fork.transcripts == f"copied, {len(whole) + 1} items of 2 Workers", (
+        "what of the other was rotated out is a gap"
+    )
     copied, copied_answer = whole_transcript(tmp_path / "fork", "helper")
     assert copied == whole
     assert decode_token(copied_answer.as_of_cursor) == decode_token(answer.as_of_cursor)._replace(log_id=fork.log_id)
-    assert [path.name for path in (tmp_path / "fork" / "transcript").iterdir()] == ["transcript.db"]
     with Runtime.open(tmp_path / "fork") as runtime:
         runtime.create_worker("helper").emit(TextDone(text="after"))
     project(tmp_path / "fork")

@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from yoi_log.log_place import find_log
@@ -110,7 +111,7 @@ def change_item(data: Path, number: int) -> None:
         connection.execute("UPDATE item SET crc = ?, body = ? WHERE worker = ? AND number = ?", values)
 
 
-def change_worker(data: Path, name: str, value: object) -> None:
+def change_worker(data: Path, name: str, value: Any) -> None:
     with closing(sqlite3.connect(transcript_path(data), isolation_level=None)) as connection:
         row = WorkerRow(
             *connection.execute(f"SELECT {', '.join(WorkerRow._fields)} FROM worker WHERE id = 1").fetchone()

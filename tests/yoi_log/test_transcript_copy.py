@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -36,6 +37,7 @@ def test_what_only_the_wal_has_is_in_the_copy_which_has_none(data: Path, tmp_pat
     assert [path.name for path in (tmp_path / "copy" / "transcript").iterdir()] == ["transcript.db"]
     with closing(sqlite3.connect(transcript_path(tmp_path / "copy"))) as copy:
         assert copy.execute("SELECT count(*) FROM other").fetchone() == (0,)
+    shutil.copytree(data / "log", tmp_path / "copy" / "log")
     assert whole_transcript(tmp_path / "copy", "helper") == whole_transcript(data, "helper")
 
 

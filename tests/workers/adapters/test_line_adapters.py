@@ -123,6 +123,7 @@ def test_an_event_of_the_runtime_is_refused(name: AdapterName, event_name: str) 
             "from_time": "2024-01-01T00:00:00.000000Z",
             "to_time": "2024-01-01T00:00:00.000000Z",
         },
+        "lost": {},
         "log_recovered": {"segment": 1, "kept_events": 1, "dropped_bytes": 0, "reason": "torn tail"},
         "runtime_started": {"version": "1", "pid": 1},
         "runtime_stopping": {},
