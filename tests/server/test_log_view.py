@@ -472,3 +472,19 @@ def _deleted_but_open(directory: Path) -> list[str]:
         except OSError:
             continue
     return [name for name in names if name.startswith(str(directory)) and name.endswith("(deleted)")]
+
+
+async def test_a_look_that_finds_no_readable_segment_is_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expect_log: ExpectLog
+):
+    """So it looks in the middle of a rotation, too."""
+    expect_log("yoi_runtime.server", "cannot be looked at")
+    async with viewing(tmp_path) as log:
+
+        def no_floor() -> None:
+            raise LogUnavailableError(log.view.reader.directory, "no readable segment")
+
+        monkeypatch.setattr(log.view._reader, "floor", no_floor)
+        log.view._look_around()
+        monkeypatch.undo()
+        assert log.view.ready
