@@ -505,3 +505,19 @@ async def test_a_thousand_who_wait_for_a_rotation_to_be_counted_list_the_segment
         assert view._accounting is None
         assert view.ledger.accounted_seq >= view.floor().seq
         assert listings < 1200, "not once more each when the wait is over"
+
+
+async def test_a_look_that_finds_no_readable_segment_is_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expect_log: ExpectLog
+):
+    """So it looks in the middle of a rotation, too."""
+    expect_log("yoi_runtime.server", "cannot be looked at")
+    async with viewing(tmp_path) as log:
+
+        def no_floor() -> None:
+            raise LogUnavailableError(log.view.reader.directory, "no readable segment")
+
+        monkeypatch.setattr(log.view._reader, "floor", no_floor)
+        log.view._look_around()
+        monkeypatch.undo()
+        assert log.view.ready
