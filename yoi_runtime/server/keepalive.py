@@ -1,8 +1,8 @@
 """Pings for all sockets of a server from one task: half-open peers are found, slow ones left alone.
 
-Each socket is looked at every 5 s: 10,000 of them every second took 40 ms a second. A ping goes out after 20 s, and
-never while a write is pending: on a slow link it would queue behind the data and its answer come too late, though the
-peer is well. The write's own stall limit watches it then.
+Each socket is looked at every 5 s: 10,000 of them every second took 126 ms a second on a busy machine. A ping goes out
+after 20 s, and never while a write is pending: on a slow link it would queue behind the data and its answer come too
+late, though the peer is well. The write's own stall limit watches it then.
 """
 
 from __future__ import annotations
