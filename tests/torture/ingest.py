@@ -183,9 +183,9 @@ def _play(report: Report, rng: Random, size: _Round, directory: Path) -> None:
         ]
         for clean_up in (*(emit.clean_up for emit in emits), *(peer.clean_up for peer in peers)):
             stack.callback(clean_up)
-        # A record takes about 350 bytes.
-        whole = (size.emits + size.peers) * size.lines * 350
-        moments = sorted(rng.randrange(1, whole * 9 // 10) for _ in range(size.runtime_kills))
+        # Of what comes for sure, whoever is killed: a record takes more than 300 bytes.
+        sure = (size.emits - len(victims) + size.peers) * size.lines * 300
+        moments = sorted(rng.randrange(1, sure * 9 // 10) for _ in range(size.runtime_kills))
         for moment in moments:
             _wait_until_written(data_dir, moment)
             for peer in rng.sample(peers, 1 + len(peers) // 3):
