@@ -28,7 +28,7 @@ CONTINUATION, TEXT, PING, PONG = 0, 1, 9, 10
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     directory = tmp_path_factory.mktemp("abused")
-    with target_in(directory, "--max-unfinished", "64", "--header-timeout", "3s") as target:
+    with target_in(directory, "--max-unfinished", "128", "--header-timeout", "3s") as target:
         yield target
         stderr = target.program.stderr
     # However much was thrown at it: it said so in some lines, and none of them quotes a token.

@@ -33,8 +33,8 @@ __all__ = ["Doorway"]
 Stream = GuardedStream | GuardedTlsStream
 Address = tuple[object, ...]
 
-# What a good peer may need until its first request is read: some round trips around the world.
-_GRACE_SECONDS = 2.0
+# What a good peer may need until its first request is read: three round trips around the world.
+_GRACE_SECONDS = 1.0
 # As many as Tornado takes at a time: others have their turn, too.
 _ACCEPT_AT_A_TIME = 128
 _PAUSE_SECONDS = 0.2
