@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
 
 from yoi_runtime.cli.server_process import main
+
+
+@pytest.fixture(autouse=True)
+def _log_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the handler that ``main`` puts up go again: the root logger is everybody's."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", logging.getLogger().handlers[:])
 
 
 def test_without_a_log_it_says_so_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
