@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,12 @@ from yoi_runtime.server.limits import Limits
 
 DOOR = door_argument(ServerAccess(), Limits())
 LOG = ("text", "warning")
+
+
+@pytest.fixture(autouse=True)
+def _log_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the handler that ``main`` puts up go again: the root logger is everybody's."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", logging.getLogger().handlers[:])
 
 
 def test_without_a_log_it_says_so_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
