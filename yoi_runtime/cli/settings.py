@@ -1,6 +1,6 @@
 """The settings: each option of ``serve``, with its key in the configuration file and its environment variable.
 
-An option is declared in ``app.py`` and has the others by itself: ``--retain-bytes`` is ``retain_bytes`` in the file and
+An option is declared in ``serve_command.py`` and has the others by itself: ``--retain-bytes`` is ``retain_bytes`` in the file and
 ``YOI_RUNTIME_RETAIN_BYTES`` in the environment, and its help is the text of docs/schemas/settings.md.
 """
 
