@@ -339,6 +339,51 @@ def test_a_full_disk_holds_the_peer_back_and_loses_nothing(tmp_path: Path):
     assert not [event for event in said_by(tmp_path) if event.event_name == "events_lost"]
 
 
+@pytest.mark.parametrize(
+    ("error", "method", "name"),
+    [
+        (errno.EMFILE, "create", "00000000000000000002.tmp"),
+        (errno.EINTR, "pwrite", "00000000000000000001.jsonl"),
+    ],
+)
+def test_while_the_system_lacks_something_for_an_append_the_peer_waits(
+    tmp_path: Path, error: int, method: str, name: str
+):
+    files = FailingFiles(QuickFiles())
+    with listening(tmp_path, files), peer_of(tmp_path) as peer:
+        peer.hello()
+        files.fail(error, method, name=name, for_ever=True)
+        peer.say(*map(text, range(50)), END)
+        wait_until(lambda: files.struck > 2)
+        files.heal()
+        refuse_none([peer.hear() for _ in range(50)])
+        assert peer.hear()["kind"] == "ended"
+    assert texts_of(tmp_path) == [f"number {number}" for number in range(50)]
+    assert ends_in(tmp_path) == [("completed", None)]
+
+
+def test_what_a_faulty_disk_took_of_a_batch_counts_once_when_it_is_sent_again(tmp_path: Path, expect_log: ExpectLog):
+    expect_log("yoi_runtime.runtime", "events cannot be taken")
+    files = FailingFiles(QuickFiles())
+    with listening(tmp_path, files) as runtime:
+        with peer_of(tmp_path) as peer:
+            peer.hello()
+            # The first of the batch are in the log when the next segment cannot be made.
+            files.fail(errno.EIO, "create", name="00000000000000000002.tmp")
+            peer.say(*(text(number, f"key-{number}") for number in range(50)))
+            assert peer.rest()[-1]["code"] == "unavailable"
+        wait_until(lambda: not runtime.running_workers())
+        before = len(texts_of(tmp_path))
+        assert 0 < before < 50
+        with peer_of(tmp_path) as peer:
+            peer.hello()
+            answers = peer.ask(*(text(number, f"key-{number}") for number in range(50)))
+            refuse_none(answers)
+            assert [answer.get("repeated", False) for answer in answers] == [True] * before + [False] * (50 - before)
+            peer.ask(END)
+    assert texts_of(tmp_path) == [f"number {number}" for number in range(50)]
+
+
 def test_a_log_that_is_broken_says_so_and_not_where_it_is(tmp_path: Path, expect_log: ExpectLog):
     expect_log("yoi_runtime.runtime", "events cannot be taken|could not be written")
     files = FailingFiles(QuickFiles())

@@ -11,13 +11,12 @@ import contextlib
 import itertools
 import logging
 import socket
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
 
 from yoi_runtime.errors import (
     EventInvalidError,
-    LogBusyError,
     LogError,
-    LogFullError,
     LogStoppedError,
     RecordTooLargeError,
     WorkerEndedError,
@@ -210,7 +209,7 @@ class Connection:
             assert worker is not None
             await worker.ready()
             try:
-                cursors = _offer(worker, [line for _, line in pending])
+                cursors, stopped = _offer(worker, [line for _, line in pending])
             except (EventInvalidError, RecordTooLargeError) as error:
                 if len(pending) == 1:
                     self._refuse(pending[0][0], error)
@@ -223,10 +222,13 @@ class Connection:
             if cursors:
                 taken, pending = pending[: len(cursors)], pending[len(cursors) :]
                 if self._window is not None:
+                    # Whatever comes now: what is in the log must not be taken again.
                     self._window.add([line.key for _, line in taken], cursors)
                 answers = [ack_line(number, cursor) for (number, _), cursor in zip(taken, cursors, strict=True)]
                 self._answers.put(b"".join(answers), cursors[-1] if self._durable else None)
                 delay = _RETRY_FIRST_SECONDS
+            if stopped is not None:
+                raise stopped
             if pending:
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, _RETRY_LAST_SECONDS)
@@ -278,23 +280,31 @@ class Connection:
             self._socket.send(refusal_line(code, reason), socket.MSG_DONTWAIT)
 
 
-def _offer(worker: Worker, lines: list[EventLine]) -> list[str] | tuple[str, ...]:
-    """Append events and return the cursors of those, from the first on, for which the log had room.
+class _Offered(NamedTuple):
+    """The cursors of those events, from the first on, for which the log had room; and why it will take no others."""
+
+    cursors: Sequence[str]
+    stopped: LogError | OSError | None = None
+
+
+def _offer(worker: Worker, lines: list[EventLine]) -> _Offered:
+    """Append events.
 
     Raises:
         EventInvalidError, RecordTooLargeError: one of them will never be taken; nothing was written.
-        WorkerEndedError, LogError, OSError: nothing more will be taken.
+        WorkerEndedError, LogError, OSError: nothing was written, and nothing more will be taken.
     """
     events = [line.event for line in lines]
     keys = [line.key for line in lines]
     try:
-        return list(worker.offer_many(events, keys))
-    except (LogBusyError, LogFullError):
-        return ()
+        return _Offered(worker.offer_many(events, keys))
     except LogStoppedError as error:
-        if not isinstance(error.cause, (LogBusyError, LogFullError)):
-            raise error.cause from error
-        return error.cursors
+        passing = isinstance(error.cause, LogError) and error.cause.is_passing
+        return _Offered(error.cursors, None if passing else error.cause)
+    except LogError as error:
+        if not error.is_passing:
+            raise
+        return _Offered(())
 
 
 async def _when_there_is_room(worker: Worker, outcome: Outcome, exit_code: int | None) -> None:
@@ -304,6 +314,8 @@ async def _when_there_is_room(worker: Worker, outcome: Outcome, exit_code: int |
         try:
             worker.end(outcome, exit_code)
             return
-        except (LogBusyError, LogFullError):
+        except LogError as error:
+            if not error.is_passing:
+                raise
             await asyncio.sleep(delay)
             delay = min(2 * delay, _RETRY_LAST_SECONDS)
