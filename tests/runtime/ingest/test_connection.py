@@ -384,6 +384,29 @@ def test_what_a_faulty_disk_took_of_a_batch_counts_once_when_it_is_sent_again(tm
     assert texts_of(tmp_path) == [f"number {number}" for number in range(50)]
 
 
+def test_a_worker_whose_end_the_disk_refused_can_come_again_when_the_disk_is_well(
+    tmp_path: Path, expect_log: ExpectLog
+):
+    expect_log("yoi_runtime.runtime", "events cannot be taken")
+    files = FailingFiles(QuickFiles())
+    with listening(tmp_path, files) as runtime:
+        with peer_of(tmp_path) as peer:
+            peer.hello()
+            files.fail(errno.EIO, "pwrite", name="00000000000000000001.jsonl", for_ever=True)
+            peer.say(text(1, "key"))
+            assert peer.rest()[-1]["code"] == "unavailable"
+        wait_until(lambda: files.struck > 1)
+        assert runtime.running_workers() == ["coder"]
+        files.heal()
+        wait_until(lambda: not runtime.running_workers())
+        with peer_of(tmp_path) as peer:
+            assert peer.hello()["kind"] == "hello"
+            refuse_none(peer.ask(text(1, "key")))
+            peer.ask(END)
+    assert texts_of(tmp_path) == ["number 1"]
+    assert [outcome for outcome, _ in ends_in(tmp_path)] == ["crashed", "completed"]
+
+
 def test_a_log_that_is_broken_says_so_and_not_where_it_is(tmp_path: Path, expect_log: ExpectLog):
     expect_log("yoi_runtime.runtime", "events cannot be taken|could not be written")
     files = FailingFiles(QuickFiles())

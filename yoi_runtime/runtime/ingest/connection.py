@@ -16,6 +16,8 @@ from typing import Final, NamedTuple, Protocol
 
 from yoi_runtime.errors import (
     EventInvalidError,
+    LogBrokenError,
+    LogClosedError,
     LogError,
     LogStoppedError,
     RecordTooLargeError,
@@ -71,10 +73,6 @@ class Host(Protocol):
     def give_back(self, worker_id: str, window: KeyWindow) -> None: ...
 
 
-class _OverError(Exception):
-    """Nothing more is to be said on this connection."""
-
-
 class Connection:
     """One peer, from its hello to its end. ``run`` is its whole life; belongs to one event loop."""
 
@@ -96,14 +94,13 @@ class Connection:
         When this is cancelled the Runtime stops: the Worker ends ``cancelled``.
         """
         try:
-            await self._read_all()
+            is_over = await self._read_all()
             await self._crashed()
-            # Perhaps it only said that nothing more comes, and still reads.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_ANSWERS_SECONDS):
-                    await self._answers.finish()
-        except _OverError:
-            await self._crashed()
+            if not is_over:
+                # Perhaps it only said that nothing more comes, and still reads.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LAST_ANSWERS_SECONDS):
+                        await self._answers.finish()
         except asyncio.CancelledError:
             self._say_last(RefusalCode.SHUTTING_DOWN, "the Runtime stops")
             self._end_now("cancelled", restart_pending=self._hello is not None and self._hello.reconnects)
@@ -115,13 +112,17 @@ class Connection:
             # The text of the error names files of ours: it goes to our own log alone.
             _log.warning("a local program's events cannot be taken: %s", error)
             self._say_last(RefusalCode.UNAVAILABLE, "the log takes nothing at present")
-            self._end_now("crashed")
+            self._give_back_keys()
+            await self._answers.cancel()
+            self._socket.close()
+            await self._end_some_time()
         finally:
             self._give_back_keys()
             await self._answers.cancel()
             self._socket.close()
 
-    async def _read_all(self) -> None:
+    async def _read_all(self) -> bool:
+        """Take what the peer says until it is gone; True when nothing more is to be said, and all is answered."""
         deadline = asyncio.get_running_loop().time() + HELLO_SECONDS
         while chunk := await self._read(deadline if self._conversation.phase is Phase.START else None):
             lines = self._splitter.feed(chunk)
@@ -131,10 +132,11 @@ class Connection:
                     await self._take(self._conversation.hear(line))
                     if self._conversation.phase is Phase.OVER:
                         await self._finish()
-                        raise _OverError
+                        return True
                 await self._flush()
                 await asyncio.sleep(0)
         await self._answers.room()
+        return False
 
     async def _read(self, deadline: float | None) -> bytes:
         """Return the next bytes, ``b""`` when the peer is gone, or has not said who it is for too long."""
@@ -273,6 +275,17 @@ class Connection:
             self._worker.end(outcome, restart_pending=restart_pending)
         except (LogError, OSError) as error:
             _log.warning("the end of Worker %s could not be written: %s", self._worker.worker_id, error)
+
+    async def _end_some_time(self) -> None:
+        """End the Worker ``crashed`` as soon as the log takes that, if it ever does: before, nobody can be that Worker."""
+        while self._worker is not None:
+            try:
+                return await _when_there_is_room(self._worker, "crashed", None)
+            except (LogBrokenError, LogClosedError) as error:
+                _log.warning("the end of Worker %s could not be written: %s", self._worker.worker_id, error)
+                return
+            except (LogError, OSError):
+                await asyncio.sleep(_RETRY_LAST_SECONDS)
 
     def _say_last(self, code: RefusalCode, reason: str) -> None:
         """Say why it is over, if the peer has room for it now."""
