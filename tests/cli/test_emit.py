@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -20,6 +21,9 @@ from tests.runtime.sample_runtime import open_runtime
 from tests.support.deadline import wait_until
 from tests.workers.adapters.mapping import NOW, payloads
 from tests.workers.adapters.streams import ADAPTER_OF, STREAMS, stream_lines, told_lines
+from yoi_runtime.cli.emit import EmitRequest
+from yoi_runtime.cli.emit import emit as run_emit
+from yoi_runtime.cli.remote_worker import RemoteWorker
 from yoi_runtime.events import Alert, Event, Status, TextDone
 from yoi_runtime.workers.adapters import make_adapter
 
@@ -155,6 +159,27 @@ def test_a_signal_ends_the_worker_after_what_was_read(tmp_path: Path, number: si
         process.send_signal(number)
         assert process.wait(DEADLINE_SECONDS) == 128 + number
     assert ends_in(tmp_path) == [("cancelled", None)]
+
+
+def test_a_signal_is_heard_also_while_the_last_answers_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("yoi_runtime.cli.emit._LAST_SECONDS", 0.2)
+    (tmp_path / "input").write_bytes(b"a\n")
+    runtime = open_runtime(tmp_path, LISTENING)
+    end, outcomes = RemoteWorker.end, list[str]()
+
+    async def end_without_a_runtime(remote: RemoteWorker, outcome: str) -> None:
+        if not outcomes:
+            await asyncio.to_thread(runtime.close)
+            signal.raise_signal(signal.SIGINT)
+        outcomes.append(outcome)
+        await end(remote, outcome)
+
+    monkeypatch.setattr(RemoteWorker, "end", end_without_a_runtime)
+    with (tmp_path / "input").open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        code = asyncio.run(asyncio.wait_for(run_emit(EmitRequest(tmp_path, "coder")), DEADLINE_SECONDS))
+    assert code == 128 + signal.SIGINT
+    assert outcomes[0] == "completed"
 
 
 def test_a_kill_in_the_middle_of_a_line_leaves_whole_lines_and_a_crashed_worker(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -10,11 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.real_program import Program, eventually, python_command, run_program, server_url, start_program
+from tests.cli.real_program import (
+    DEADLINE_SECONDS,
+    Program,
+    eventually,
+    python_command,
+    run_program,
+    server_url,
+    start_program,
+)
 from tests.cli.test_run import WAITS, recorded
 from tests.event_log.written_events import check_numbers, envelopes_in
 from tests.runtime.ingest.peer import texts_written, wait_for_texts
-from tests.runtime.ingest.test_connection import ends_in, texts_of
+from tests.runtime.ingest.test_connection import LISTENING, ends_in, texts_of
+from tests.runtime.sample_runtime import open_runtime
+from tests.support.deadline import wait_until_async
+from yoi_runtime.cli.joined_run import join, run_joined
+from yoi_runtime.cli.signals import StopSignals
+from yoi_runtime.cli.worker_plan import WorkerPlan
 from yoi_runtime.events import WorkerEnded, WorkerStarted
 
 # Several programs are started, one after the other.
@@ -141,7 +155,7 @@ def test_a_runtime_that_goes_and_comes_back_loses_nothing_and_doubles_nothing(tm
     check_numbers(envelopes_in(data / "log"))
     assert texts_of(data) == [str(n) for n in range(2_000)]
     *interrupted, last = [e.payload for e in envelopes_in(data / "log") if isinstance(e.payload, WorkerEnded)]
-    assert {end.outcome for end in interrupted} == {"lost" if number == signal.SIGKILL else "cancelled"}
+    assert {end.outcome for end in interrupted} == {"lost"} | ({"cancelled"} if number == signal.SIGTERM else set())
     assert (last.outcome, last.exit_code) == ("failed", 5)
 
 
@@ -157,6 +171,32 @@ def test_a_runtime_that_stays_away_ends_the_command(tmp_path: Path):
         assert program.wait() == 6
         assert "the Runtime is away" in program.stderr
         assert "lines were not acknowledged" in program.stderr
+
+
+async def test_a_signal_is_heard_also_while_the_end_waits_for_a_runtime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("yoi_runtime.cli.joined_run.LAST_OUTPUT_SECONDS", 0.2)
+    os.mkfifo(tmp_path / "go")
+    data = tmp_path / "data"
+    plan = WorkerPlan("coder", tuple(python_command("open('go').read()")), cwd=tmp_path)
+    runtime = open_runtime(data, LISTENING)
+    remote = await join(data, plan, None)
+    assert remote is not None
+    with StopSignals() as signals:
+        running = asyncio.create_task(run_joined(remote, data, plan, signals))
+        await wait_until_async(lambda: remote.unacknowledged == 0 and b'"running"' in written(data))
+        await asyncio.to_thread(runtime.close)
+        await asyncio.to_thread((tmp_path / "go").write_text, "go")
+        # It is idle, and the end.
+        await wait_until_async(lambda: remote.unacknowledged == 2)
+        signal.raise_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(running, DEADLINE_SECONDS) == 128 + signal.SIGTERM
+    assert "the last 2 lines are given up" in capsys.readouterr().err
+
+
+def written(data: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in (data / "log").glob("*.jsonl"))
 
 
 def test_without_a_runtime_it_is_one_itself(tmp_path: Path):

@@ -46,7 +46,7 @@ class EmitRequest:
 async def emit(request: EmitRequest) -> int:
     """Send standard input to its end, and return the exit code: 0 when the Runtime has all of it.
 
-    A signal ends the Worker ``cancelled`` after what was read, and is the exit code.
+    A signal ends the Worker ``cancelled`` after what was read, unless its end was said already, and is the exit code.
 
     Raises:
         AdapterError: there is none of this name.
@@ -68,7 +68,6 @@ async def emit(request: EmitRequest) -> int:
                 async with asyncio.timeout(_LAST_SECONDS):
                     await remote.end("cancelled")
                 return signal_exit_code(signalled)
-            await remote.end("completed")
         except TimeoutError:
             say(f"{remote.unacknowledged} lines were not acknowledged")
             assert signals.received is not None
@@ -83,7 +82,7 @@ async def emit(request: EmitRequest) -> int:
 
 
 async def _send_until_signal(remote: RemoteWorker, request: EmitRequest, signals: StopSignals) -> signal.Signals | None:
-    """Send the input; return the signal that came before its end, None when there was none."""
+    """Send the input; return the signal that came before all of it was acknowledged, None when there was none."""
     sending = asyncio.create_task(_send_input(remote, request))
     waiting = asyncio.create_task(signals.wait())
     try:
@@ -117,6 +116,7 @@ async def _send_input(remote: RemoteWorker, request: EmitRequest) -> None:
         await _send_lines(remote, adapter, [last])
     await _send(remote, adapter.stdout_end())
     await _send(remote, [Status(status="idle")])
+    await remote.end("completed")
 
 
 async def _send_lines(remote: RemoteWorker, adapter: Adapter, lines: Sequence[Line]) -> None:

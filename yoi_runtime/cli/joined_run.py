@@ -71,14 +71,12 @@ async def run_joined(
         info = read_server_file(data_dir)
         serves = f", which serves {info.url}" if info is not None else ""
         say(f"joined the Runtime of {data_dir}{serves}; its settings hold")
-        following = asyncio.create_task(child.run(), name=f"worker {worker.worker_id}")
+        following = asyncio.create_task(_follow(child, remote), name=f"worker {worker.worker_id}")
         signalled = asyncio.create_task(signals.wait())
         try:
             await asyncio.wait({following, signalled}, return_when=asyncio.FIRST_COMPLETED)
             if following.done():
-                ended = following.result()
-                await remote.end(ended.outcome, ended.exit_code)
-                return ended
+                return following.result()
             await _stop(child, following, remote, f"signal {signalled.result().name}")
             return signal_exit_code(signalled.result())
         finally:
@@ -89,12 +87,18 @@ async def run_joined(
         await remote.close()
 
 
+async def _follow(child: ChildWorker, remote: RemoteWorker) -> WorkerExit:
+    """Follow the command until its end is in the log."""
+    ended = await child.run()
+    await remote.end(ended.outcome, ended.exit_code)
+    return ended
+
+
 async def _stop(child: ChildWorker, following: asyncio.Task[WorkerExit], remote: RemoteWorker, reason: str) -> None:
     """Stop the command, and see that what it had written and its end are in the log, unless that takes too long."""
     await child.stop(reason)
     try:
         async with asyncio.timeout(LAST_OUTPUT_SECONDS):
-            ended = await following
-            await remote.end(ended.outcome, ended.exit_code)
+            await following
     except TimeoutError:
         say(f"the Runtime takes nothing: the last {remote.unacknowledged} lines are given up")

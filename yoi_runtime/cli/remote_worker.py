@@ -147,11 +147,15 @@ class RemoteWorker:
     # The end.
 
     async def end(self, outcome: str, exit_code: int | None = None) -> None:
-        """Have everything acknowledged, and the Worker's end written. Raises ``IngestLostError``, ``IngestRefusedError``."""
+        """Have everything acknowledged, and the Worker's end written. Raises ``IngestLostError``, ``IngestRefusedError``.
+
+        Ending twice is harmless; the first outcome stays. When this is cancelled, the end is on its way all the same.
+        """
         self._check()
-        said: dict[str, object] = {"kind": "end", "outcome": outcome}
-        self._ending = True
-        self._hold([_line(said if exit_code is None else said | {"exit_code": exit_code})])
+        if not self._ending:
+            self._ending = True
+            said: dict[str, object] = {"kind": "end", "outcome": outcome}
+            self._hold([_line(said if exit_code is None else said | {"exit_code": exit_code})])
         assert self._task is not None
         await asyncio.shield(self._task)
 
