@@ -278,11 +278,12 @@ class Connection:
 
     async def _end_some_time(self) -> None:
         """End the Worker ``crashed`` as soon as the log takes that, if it ever does: before, nobody can be that Worker."""
-        while self._worker is not None:
+        worker = self._worker
+        while worker is not None and not worker.ended:
             try:
-                return await _when_there_is_room(self._worker, "crashed", None)
+                await _when_there_is_room(worker, "crashed", None)
             except (LogBrokenError, LogClosedError) as error:
-                _log.warning("the end of Worker %s could not be written: %s", self._worker.worker_id, error)
+                _log.warning("the end of Worker %s could not be written: %s", worker.worker_id, error)
                 return
             except (LogError, OSError):
                 await asyncio.sleep(_RETRY_LAST_SECONDS)
