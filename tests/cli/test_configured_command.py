@@ -79,6 +79,8 @@ def test_other_commands_take_the_settings_that_they_have(parsed: Callable[..., A
     file = 'data_dir = "d"\nprocesses = 3\npty = true\n'
     run = parsed("run", "true", file=file, YOI_RUNTIME_WORKER="x", YOI_RUNTIME_LINGER="5")
     assert (run.params["data_dir"], run.params["pty"], run.params["linger"]) == (Path("d"), True, "0")
+    emit = parsed("emit", "--worker", "a")
+    assert (emit.params["data_dir"], emit.params["durable"]) == (Path("d"), False)
     tail = parsed("tail", YOI_RUNTIME_CURSOR="x")
     assert (tail.params["data_dir"], tail.params["cursor"]) == (Path("d"), None)
     assert source_of(parsed("tail", YOI_DATA_DIR="old"), "data_dir") == "environment"

@@ -81,7 +81,7 @@ def _program(
     """Every command begins here; the text of its help is given to ``app``."""
 
 
-@app.command("emit", help=help_texts.EMIT, epilog=help_texts.EMIT_END)
+@app.command("emit", cls=ConfiguredCommand, help=help_texts.EMIT, epilog=help_texts.EMIT_END)
 def _emit(
     context: typer.Context,
     worker: Annotated[str, typer.Option("--worker", metavar="ID", help=help_texts.EMIT_WORKER)],
@@ -90,6 +90,7 @@ def _emit(
     tee: Annotated[bool, typer.Option("--tee", help=help_texts.EMIT_TEE)] = False,
     reconnect: Reconnect = DEFAULT_RECONNECT,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help=help_texts.EMIT_DATA_DIR)] = None,
+    config: Config = None,
 ) -> None:
     request = EmitRequest(
         data_dir=chosen_data_dir(data_dir),
