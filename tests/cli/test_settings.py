@@ -61,3 +61,6 @@ def test_variables_bear_the_keys_name_and_an_older_one_goes_on_to_count():
 def test_what_is_named_like_a_secret_is_one(key: str):
     assert dataclasses.replace(SETTINGS["bind"], key=key).secret
     assert not dataclasses.replace(SETTINGS["bind"], key=f"{key}_file").secret
+    # The name of a file, or a number of them.
+    assert not dataclasses.replace(SETTINGS["bind"], key=key, kind="path").secret
+    assert not dataclasses.replace(SETTINGS["bind"], key=key, kind="number").secret

@@ -76,7 +76,7 @@ def _row(context: typer.Context, setting: Setting) -> tuple[str, str, str]:
         return setting.key, shown, "default"
     origin = origin_of(context, setting.option)
     where = origin.rpartition(": ")[0] if source == "file" else origin
-    return setting.key, _HIDDEN if setting.secret and setting.kind != "path" else _in_words(value), f"{source} {where}"
+    return setting.key, _HIDDEN if setting.secret else _in_words(value), f"{source} {where}"
 
 
 def _in_words(value: object) -> str:

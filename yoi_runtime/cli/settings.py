@@ -67,7 +67,8 @@ class Setting:
 
     @property
     def secret(self) -> bool:
-        return _SECRET.search(self.key) is not None
+        # A path names the file that holds the secret, and a number is none.
+        return self.kind in ("text", "texts") and _SECRET.search(self.key) is not None
 
 
 def settings_of(function: Callable[..., object]) -> dict[str, Setting]:
