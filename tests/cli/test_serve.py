@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.cli.real_program import eventually, json_lines, python_command, run_program, server_url, start_program
+from tests.runtime.ingest.test_connection import texts_of
 from yoi_runtime.cli.serve import _until_signal_or_failure, describe_exit
 from yoi_runtime.errors import LogBrokenError
 from yoi_runtime.workers.outcome import WorkerExit
@@ -87,7 +88,7 @@ def test_a_second_signal_ends_it_at_once_and_its_children_with_it(tmp_path: Path
         eventually((tmp_path / "ready").exists)
         program.signal(signal.SIGTERM)
         eventually((tmp_path / "asked").exists)
-        # The child has 5 s of grace, of which we take nothing.
+        # The child has 4 s of grace, of which we take nothing.
         assert program.is_running()
         program.signal(signal.SIGINT)
         assert program.wait(4) == 130
@@ -215,6 +216,25 @@ def test_server_processes_die_with_the_one_that_writes(tmp_path: Path):
         program.signal(signal.SIGKILL)
         program.wait()
     eventually(lambda: not Path(f"/proc/{other}").exists())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux kills the children of a killed parent")
+@pytest.mark.parametrize("on", ["pipes", "a terminal"])
+def test_workers_die_with_a_killed_runtime(tmp_path: Path, on: str):
+    data = tmp_path / "data"
+    # Deaf to what a terminal says when its other end is gone.
+    code = "import os, signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\nprint(os.getpid(), os.isatty(0))\nsignal.pause()"
+    options = ["--bind", ":0", "--worker", f"coder={shlex.join(python_command(code))}"]
+    options += ["--pty"] if on == "a terminal" else []
+    with start_program(tmp_path, "serve", "--data-dir", str(data), *options) as program:
+        server_url(data, program)
+        (text,) = eventually(lambda: texts_of(data))
+        pid, is_terminal = text.split()
+        assert is_terminal == str(on == "a terminal")
+        assert Path(f"/proc/{pid}").exists()
+        program.signal(signal.SIGKILL)
+        program.wait()
+        eventually(lambda: not Path(f"/proc/{pid}").exists())
 
 
 def test_a_read_only_server_needs_a_log(tmp_path: Path):

@@ -46,7 +46,7 @@ from yoi_runtime.cli.options import (
 from yoi_runtime.cli.run import run
 from yoi_runtime.cli.serve import serve, serve_read_only
 from yoi_runtime.cli.served_runtime import ServeOptions
-from yoi_runtime.cli.worker_plan import WorkerPlan
+from yoi_runtime.cli.worker_plan import STOP_GRACE_SECONDS, WorkerPlan
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.server.access import ServerAccess
 from yoi_runtime.server.limits import Limits
@@ -78,6 +78,7 @@ PtyKeepCodes = Annotated[bool, typer.Option("--pty-keep-codes", help=help_texts.
 LogFormatName = Annotated[str, typer.Option("--log-format", metavar="text|json", help=help_texts.LOG_FORMAT)]
 LogLevel = Annotated[str, typer.Option("--log-level", metavar="debug|info|warning|error", help=help_texts.LOG_LEVEL)]
 _DEFAULT_BIND = f"{DEFAULT_HOST}:{DEFAULT_PORT}"
+_DEFAULT_STOP_GRACE = f"{STOP_GRACE_SECONDS:g}s"
 _DEFAULT_PTY_SIZE = f"{TerminalOptions().columns}x{TerminalOptions().rows}"
 
 
@@ -137,7 +138,9 @@ def serve_command(
     restart: Annotated[
         str, typer.Option("--restart", metavar="never|on-failure|always", help=help_texts.RESTART)
     ] = "never",
-    stop_grace: Annotated[str, typer.Option("--stop-grace", metavar="DURATION", help=help_texts.STOP_GRACE)] = "5s",
+    stop_grace: Annotated[
+        str, typer.Option("--stop-grace", metavar="DURATION", help=help_texts.STOP_GRACE)
+    ] = _DEFAULT_STOP_GRACE,
     pty: Pty = False,
     pty_size: PtySize = _DEFAULT_PTY_SIZE,
     pty_keep_codes: PtyKeepCodes = False,

@@ -15,6 +15,7 @@ from yoi_runtime.cli.extras import load_event_server
 from yoi_runtime.cli.options import DEFAULT_CACHE_BYTES, Address
 from yoi_runtime.cli.server_file import ServerInfo, remove_server_file, write_server_file
 from yoi_runtime.cli.server_processes import ServerProcesses
+from yoi_runtime.cli.worker_plan import STOP_GRACE_SECONDS
 from yoi_runtime.notices import Notice
 from yoi_runtime.runtime.child_workers import ChildWorkers
 from yoi_runtime.runtime.options import RuntimeOptions
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
     from yoi_runtime.server.event_server import EventServer
     from yoi_runtime.server.sibling_metrics import SiblingPlace
 
-__all__ = ["GRACE_SECONDS", "ServeOptions", "ServedRuntime"]
+__all__ = ["ServeOptions", "ServedRuntime"]
 
-# Of the 10 s in which everything has to be down: what a child may take between SIGTERM and SIGKILL, and how long its
-# last output may wait for a log that takes nothing. One second more for its pipes, three for subscribers.
-GRACE_SECONDS = 4.0
+# Of the 10 s in which everything has to be down: how long a child's last output may wait for a log that takes nothing.
+# Before that it may take STOP_GRACE_SECONDS to end, unless it was given more, and one second for its pipes; three
+# are for subscribers.
 _LAST_OUTPUT_SECONDS = 1.0
 
 
@@ -66,7 +67,9 @@ class ServedRuntime:
         self.runtime = runtime
         self.transcripts = transcripts
         self.server = server
-        self.children = ChildWorkers(runtime, grace_seconds=GRACE_SECONDS, last_output_seconds=_LAST_OUTPUT_SECONDS)
+        self.children = ChildWorkers(
+            runtime, grace_seconds=STOP_GRACE_SECONDS, last_output_seconds=_LAST_OUTPUT_SECONDS
+        )
         self._metrics_directory: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
@@ -181,7 +184,7 @@ class ServedRuntime:
         """Refuse new subscribers, stop the children, close the log, remove ``server.json``, stop transcripts and servers.
 
         Each step is taken whatever became of the one before. In that order, because subscribers and transcripts still
-        get the log's last events. Takes less than 10 s while the disk answers.
+        get the log's last events. Takes less than 10 s while the disk answers and no Worker was given more grace than usual.
 
         Raises:
             LogError, OSError: the last events may not have been written.
