@@ -22,7 +22,7 @@ from yoi_log.recorded_events import Missing, RecordedEvent, opened, recorded_eve
 from yoi_log.replay_stage import Stage
 from yoi_runtime.cli.extras import load_event_server
 from yoi_runtime.cli.options import Address
-from yoi_runtime.errors import LogFormatError, SegmentGoneError
+from yoi_runtime.errors import LogFormatError, OpenToAllError, SegmentGoneError
 
 if TYPE_CHECKING:
     from yoi_runtime.segment_log.position import Position
@@ -33,6 +33,8 @@ __all__ = ["Replay", "ReplayStatus"]
 
 # So many events appear with one move of the watermark at most; then the server has its turn.
 _MOST_AT_ONCE = 500
+# A replay asks nobody for a token.
+_OTHERS_IN = "listen on 127.0.0.1, and let others in by a tunnel (ssh -L) or a proxy that asks who they are"
 _SLOWEST, _FASTEST = 1 / 64, 1024.0
 
 
@@ -91,6 +93,7 @@ class Replay:
         Raises:
             MissingExtraError: the extra ``ws-server`` is not installed.
             LogError: there is no log, or it cannot be read.
+            OpenToAllError: others than this machine could connect.
             OSError: the address is taken, or the disk refused.
         """
         event_server = load_event_server()
@@ -101,7 +104,11 @@ class Replay:
                 self._turn += 1
                 stage = Stage(reader, Path(scratch) / str(self._turn))
                 try:
-                    server = await event_server.start(stage.data_dir, *self._address)
+                    try:
+                        server = await event_server.start(stage.data_dir, *self._address)
+                    except OpenToAllError as error:
+                        # The server's own words name options that a replay does not have.
+                        raise OpenToAllError(error.host, _OTHERS_IN) from None
                     # Port 0 chose one: the next turn is to be found there too.
                     self._address = Address(self._address.host, server.port)
                     self._server = server
