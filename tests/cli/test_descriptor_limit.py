@@ -135,7 +135,7 @@ def test_who_asks_after_its_health_again_and_again_holds_no_door_shut(tmp_path: 
     def ask_on() -> None:
         nonlocal asked
         while not done.wait(0.1):
-            while len(peers) < 100:
+            while len(peers) < 50:
                 peer = socket.socket()
                 peer.setblocking(False)
                 peer.connect_ex(("127.0.0.1", limited.port))
@@ -158,9 +158,8 @@ def test_who_asks_after_its_health_again_and_again_holds_no_door_shut(tmp_path: 
         wait_until((limited.data / "server.json").exists, DEADLINE_SECONDS, "serves")
         thread.start()
         wait_until(lambda: asked > 300, DEADLINE_SECONDS, "they ask")
-        for _ in range(3):
-            assert "101" in limited.subscribes()
-        sys.stdout.write(f"\n100 peers asked {asked} times meanwhile\n")
+        assert "101" in limited.subscribes()
+        sys.stdout.write(f"\n50 peers asked {asked} times meanwhile\n")
     finally:
         done.set()
         if thread.ident is not None:

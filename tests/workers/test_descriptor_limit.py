@@ -15,6 +15,13 @@ from yoi_runtime.workers.terminal import TerminalOptions
 TELLS = python("import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])")
 
 
+def limit_of_a_child() -> int:
+    child = subprocess.run(
+        TELLS, preexec_fn=with_limit_of_before(None), capture_output=True, check=True, timeout=DEADLINE_SECONDS
+    )
+    return int(child.stdout)
+
+
 @pytest.fixture
 def low(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Lower the soft limit, as one finds it in a shell; nothing has raised it."""
@@ -40,13 +47,11 @@ def test_a_child_has_the_limit_of_before_however_often_it_was_raised(low: int):
     assert with_limit_of_before(None) is None
     raised_limit(low + 10)
     raised_limit(low + 20)
-    told = subprocess.run(TELLS, preexec_fn=with_limit_of_before(None), capture_output=True, timeout=DEADLINE_SECONDS)  # noqa: PLW1509
-    assert int(told.stdout) == low
+    assert limit_of_a_child() == low
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == low + 20
     # Somebody has lowered it since: what is lower counts.
     resource.setrlimit(resource.RLIMIT_NOFILE, (low - 10, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    told = subprocess.run(TELLS, preexec_fn=with_limit_of_before(None), capture_output=True, timeout=DEADLINE_SECONDS)  # noqa: PLW1509
-    assert int(told.stdout) == low - 10
+    assert limit_of_a_child() == low - 10
 
 
 @pytest.mark.parametrize("terminal", [None, TerminalOptions()])

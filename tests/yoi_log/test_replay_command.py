@@ -60,7 +60,10 @@ def test_wrong_usage_is_told(arguments: list[str], words: str):
 def test_beyond_this_machine_it_is_not_served_and_says_what_there_is_instead():
     result = yoi_log("replay", RECORDINGS / "build", "--serve", "0.0.0.0:0")
     assert result.returncode == 3
-    assert "everybody who reaches 0.0.0.0 could read every event: listen on 127.0.0.1, and let others in by" in result.stderr
+    assert (
+        "everybody who reaches 0.0.0.0 could read every event: listen on 127.0.0.1, and let others in by"
+        in result.stderr
+    )
     # Options of the server's, which a replay does not have.
     assert "token" not in result.stderr
 

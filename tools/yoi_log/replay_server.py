@@ -97,6 +97,13 @@ class Replay:
             OSError: the address is taken, or the disk refused.
         """
         event_server = load_event_server()
+        try:
+            await self._run(event_server, on_start)
+        except OpenToAllError as error:
+            # The server's own words name options that a replay does not have.
+            raise OpenToAllError(error.host, _OTHERS_IN) from None
+
+    async def _run(self, event_server: type[EventServer], on_start: Callable[[ReplayStatus], None]) -> None:
         with opened(self._place) as reader, tempfile.TemporaryDirectory(prefix="yoi-replay-") as scratch:
             self._log_id = reader.log_id
             self._from_us, self._to_us = _first_and_last(reader)
@@ -104,11 +111,7 @@ class Replay:
                 self._turn += 1
                 stage = Stage(reader, Path(scratch) / str(self._turn))
                 try:
-                    try:
-                        server = await event_server.start(stage.data_dir, *self._address)
-                    except OpenToAllError as error:
-                        # The server's own words name options that a replay does not have.
-                        raise OpenToAllError(error.host, _OTHERS_IN) from None
+                    server = await event_server.start(stage.data_dir, *self._address)
                     # Port 0 chose one: the next turn is to be found there too.
                     self._address = Address(self._address.host, server.port)
                     self._server = server
