@@ -113,6 +113,8 @@ def test_asking_is_no_error(tmp_path: Path, arguments: list[str]):
         (["serve", "--max-subscribers", "0"], "--max-subscribers"),
         (["serve", "--header-timeout", "10"], "--header-timeout: '10' is not a duration"),
         (["serve", "--max-header-bytes", "100"], "--max-header-bytes: header_bytes is 100, and at least 1,024"),
+        (["serve", "--max-pings-per-second", "0"], "--max-pings-per-second"),
+        (["serve", "--max-inbound-bytes-per-second", "99"], "99, and at least 1,024"),
         (["run"], "Missing argument 'COMMAND'"),
         (["run", "--worker-id", "a b", "--", "true"], "--worker-id: Worker id 'a b'"),
         (["run", "--linger", "long", "--", "true"], "--linger: 'long' is not a duration"),

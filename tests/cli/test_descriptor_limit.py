@@ -9,6 +9,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ import pytest
 
 from tests.cli.real_program import DEADLINE_SECONDS, environment, python_command
 from tests.support.deadline import wait_until
+from yoi_runtime.server.token_file import add_token
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -33,6 +35,7 @@ class Limited:
     def __init__(self, directory: Path, descriptors: int, *options: str) -> None:
         self.data = directory / "data"
         self.stderr_file = directory / "stderr"
+        self.request = _REQUEST
         worker = shlex.join(python_command(_COUNTS))
         command = [*(sys.executable, "-m", "yoi_runtime", "serve", "--data-dir", str(self.data)), "--bind", ":0"]
         # Small segments: the log has to open new files all the time.
@@ -69,7 +72,7 @@ class Limited:
         """Ask for a stream and return the status line, or "" when the connection was closed."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_SECONDS) as peer:
             try:
-                peer.sendall(_REQUEST)
+                peer.sendall(self.request)
                 return peer.recv(65536).partition(b"\r\n")[0].decode()
             except ConnectionError:
                 return ""
@@ -114,6 +117,57 @@ def test_with_64_descriptors_and_300_peers_the_log_goes_on_and_the_processor_res
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+@pytest.mark.parametrize("with_tokens", [True, False])
+def test_who_asks_after_its_health_again_and_again_holds_no_door_shut(tmp_path: Path, with_tokens: bool):
+    options: list[str] = []
+    if with_tokens:
+        token_file = tmp_path / "tokens.json"
+        token, _ = add_token(token_file, label="", workers=[], expires_at=None)
+        options = ["--token-file", str(token_file)]
+    limited = Limited(tmp_path, 96, *options)
+    if with_tokens:
+        limited.request = _REQUEST.replace(b"\r\n\r\n", f"\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+    done, asked = threading.Event(), 0
+    peers: list[socket.socket] = []
+
+    def ask_on() -> None:
+        nonlocal asked
+        while not done.wait(0.1):
+            while len(peers) < 50:
+                peer = socket.socket()
+                peer.setblocking(False)
+                peer.connect_ex(("127.0.0.1", limited.port))
+                peers.append(peer)
+            for peer in list(peers):
+                try:
+                    peer.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    answer = peer.recv(65536)
+                    asked += answer.count(b"200 OK")
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    answer = b""
+                if not answer:
+                    peer.close()
+                    peers.remove(peer)
+
+    thread = threading.Thread(target=ask_on)
+    try:
+        wait_until((limited.data / "server.json").exists, DEADLINE_SECONDS, "serves")
+        thread.start()
+        wait_until(lambda: asked > 300, DEADLINE_SECONDS, "they ask")
+        assert "101" in limited.subscribes()
+        sys.stdout.write(f"\n50 peers asked {asked} times meanwhile\n")
+    finally:
+        done.set()
+        if thread.ident is not None:
+            thread.join()
+        for peer in peers:
+            peer.close()
+        limited.process.kill()
+        limited.process.wait()
 
 
 def test_who_is_one_too_many_is_told_to_come_back(tmp_path: Path):

@@ -123,6 +123,17 @@ def test_what_a_library_logs_has_a_name_too():
     assert as_json(OperatorLog(LogFormat.JSON), record("m"))["logger"] == "t"
 
 
+def test_a_library_that_peers_make_talk_hides_no_other(captured: list[str]):
+    log = OperatorLog(LogFormat.JSON, NoticeRate(burst=3, window_seconds=10))
+    for name, count in (("tornado.general", 1000), ("asyncio", 2)):
+        for _ in range(count):
+            log.handle(logging.LogRecord(name, logging.WARNING, "x.py", 1, "m", (), None))
+    log.close()
+    lines = [json.loads(line) for line in captured]
+    assert [line.get("logger") for line in lines[:5]] == ["tornado.general"] * 3 + ["asyncio"] * 2
+    assert [(line["of"], line["count"]) for line in lines[5:]] == [("library tornado.general", 997)]
+
+
 def test_a_flood_is_written_as_a_burst_and_a_count(captured: list[str]):
     now = [0.0]
     log = OperatorLog(LogFormat.JSON, NoticeRate(burst=3, window_seconds=10), lambda: now[0])

@@ -367,6 +367,23 @@ def test_a_flood_ends_its_connection(target: Target, what: str):
     target.is_well(f"flood of {what}")
 
 
+def test_what_a_flood_is_can_be_said(tmp_path: Path):
+    limits = ["--max-pings-per-second", "1000", "--max-inbound-bytes-per-second", "1KiB"]
+    with target_in(tmp_path, *limits) as target:
+        with target.subscribed() as peer:
+            # Beyond the usual 50, and 900 bytes: they are answered.
+            peer.sendall(Target.frames(PING, times=150))
+            seen = b""
+            while seen.count(b"\x8a\x00") < 150:
+                more = peer.recv(65536)
+                assert more, seen.count(b"\x8a\x00")
+                seen += more
+        with target.subscribed() as peer:
+            # 4 KB, which the usual 16 would let pass.
+            peer.sendall(Target.frames(PING, b"x" * 125, times=32))
+            assert _close_code(peer) is None
+
+
 def test_a_length_that_nobody_has_is_refused_before_anything_is_set_aside_for_it(target: Target):
     for length in (1 << 62, (1 << 63) - 1, (1 << 64) - 1, 1 << 31, 4097):
         for opcode in (TEXT, 2, PING):

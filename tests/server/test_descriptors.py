@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import resource
 import socket
 
 import pytest
 
 from tests.conftest import ExpectLog
 from yoi_runtime.errors import DescriptorLimitError
-from yoi_runtime.server.descriptors import connection_room, open_descriptors, raised_limit, wanted_descriptors
+from yoi_runtime.server.descriptors import connection_room, open_descriptors, wanted_descriptors
 from yoi_runtime.server.limits import USUAL_SUBSCRIBERS, Limits
 
 
@@ -60,18 +59,3 @@ def test_a_number_that_was_asked_for_is_kept_or_refused():
         connection_room(Limits(subscribers=5), 64, 30)
     limits = Limits(subscribers=5000)
     assert connection_room(limits, wanted_descriptors(limits, 30), 30).limits.subscribers == 5000
-
-
-def test_the_soft_limit_is_raised_as_far_as_is_needed_and_allowed():
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    low = min(soft, 256)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (low, hard))
-        assert raised_limit(low - 10) == low
-        wanted = low + 10 if hard == resource.RLIM_INFINITY else min(low + 10, hard)
-        assert raised_limit(wanted) == wanted
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (wanted, hard)
-        if hard != resource.RLIM_INFINITY:
-            assert raised_limit(hard + 1) == hard
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

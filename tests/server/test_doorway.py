@@ -79,7 +79,7 @@ async def test_what_comes_in_is_counted_and_so_is_what_leaves():
             it.connect()
         await it.let_in(5)
         assert (it.counters.connections, it.counters.unfinished) == (5, 5)
-        it.door.passed(it.streams[0])
+        it.door.passed(it.streams[0], known=True)
         it.door.upgraded(it.streams[1])
         assert (it.counters.connections, it.counters.unfinished) == (5, 3)
         for stream in it.streams:
@@ -107,7 +107,7 @@ async def test_who_has_just_come_is_not_pushed_out_the_others_wait(monkeypatch: 
         await it.let_in(4)
         assert it.door._paused is not None
         # A good request makes room at once, long before the time is up.
-        it.door.passed(it.streams[0])
+        it.door.passed(it.streams[0], known=True)
         await it.let_in(5)
         it.streams[1].close()
         await it.let_in(6)
@@ -116,16 +116,16 @@ async def test_who_has_just_come_is_not_pushed_out_the_others_wait(monkeypatch: 
 
 async def test_nobody_pushes_a_subscriber_out(no_grace: None, expect_log: ExpectLog):
     expect_log("yoi_runtime.server", "because of unfinished")
-    async with watched(most_connections=4, unfinished=4) as it:
+    async with watched(most_connections=4, unfinished=1) as it:
         for count in range(1, 4):
             it.connect()
             await it.let_in(count)
-            it.door.passed(it.streams[-1])
+            it.door.passed(it.streams[-1], known=True)
         it.door.upgraded(it.streams[0])
         for _ in range(10):
             it.connect()
         await it.let_in(13)
-        # Who has said nothing goes before who waits for its next request.
+        # So many may say nothing, and they push out each other, not who waits for its next request.
         assert [stream.closed() for stream in it.streams[:3]] == [False] * 3
         assert it.counters.connections == 4
         for stream in it.streams[1:]:
@@ -137,13 +137,50 @@ async def test_nobody_pushes_a_subscriber_out(no_grace: None, expect_log: Expect
         await it.let_in(14)
 
 
+async def test_only_who_is_known_keeps_a_place_by_asking_again(no_grace: None, expect_log: ExpectLog):
+    expect_log("yoi_runtime.server", "because of unfinished")
+    async with watched(most_connections=3) as it:
+        for count in range(1, 4):
+            it.connect()
+            await it.let_in(count)
+            it.door.passed(it.streams[-1], known=count == 2)
+        for stream in it.streams:
+            it.door.passed(stream, known=stream is it.streams[1])
+        for count in range(4, 6):
+            it.connect()
+            await it.let_in(count)
+            it.door.passed(it.streams[-1], known=True)
+        assert [stream.closed() for stream in it.streams] == [True, False, True, False, False]
+
+
+async def test_who_has_just_come_keeps_nobody_from_pushing_out_who_waits(
+    monkeypatch: pytest.MonkeyPatch, expect_log: ExpectLog
+):
+    expect_log("yoi_runtime.server", "because of unfinished")
+    monkeypatch.setattr(module, "_GRACE_SECONDS", 1.0)
+    async with watched(most_connections=4) as it:
+        for count in range(1, 4):
+            it.connect()
+            await it.let_in(count)
+            it.door.passed(it.streams[-1], known=False)
+        loop = asyncio.get_running_loop()
+        came = loop.time()
+        await wait_until_async(lambda: loop.time() > came + 1.0)
+        # The last place is somebody's who has said nothing yet, and has a second to.
+        for count in range(4, 8):
+            it.connect()
+            await it.let_in(count)
+        assert [stream.closed() for stream in it.streams] == [True] * 3 + [False] * 4
+        assert loop.time() - came < 1.9
+
+
 async def test_who_takes_too_long_is_dropped_with_or_without_need(expect_log: ExpectLog):
     expect_log("yoi_runtime.server", "because of unfinished")
     async with watched(header_seconds=0.05) as it:
         for _ in range(3):
             it.connect()
         await it.let_in(3)
-        it.door.passed(it.streams[1])
+        it.door.passed(it.streams[1], known=True)
 
         def swept() -> bool:
             it.door.sweep()

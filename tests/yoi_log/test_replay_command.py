@@ -57,6 +57,17 @@ def test_wrong_usage_is_told(arguments: list[str], words: str):
     assert words in result.stderr
 
 
+def test_beyond_this_machine_it_is_not_served_and_says_what_there_is_instead():
+    result = yoi_log("replay", RECORDINGS / "build", "--serve", "0.0.0.0:0")
+    assert result.returncode == 3
+    assert (
+        "everybody who reaches 0.0.0.0 could read every event: listen on 127.0.0.1, and let others in by"
+        in result.stderr
+    )
+    # Options of the server's, which a replay does not have.
+    assert "token" not in result.stderr
+
+
 def test_served_it_tells_its_address_and_ends_with_a_signal():
     command = [sys.executable, "-m", "yoi_log", "replay", str(RECORDINGS / "build"), "--serve", ":0", "--json"]
     process = subprocess.Popen(command, cwd=ROOT / "tools", stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -120,7 +120,7 @@ REPLAY_END = (
 )
 SPEED = "How many times as fast as it was: 10x, 0.5x, or max for no waiting. By default 1x, with --into max."
 INTO = "Make a new Runtime's data directory here, which must not exist, and repeat the events in it."
-SERVE = "Serve it as a live Runtime at HOST:PORT; port 0 chooses one."
+SERVE = "Serve it as a live Runtime at HOST:PORT, for this machine alone; port 0 chooses one."
 LOOP = "With --serve: begin anew when it has ended."
 VERIFY = """Read everything and report every defect.
 

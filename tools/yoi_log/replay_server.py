@@ -22,7 +22,7 @@ from yoi_log.recorded_events import Missing, RecordedEvent, opened, recorded_eve
 from yoi_log.replay_stage import Stage
 from yoi_runtime.cli.extras import load_event_server
 from yoi_runtime.cli.options import Address
-from yoi_runtime.errors import LogFormatError, SegmentGoneError
+from yoi_runtime.errors import LogFormatError, OpenToAllError, SegmentGoneError
 
 if TYPE_CHECKING:
     from yoi_runtime.segment_log.position import Position
@@ -33,6 +33,8 @@ __all__ = ["Replay", "ReplayStatus"]
 
 # So many events appear with one move of the watermark at most; then the server has its turn.
 _MOST_AT_ONCE = 500
+# A replay asks nobody for a token.
+_OTHERS_IN = "listen on 127.0.0.1, and let others in by a tunnel (ssh -L) or a proxy that asks who they are"
 _SLOWEST, _FASTEST = 1 / 64, 1024.0
 
 
@@ -91,9 +93,17 @@ class Replay:
         Raises:
             MissingExtraError: the extra ``ws-server`` is not installed.
             LogError: there is no log, or it cannot be read.
+            OpenToAllError: others than this machine could connect.
             OSError: the address is taken, or the disk refused.
         """
         event_server = load_event_server()
+        try:
+            await self._run(event_server, on_start)
+        except OpenToAllError as error:
+            # The server's own words name options that a replay does not have.
+            raise OpenToAllError(error.host, _OTHERS_IN) from None
+
+    async def _run(self, event_server: type[EventServer], on_start: Callable[[ReplayStatus], None]) -> None:
         with opened(self._place) as reader, tempfile.TemporaryDirectory(prefix="yoi-replay-") as scratch:
             self._log_id = reader.log_id
             self._from_us, self._to_us = _first_and_last(reader)

@@ -53,6 +53,8 @@ __all__ = [
     "LOG_LEVEL",
     "MAIN",
     "MAX_HEADER_BYTES",
+    "MAX_INBOUND_BYTES",
+    "MAX_PINGS",
     "MAX_SUBSCRIBERS",
     "MAX_SUBSCRIBERS_PER_TOKEN",
     "MAX_SUBSCRIBERS_PER_WORKER",
@@ -381,6 +383,10 @@ MAX_SUBSCRIBERS_PER_WORKER = "So many subscribers at once of one Worker, in each
 MAX_UNFINISHED = "So many connections at once that have not sent a good request yet; the oldest give way."
 HEADER_TIMEOUT = "Time for a connection to send a good request."
 MAX_HEADER_BYTES = "Size of a request line with its headers; at least 1KiB. [default: 8KiB]"
+MAX_PINGS = "So many pings from a subscriber in a second; more end its connection."
+MAX_INBOUND_BYTES = (
+    "So many bytes from a subscriber in a second; more end its connection. At least 1KiB. [default: 16KiB]"
+)
 RESERVE_DESCRIPTORS = "Keep so many open files for the log, however many connect."
 TAIL_TOKEN_FILE = "File that holds the token to show, and nothing else. [default: what is in $YOI_TOKEN]"
 TAIL_TLS_CA = "Certificate (PEM) of the authority that signed the server's. [default: the system's authorities]"

@@ -132,6 +132,12 @@ def serve_command(
     max_header_bytes: Annotated[
         str | None, typer.Option("--max-header-bytes", metavar="N", help=help_texts.MAX_HEADER_BYTES)
     ] = None,
+    max_pings_per_second: Annotated[
+        int, typer.Option("--max-pings-per-second", metavar="N", min=1, help=help_texts.MAX_PINGS)
+    ] = _LIMITS.pings_per_second,
+    max_inbound_bytes_per_second: Annotated[
+        str | None, typer.Option("--max-inbound-bytes-per-second", metavar="N", help=help_texts.MAX_INBOUND_BYTES)
+    ] = None,
     reserve_descriptors: Annotated[
         int, typer.Option("--reserve-descriptors", metavar="N", min=0, help=help_texts.RESERVE_DESCRIPTORS)
     ] = _LIMITS.reserve_descriptors,
@@ -172,11 +178,16 @@ def serve_command(
         subscribers_per_worker=max_subscribers_per_worker,
         unfinished=max_unfinished,
         header_seconds=read_option(context, "--header-timeout", parse_duration, header_timeout),
+        pings_per_second=max_pings_per_second,
         reserve_descriptors=reserve_descriptors,
     )
     if max_header_bytes is not None:
         size = read_option(context, "--max-header-bytes", parse_size, max_header_bytes)
         limits = read_option(context, "--max-header-bytes", lambda size: replace(limits, header_bytes=size), size)
+    if max_inbound_bytes_per_second is not None:
+        name = "--max-inbound-bytes-per-second"
+        size = read_option(context, name, parse_size, max_inbound_bytes_per_second)
+        limits = read_option(context, name, lambda size: replace(limits, inbound_bytes_per_second=size), size)
     options = replace(options, limits=limits)
     if cache_bytes is not None:
         options = replace(options, cache_bytes=read_option(context, "--cache-bytes", parse_size, cache_bytes))

@@ -37,15 +37,17 @@ class TokenNotFoundError(AccessError):
 
 
 class OpenToAllError(AccessError):
-    """Other machines could connect to ``host``, and nobody would be asked for a token."""
+    """Other machines could connect to ``host``, and nobody would be asked for a token. ``ways``: what to do instead."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(
+        self,
+        host: str,
+        ways: str = "give a list of tokens (--token-file), listen on 127.0.0.1, or say --insecure-no-token",
+    ) -> None:
         self.host = host
+        self.ways = ways
         shown = host or "every address"
-        super().__init__(
-            f"everybody who reaches {shown} could read every event: give a list of tokens (--token-file),"
-            " listen on 127.0.0.1, or say --insecure-no-token"
-        )
+        super().__init__(f"everybody who reaches {shown} could read every event: {ways}")
 
 
 class DescriptorLimitError(AccessError):

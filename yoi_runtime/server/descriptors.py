@@ -6,7 +6,6 @@ A server that accepts until nothing is left starves the log that it serves: the 
 from __future__ import annotations
 
 import logging
-import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from typing import NamedTuple
 from yoi_runtime.errors import DescriptorLimitError
 from yoi_runtime.server.limits import USUAL_SUBSCRIBERS, Limits
 
-__all__ = ["ConnectionRoom", "connection_room", "open_descriptors", "raised_limit", "wanted_descriptors"]
+__all__ = ["ConnectionRoom", "connection_room", "open_descriptors", "wanted_descriptors"]
 
 _log = logging.getLogger("yoi_runtime.server")
 
@@ -22,7 +21,6 @@ _log = logging.getLogger("yoi_runtime.server")
 _LEAST_CONNECTIONS = 8
 # So few may come as a surprise.
 _FEW_SUBSCRIBERS = 500
-_MACOS_MOST = 10_240
 _DESCRIPTOR_DIRECTORY = Path("/dev/fd")
 
 
@@ -31,24 +29,6 @@ class ConnectionRoom(NamedTuple):
 
     connections: int
     limits: Limits
-
-
-def raised_limit(wanted: int) -> int:
-    """Raise the soft limit of open files to ``wanted``, as far as the hard one lets it, and return what is allowed then."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return wanted
-    # macOS calls its hard limit infinite and refuses more than this.
-    for step in (wanted, _MACOS_MOST):
-        target = step if hard == resource.RLIM_INFINITY else min(step, hard)
-        if target <= soft:
-            break
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
-        except (OSError, ValueError):
-            continue
-        return target
-    return soft
 
 
 def open_descriptors() -> int:

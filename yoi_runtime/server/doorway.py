@@ -4,7 +4,7 @@
                   |                                   |
                   +--- too long, or room is needed ---+--> dropped, the oldest first
 
-A connection is *unfinished* until a request on it has passed the guard. Who opens many and sends nothing is pushed out
+A connection is *unfinished* until a request on it has passed the guard, with a token where one is asked for. Who opens many and sends nothing is pushed out
 by those who come after, so a flood of such connections delays others by moments and shuts nobody out. While nothing
 may be pushed out yet, new ones wait in the kernel's queue: accepting them and closing them would lose good ones.
 
@@ -88,9 +88,13 @@ class Doorway:
 
     # What becomes of a connection.
 
-    def passed(self, stream: Stream) -> None:
-        """A request on it has passed the guard: it is somebody's, and may wait for its next request."""
-        if self._unfinished.pop(stream, None) is not None or stream in self._guests:
+    def passed(self, stream: Stream, *, known: bool) -> None:
+        """A request on it has passed the guard: it is somebody's, and may wait for its next request.
+
+        ``known``: it showed a token. Who did not keeps the age of his first request, or asking again and again would
+        hold a place for ever.
+        """
+        if self._unfinished.pop(stream, None) is not None or (known and stream in self._guests):
             self._guests[stream] = self._loop.time()
             self._guests.move_to_end(stream)
             self._settle()
@@ -131,8 +135,9 @@ class Doorway:
             self._listen()
 
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(_ACCEPT_AT_A_TIME):
-            if not self._has_room():
+        for number in range(_ACCEPT_AT_A_TIME):
+            # Of the first alone it is known that he is there; the loop comes back for who else is.
+            if self._is_full() and (number > 0 or not self._make_room()):
                 return
             try:
                 connection, address = listener.accept()
@@ -148,19 +153,19 @@ class Doorway:
                 return
             self._take(connection, address)
 
-    def _has_room(self) -> bool:
-        """Make room for one more, if need be; False when nobody may be pushed out yet: then the door is shut a while."""
+    def _make_room(self) -> bool:
+        """Push somebody out for one more; False when nobody may be pushed out yet: then the door is shut a while."""
         while self._is_full():
-            queue = self._unfinished or self._guests
-            if not queue:
-                self._pause(_PAUSE_SECONDS)
+            # Who says nothing goes before who waits for its next request, unless it has just come.
+            too_many_unfinished = len(self._unfinished) >= self._limits.unfinished
+            queues = [self._unfinished] if too_many_unfinished else [self._unfinished, self._guests]
+            oldest = [next(iter(queue.items())) for queue in queues if queue]
+            long_ago = self._loop.time() - _GRACE_SECONDS
+            may_go = [stream for stream, since in oldest if since <= long_ago]
+            if not may_go:
+                self._pause(min((since - long_ago for _, since in oldest), default=_PAUSE_SECONDS))
                 return False
-            stream, since = next(iter(queue.items()))
-            left = since + _GRACE_SECONDS - self._loop.time()
-            if left > 0:
-                self._pause(min(left, _GRACE_SECONDS))
-                return False
-            self._drop(stream)
+            self._drop(may_go[0])
         return True
 
     def _is_full(self) -> bool:

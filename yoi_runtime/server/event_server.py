@@ -25,7 +25,6 @@ from yoi_runtime.server.descriptors import (
     ConnectionRoom,
     connection_room,
     open_descriptors,
-    raised_limit,
     wanted_descriptors,
 )
 from yoi_runtime.server.doorway import Doorway
@@ -51,6 +50,7 @@ from yoi_runtime.server.tls_files import TlsIdentity
 from yoi_runtime.server.transcript_source import TranscriptSource
 from yoi_runtime.server.transcript_view import TranscriptView
 from yoi_runtime.server.websocket_outlet import STALL_SECONDS
+from yoi_runtime.workers.descriptor_limit import raised_limit
 
 __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "EventServer"]
 

@@ -130,8 +130,10 @@ class GuardedRequest(RequestHandler):
             self._check_token()
         # Of this connection, also when it has become a WebSocket; None when it is gone already.
         self.stream = getattr(self.request.connection, "stream", None)
-        if self.state.doorway is not None and self.stream is not None:
-            self.state.doorway.passed(self.stream)
+        # What anybody may ask makes nobody known: without a token a connection stays unfinished, and ends in time.
+        known = self.grant is not None
+        if self.state.doorway is not None and self.stream is not None and (known or self.state.credentials is None):
+            self.state.doorway.passed(self.stream, known=known)
         if self.request.method not in self.allowed_methods.split(", "):
             raise HTTPError(405)
         if self.shows is Shows.EVERYTHING:

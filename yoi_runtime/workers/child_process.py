@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from yoi_runtime.errors import WorkerStartError
+from yoi_runtime.workers.descriptor_limit import with_limit_of_before
 from yoi_runtime.workers.parent_death import die_with_parent
 from yoi_runtime.workers.pipe_reader import PipeReader
 from yoi_runtime.workers.terminal import TerminalOptions, open_terminal, take_terminal, terminal_environment
@@ -85,7 +86,7 @@ class ChildProcess:
                 child_stdin, child_stdout, child_stderr = ends.childs
                 if terminal is not None and env is None:
                     env = terminal_environment(os.environ, {})
-                tie = die_with_parent()
+                prepare = with_limit_of_before(die_with_parent())
                 process = subprocess.Popen(
                     command,
                     stdin=child_stdin,
@@ -94,8 +95,8 @@ class ChildProcess:
                     cwd=cwd,
                     env=env,
                     start_new_session=True,
-                    # Unsafe with threads if it took a lock: it makes two or three system calls, see there.
-                    preexec_fn=tie if terminal is None else take_terminal(tie),  # noqa: PLW1509
+                    # Unsafe with threads if it took a lock: it makes some system calls, see there.
+                    preexec_fn=prepare if terminal is None else take_terminal(prepare),  # noqa: PLW1509
                 )
             except OSError as error:
                 # A missing command is named by the error already; another place, such as cwd, is not.
