@@ -17,7 +17,7 @@ from collections import Counter
 
 __all__ = ["PLANTED_TOKEN", "WATCH", "LeakWatch"]
 
-PLANTED_TOKEN = "yoi_planted-Secret-4f1c09-never-to-be-seen-01234567"
+PLANTED_TOKEN = "yoi_planted-Secret-4f1c09-never-to-be-seen-0123"
 # As server/token_file.py makes them.
 _TOKEN = re.compile(rb"yoi_[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
 _OWN_PATH = b"pytest-of-"

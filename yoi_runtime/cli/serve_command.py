@@ -137,7 +137,7 @@ def serve_command(
     restart: Annotated[
         str, typer.Option("--restart", metavar="never|on-failure|always", help=help_texts.RESTART)
     ] = "never",
-    stop_grace: Annotated[str, typer.Option("--stop-grace", metavar="DURATION", help=help_texts.STOP_GRACE)] = "5s",
+    stop_grace: Annotated[str, typer.Option("--stop-grace", metavar="DURATION", help=help_texts.STOP_GRACE)] = "4s",
     pty: Pty = False,
     pty_size: PtySize = _DEFAULT_PTY_SIZE,
     pty_keep_codes: PtyKeepCodes = False,

@@ -17,6 +17,7 @@ from yoi_runtime.cli.options import DEFAULT_CACHE_BYTES, Address
 from yoi_runtime.cli.server_file import ServerInfo, remove_server_file, write_server_file
 from yoi_runtime.cli.server_orders import ServerOrders
 from yoi_runtime.cli.server_processes import ServerProcesses
+from yoi_runtime.cli.worker_plan import STOP_GRACE_SECONDS
 from yoi_runtime.notices import Notice
 from yoi_runtime.runtime.child_workers import ChildWorkers
 from yoi_runtime.runtime.options import RuntimeOptions
@@ -30,11 +31,10 @@ if TYPE_CHECKING:
     from yoi_runtime.server.event_server import EventServer
     from yoi_runtime.server.sibling_metrics import SiblingPlace
 
-__all__ = ["GRACE_SECONDS", "ServeOptions", "ServedRuntime"]
+__all__ = ["ServeOptions", "ServedRuntime"]
 
-# Of the 10 s in which everything has to be down: what a child may take between SIGTERM and SIGKILL, and how long its
-# last output may wait for a log that takes nothing. One second more for its pipes, three for subscribers.
-GRACE_SECONDS = 4.0
+# Of the 10 s in which everything has to be down, after the grace of a child: how long its last output may wait for a log
+# that takes nothing. One second more for its pipes, three for subscribers.
 _LAST_OUTPUT_SECONDS = 1.0
 
 
@@ -68,7 +68,9 @@ class ServedRuntime:
         self.runtime = runtime
         self.transcripts = transcripts
         self.server = server
-        self.children = ChildWorkers(runtime, grace_seconds=GRACE_SECONDS, last_output_seconds=_LAST_OUTPUT_SECONDS)
+        self.children = ChildWorkers(
+            runtime, grace_seconds=STOP_GRACE_SECONDS, last_output_seconds=_LAST_OUTPUT_SECONDS
+        )
         self._metrics_directory: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod

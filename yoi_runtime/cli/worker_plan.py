@@ -16,7 +16,8 @@ from yoi_runtime.workers.terminal import TerminalOptions
 
 __all__ = ["STOP_GRACE_SECONDS", "WorkerPlan"]
 
-STOP_GRACE_SECONDS: Final = 5.0
+# Of the 10 s in which everything has to be down: what a child may take between SIGTERM and SIGKILL.
+STOP_GRACE_SECONDS: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
