@@ -127,7 +127,9 @@ def test_nor_do_all_others(tmp_path: Path, processes: str):
         assert took < PROMISED_SECONDS + BUSY_SECONDS
         with local.makefile("rb") as stream:
             assert json.loads(stream.read().splitlines()[-1])["code"] == "shutting_down"
-    records = [json.loads(line) for file in sorted((data / "log").glob("*.jsonl")) for line in file.open()]
+    records = [
+        json.loads(line) for file in sorted((data / "log").glob("*.jsonl")) for line in file.read_bytes().splitlines()
+    ]
     ends = {}
     for record in records:
         payload = record.get("envelope", {}).get("payload", {})
