@@ -112,12 +112,12 @@ def start_program(directory: Path, *arguments: str, **variables: str) -> Iterato
         if process.poll() is None:
             process.kill()
             process.wait(DEADLINE_SECONDS)
-        WATCH.program(stderr)
+        WATCH.program(stderr.read_text("utf-8", "replace"))
 
 
 def run_program(directory: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run ``yoi-runtime arguments`` to its end."""
-    return subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-m", "yoi_runtime", *arguments],
         cwd=directory,
         env=environment(**variables),
@@ -127,6 +127,8 @@ def run_program(directory: Path, *arguments: str, **variables: str) -> subproces
         timeout=DEADLINE_SECONDS,
         check=False,
     )
+    WATCH.program(ended.stderr)
+    return ended
 
 
 def server_url(data_dir: Path, program: Program) -> str:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
+import logging
 from pathlib import Path
 
 import pytest
 
-from yoi_runtime.cli.access_options import chosen_token, parse_allow_hosts, server_access, trusted_authority
+from yoi_runtime.cli.access_options import chosen_token, hide_files, parse_allow_hosts, server_access, trusted_authority
+from yoi_runtime.cli.operator_log import LogFormat, OperatorLog
 from yoi_runtime.errors import SecretFileError
+from yoi_runtime.server.access import ServerAccess
 from yoi_runtime.server.tls_files import TlsFiles
 
 
@@ -80,3 +84,12 @@ def test_an_authority_is_read_or_told(tmp_path: Path):
         trusted_authority(written(tmp_path, "none"))
     with pytest.raises(SecretFileError, match="No such file"):
         trusted_authority(tmp_path / "none")
+
+
+def test_the_log_calls_the_files_by_their_options_names(tmp_path: Path):
+    log = OperatorLog(LogFormat.JSON)
+    files = [tmp_path / name for name in ("tokens.json", "cert.pem", "key.pem")]
+    hide_files(log, ServerAccess(token_file=files[0], tls=TlsFiles(*files[1:])))
+    record = logging.LogRecord("t", logging.INFO, "", 1, " ".join(map(str, files)), (), None)
+    assert json.loads(log.line(record))["message"] == "TOKEN_FILE TLS_CERT TLS_KEY"
+    hide_files(log, ServerAccess())

@@ -138,20 +138,20 @@ def test_a_flood_is_written_as_a_burst_and_a_count(captured: list[str]):
     now = [0.0]
     log = OperatorLog(LogFormat.JSON, NoticeRate(burst=3, window_seconds=10), lambda: now[0])
     for _ in range(1000):
-        log.handle(record("m", **named(Notice.PEER_FLOODED)))
+        log.handle(record("m", **named(Notice.SUBSCRIBER_TOO_SLOW)))
     log.handle(record("m", **named(Notice.LOG_REPLACED)))
-    assert [json.loads(line)["event"] for line in captured] == ["peer_flooded"] * 3 + ["log_replaced"]
+    assert [json.loads(line)["event"] for line in captured] == ["subscriber_too_slow"] * 3 + ["log_replaced"]
     now[0] = 11.0
     log.handle(record("m", **named(Notice.LOG_REPLACED)))
     suppressed = json.loads(captured[4])
-    assert (suppressed["event"], suppressed["of"], suppressed["count"]) == ("suppressed", "peer_flooded", 997)
+    assert (suppressed["event"], suppressed["of"], suppressed["count"]) == ("suppressed", "subscriber_too_slow", 997)
     log.close()
 
 
 def test_a_count_is_written_in_time_also_when_nothing_more_is_logged(captured: list[str]):
     log = OperatorLog(LogFormat.JSON, NoticeRate(burst=1, window_seconds=0.1))
     for _ in range(3):
-        log.handle(record("m", **named(Notice.PEER_FLOODED)))
+        log.handle(record("m", **named(Notice.SUBSCRIBER_TOO_SLOW)))
     wait_until(lambda: len(captured) == 2)
     assert json.loads(captured[1])["count"] == 2
     log.close()

@@ -16,7 +16,9 @@ import pytest
 
 from tests.support.deadline import wait_until_async
 from yoi_runtime.cli import server_processes
+from yoi_runtime.cli.operator_log import LogFormat
 from yoi_runtime.cli.options import Address
+from yoi_runtime.cli.server_orders import ServerOrders
 from yoi_runtime.cli.server_processes import ServerProcesses
 from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.server.access import ServerAccess
@@ -31,13 +33,18 @@ async def two_processes(data_dir: Path) -> AsyncIterator[tuple[ServerProcesses, 
         port = listener.getsockname()[1]
         processes = ServerProcesses(
             2,
-            data_dir,
-            Address("127.0.0.1", port),
-            [listener],
-            cache_bytes=1 << 20,
-            transcripts=False,
-            access=ServerAccess(),
-            limits=Limits(),
+            ServerOrders(
+                data_dir,
+                Address("127.0.0.1", port),
+                (listener.fileno(),),
+                number=1,
+                cache_bytes=1 << 20,
+                transcripts=False,
+                access=ServerAccess(),
+                limits=Limits(),
+                log_format=LogFormat.TEXT,
+                log_level="warning",
+            ),
         )
         try:
             await wait_until_async(lambda: len(processes.pids) == 2, _START_SECONDS)
@@ -84,6 +91,20 @@ async def test_a_dead_one_is_replaced_after_a_while_that_grows(
             if delay == "0.05":
                 assert "started in 0.05 s" in said
         assert await answers(port)
+
+
+async def test_who_dies_while_all_refuse_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    """A new one would let subscribers in, at the very end."""
+    monkeypatch.setattr(server_processes, "_FIRST_DELAY_SECONDS", 0.05)
+    Runtime.open(tmp_path).close()
+    async with two_processes(tmp_path) as (processes, _):
+        processes.refuse()
+        os.kill(processes.pids[0], signal.SIGKILL)
+        await wait_until_async(lambda: any(task.done() for task in processes._followed), _START_SECONDS)
+        assert len(processes.pids) == 1
+    assert "another one is started" not in capfd.readouterr().err
 
 
 async def test_one_that_cannot_be_started_is_tried_again(

@@ -10,12 +10,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.server.serving import http_get
+from tests.support.leak_watch import WATCH
 
 __all__ = ["Program", "runtime_process", "server_process", "until_known"]
 
@@ -29,10 +31,12 @@ class Program:
     """One process of the test's own."""
 
     def __init__(self, script: str, *arguments: str) -> None:
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in clean_up, when the process has ended
         self.process = subprocess.Popen(
             [sys.executable, str(_HERE / script), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._stderr,
             env={**os.environ, "PYTHONPATH": str(_ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         )
         self.url = ""
@@ -79,6 +83,12 @@ class Program:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        self._stderr.seek(0)
+        said = self._stderr.read().decode("utf-8", "replace")
+        WATCH.program(said)
+        # For who looks why a test has failed.
+        sys.stderr.write(said)
+        self._stderr.close()
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None and not stream.closed:
                 try:

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from yoi_runtime.cli import operator_log
+from yoi_runtime.cli.operator_log import LogFormat
 from yoi_runtime.events import Status, TextDelta
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
@@ -91,4 +93,5 @@ async def main(data_dir: Path, serve: bool, options: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    operator_log.set_up(LogFormat.JSON).hide(Path(sys.argv[1]), "DATA_DIR")
     asyncio.run(main(Path(sys.argv[1]), **json.loads(sys.argv[2])))

@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from yoi_runtime.cli import operator_log
+from yoi_runtime.cli.operator_log import LogFormat
 from yoi_runtime.server.event_server import EventServer
 
 
@@ -19,4 +21,5 @@ async def main(data_dir: Path) -> None:
 
 
 if __name__ == "__main__":
+    operator_log.set_up(LogFormat.JSON).hide(Path(sys.argv[1]), "DATA_DIR")
     asyncio.run(main(Path(sys.argv[1])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,10 @@ from yoi_runtime.events import Status, TextDelta
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.worker import Worker
 from yoi_runtime.segment_log.platform import RealFileOps
+from yoi_runtime.server.access import ServerAccess
+from yoi_runtime.server.limits import Limits, RefusedBecause
 from yoi_runtime.server.metrics import METRIC_NAMES, ServerMetrics
+from yoi_runtime.server.token_file import add_token
 from yoi_runtime.transcript.kept_transcripts import KeptTranscripts
 
 
@@ -180,6 +184,29 @@ async def test_readiness_refusals_loop_and_process(tmp_path: Path):
         served.server.refuse()
         assert (await served.get("/readyz")).status == 503
         assert (await scrape(served.server.url)).total("yoi_ready") == 0
+
+
+async def test_what_is_counted_against_the_limits(tmp_path: Path):
+    tokens = tmp_path / "tokens.json"
+    everything, _ = add_token(tokens, label="", workers=(), expires_at=None)
+    some, _ = add_token(tokens, label="", workers=("a",), expires_at=None)
+    access, limits = ServerAccess(token_file=tokens), Limits(subscribers=7)
+    async with serving(tmp_path / "data", access=access, limits=limits) as served:
+        bearer = {"Authorization": f"Bearer {everything}"}
+        assert (await served.get("/metrics")).status == 401
+        assert (await served.get("/metrics", headers={"Authorization": f"Bearer {some}"})).status == 403
+        host, port = served.server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))):
+            await wait_until_async(lambda: served.server.counters.unfinished == 1)
+            found = Scraped((await served.get("/metrics", headers=bearer)).body.decode())
+        assert found.total("yoi_connections_unfinished") == 1
+        assert found.total("yoi_connections") >= 2, "the one that asks is a connection, too"
+        assert found.total("yoi_subscribers_allowed") == 7
+        assert found.total("yoi_refused_total", reason="unauthenticated") == 1
+        assert found.total("yoi_refused_total", reason="forbidden") == 1
+        assert found.total("yoi_refused_total") == 2
+        reasons = {sample.labels["reason"] for sample in found.samples if sample.name == "yoi_refused_total"}
+        assert reasons == {reason.value for reason in RefusedBecause}
 
 
 async def test_how_far_the_transcripts_are_behind(tmp_path: Path):

@@ -8,12 +8,13 @@ import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from yoi_runtime.cli.operator_log import OperatorLog
 from yoi_runtime.errors import SecretFileError
 from yoi_runtime.server.access import ServerAccess
 from yoi_runtime.server.secret_file import read_secret_file
 from yoi_runtime.server.tls_files import TlsFiles
 
-__all__ = ["TOKEN_VARIABLE", "chosen_token", "parse_allow_hosts", "server_access", "trusted_authority"]
+__all__ = ["TOKEN_VARIABLE", "chosen_token", "hide_files", "parse_allow_hosts", "server_access", "trusted_authority"]
 
 TOKEN_VARIABLE = "YOI_TOKEN"  # noqa: S105 - the variable's name
 
@@ -50,6 +51,15 @@ def server_access(
         allow_hosts=allow_hosts,
         tls=tls,
     )
+
+
+def hide_files(log: OperatorLog, access: ServerAccess) -> None:
+    """Have the log call these files by their options' names."""
+    if access.token_file is not None:
+        log.hide(access.token_file, "TOKEN_FILE")
+    if access.tls is not None:
+        log.hide(access.tls.certificate, "TLS_CERT")
+        log.hide(access.tls.key, "TLS_KEY")
 
 
 def chosen_token(token_file: Path | None, environment: Mapping[str, str] = os.environ) -> str | None:

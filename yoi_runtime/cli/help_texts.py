@@ -149,7 +149,7 @@ SERVE = """\
 Run a Runtime and serve its events.
 
 Serves until SIGINT (Ctrl-C) or SIGTERM. Each --worker is a command that runs as a Worker: every line it prints becomes
-an event. The server stays up when they end. At a signal they are asked to stop (SIGTERM, after 5 s SIGKILL); a second
+an event. The server stays up when they end. At a signal they are asked to stop (SIGTERM, after 4 s SIGKILL); a second
 signal ends everything at once. Started again on the same directory, everybody goes on where they were.
 
 A command reads no input. Many programs hold back what they print when it is not for a terminal: switch that off, for

@@ -29,7 +29,7 @@ from yoi_runtime.cli.notice_rate import NoticeRate
 from yoi_runtime.cli.terminal_text import one_line
 from yoi_runtime.notices import FIELDS_ATTRIBUTE, NOTICE_ATTRIBUTE, Notice, named
 
-__all__ = ["LOG_LEVELS", "LogFormat", "OperatorLog", "arguments", "console_logger", "installed", "set_up"]
+__all__ = ["LOG_LEVELS", "LogFormat", "OperatorLog", "console_logger", "form_and_level", "installed", "set_up"]
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MAX_MESSAGE = 1024
@@ -212,12 +212,11 @@ def set_up(form: LogFormat = LogFormat.TEXT, level: str = "warning") -> Operator
     return handler
 
 
-def arguments() -> tuple[str, str]:
-    """Return form and level as words, for another process of the same program."""
+def form_and_level() -> tuple[LogFormat, str]:
+    """Return what ``set_up`` was given, for another process of the same program."""
     log = installed()
-    return (log.form if log is not None else LogFormat.TEXT).value, logging.getLevelName(
-        logging.getLogger().level
-    ).lower()
+    form = log.form if log is not None else LogFormat.TEXT
+    return form, logging.getLevelName(logging.getLogger().level).lower()
 
 
 def _crashed(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ async def serve(options: ServeOptions, workers: Sequence[WorkerPlan]) -> int:
     manager = ServiceManager.take_from(os.environ)
     with StopSignals() as signals:
         served = await ServedRuntime.start(options)
+        _leave_what_stays()
         reason = "a Worker could not be started"
         signalled = asyncio.create_task(signals.wait())
         watching = asyncio.create_task(keep_watch(manager, served.problem), name="watchdog")
@@ -97,6 +99,7 @@ async def serve_read_only(options: ServeOptions, kinship: Kinship | None = None)
             limits=options.limits,
             siblings=kinship.siblings if kinship is not None else None,
         )
+        _leave_what_stays()
         watching = asyncio.create_task(keep_watch(manager, lambda _: None), name="watchdog")
         if kinship is not None:
             _refuse_at_end_of(kinship.parent, server)
@@ -118,6 +121,15 @@ async def serve_read_only(options: ServeOptions, kinship: Kinship | None = None)
             note("stopped", Notice.STOPPED)
             if reader is not None:
                 reader.close()
+
+
+def _leave_what_stays() -> None:
+    """Have the garbage collector pass over what is here at the start: modules, models, schemas, all of which stay.
+
+    They are 55,000 objects. To look through them takes 15 to 30 ms, in which nobody is served; without them it is microseconds.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _refuse_at_end_of(descriptor: int, server: EventServer) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from yoi_runtime.cli import help_texts, operator_log
-from yoi_runtime.cli.access_options import parse_allow_hosts, server_access
+from yoi_runtime.cli.access_options import hide_files, parse_allow_hosts, server_access
 from yoi_runtime.cli.command_line import Adapter, Config, Reconnect, app, chosen_data_dir, finish, read_option
 from yoi_runtime.cli.config import Look
 from yoi_runtime.cli.configured_command import (
@@ -329,9 +329,12 @@ def _access(
 ) -> ServerAccess:
     hosts = read_option(context, "--allow-host", parse_allow_hosts, allow_host or [])
     try:
-        return server_access(token_file, insecure_no_token, tls_cert, tls_key, hosts)
+        access = server_access(token_file, insecure_no_token, tls_cert, tls_key, hosts)
     except ValueError as error:
         raise typer.BadParameter(str(error), context) from None
+    if (log := operator_log.installed()) is not None:
+        hide_files(log, access)
+    return access
 
 
 def _transcript_options(context: typer.Context, items: str | None, size: str | None) -> TranscriptOptions:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yoi_runtime.cli import operator_log
 from yoi_runtime.cli.exit_codes import say, sentence_of
 from yoi_runtime.cli.extras import load_event_server
 from yoi_runtime.cli.options import DEFAULT_CACHE_BYTES, Address
 from yoi_runtime.cli.server_file import ServerInfo, remove_server_file, write_server_file
+from yoi_runtime.cli.server_orders import ServerOrders
 from yoi_runtime.cli.server_processes import ServerProcesses
 from yoi_runtime.cli.worker_plan import STOP_GRACE_SECONDS
 from yoi_runtime.notices import Notice
@@ -31,9 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ServeOptions", "ServedRuntime"]
 
-# Of the 10 s in which everything has to be down: how long a child's last output may wait for a log that takes nothing.
-# Before that it may take STOP_GRACE_SECONDS to end, unless it was given more, and one second for its pipes; three
-# are for subscribers.
+# Of the 10 s in which everything has to be down, after the grace of a child: how long its last output may wait for a log
+# that takes nothing. One second more for its pipes, three for subscribers.
 _LAST_OUTPUT_SECONDS = 1.0
 
 
@@ -127,18 +128,22 @@ class ServedRuntime:
         served._shared, served._metrics_directory = shared, metrics_directory
         try:
             if shared:
-                address = Address(options.bind.host, server.port)
-                served._others = ServerProcesses(
-                    options.processes - 1,
+                log_format, log_level = operator_log.form_and_level()
+                orders = ServerOrders(
                     options.data_dir,
-                    address,
-                    shared,
+                    Address(options.bind.host, server.port),
+                    tuple(listener.fileno() for listener in shared),
+                    # The first one is this process.
+                    number=1,
                     cache_bytes=options.cache_bytes,
                     transcripts=options.transcripts is not None,
                     access=options.access,
                     limits=options.limits,
+                    log_format=log_format,
+                    log_level=log_level,
                     metrics_directory=Path(metrics_directory.name) if metrics_directory is not None else None,
                 )
+                served._others = ServerProcesses(options.processes - 1, orders)
             write_server_file(options.data_dir, ServerInfo(server.url, os.getpid(), runtime.log_id))
         except BaseException:
             await served.stop("cannot serve")

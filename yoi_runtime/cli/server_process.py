@@ -1,11 +1,8 @@
-r"""One more server process on sockets that its parent bound: what ``serve --processes`` starts, and nobody else.
+"""One more server process on sockets that its parent bound: what ``serve --processes`` starts, and nobody else.
 
-python -m yoi_runtime.cli.server_process DATA_DIR HOST PORT CACHE_BYTES TRANSCRIPTS DOOR \
-    LOG_FORMAT LOG_LEVEL METRICS_DIRECTORY NUMBER DESCRIPTOR ...
+    python -m yoi_runtime.cli.server_process ORDERS
 
-TRANSCRIPTS is yes or no: whether the writing process keeps them. DOOR: who may come in, see ``door_argument``.
-METRICS_DIRECTORY: where the processes ask each other for their metrics, as whose NUMBER; may be empty. When stdin ends,
-nobody new is let in.
+ORDERS: see ``server_orders``. When stdin ends, nobody new is let in.
 """
 
 from __future__ import annotations
@@ -13,16 +10,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
 from yoi_runtime.cli import operator_log
-from yoi_runtime.cli.door_argument import read_door_argument
+from yoi_runtime.cli.access_options import hide_files
 from yoi_runtime.cli.exit_codes import exit_code_of, say, sentence_of
-from yoi_runtime.cli.operator_log import LogFormat
-from yoi_runtime.cli.options import Address
 from yoi_runtime.cli.serve import Kinship, serve_read_only
 from yoi_runtime.cli.served_runtime import ServeOptions
+from yoi_runtime.cli.server_orders import ServerOrders
 from yoi_runtime.errors import YoiError
 from yoi_runtime.notices import Notice
 from yoi_runtime.server.sibling_metrics import SiblingPlace
@@ -34,27 +28,27 @@ __all__ = ["main"]
 _STDIN = 0
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(argument: str) -> int:
     """Serve until a signal and return the exit code."""
-    data_dir, host, port, cache_bytes, transcripts, door, log_format, log_level, metrics, number, *descriptors = (
-        arguments
-    )
-    access, limits = read_door_argument(door)
-    operator_log.set_up(LogFormat(log_format), log_level).hide(Path(data_dir), "DATA_DIR")
+    orders = ServerOrders.read(argument)
+    log = operator_log.set_up(orders.log_format, orders.log_level)
+    log.hide(orders.data_dir, "DATA_DIR")
+    hide_files(log, orders.access)
     options = ServeOptions(
-        Path(data_dir),
-        Address(host, int(port)),
-        transcripts=TranscriptOptions() if transcripts == "yes" else None,
-        cache_bytes=int(cache_bytes),
-        access=access,
-        limits=limits,
+        orders.data_dir,
+        orders.bind,
+        transcripts=TranscriptOptions() if orders.transcripts else None,
+        cache_bytes=orders.cache_bytes,
+        access=orders.access,
+        limits=orders.limits,
     )
+    directory = orders.metrics_directory
+    siblings = SiblingPlace(directory, orders.number) if directory is not None else None
     try:
-        listening = [socket.socket(fileno=int(descriptor)) for descriptor in descriptors]
+        listening = [socket.socket(fileno=descriptor) for descriptor in orders.listening]
         for listener in listening:
             # Each process wakes for a connection and only one gets it: the others must not wait in accept(2).
             listener.setblocking(False)
-        siblings = SiblingPlace(Path(metrics), int(number)) if metrics else None
         return asyncio.run(serve_read_only(options, Kinship(listening, _STDIN, siblings)))
     except (YoiError, OSError) as error:
         say(sentence_of(error), Notice.COMMAND_FAILED, error=type(error).__name__)
@@ -62,4 +56,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

@@ -7,18 +7,13 @@ the socket that all of them inherited. Decision: docs/decisions/0015-server-proc
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 
-from yoi_runtime.cli import operator_log
-from yoi_runtime.cli.door_argument import door_argument
 from yoi_runtime.cli.exit_codes import say
-from yoi_runtime.cli.options import Address
+from yoi_runtime.cli.server_orders import ServerOrders
 from yoi_runtime.notices import Notice
-from yoi_runtime.server.access import ServerAccess
-from yoi_runtime.server.limits import Limits
 from yoi_runtime.workers.parent_death import die_with_parent
 
 __all__ = ["ServerProcesses"]
@@ -35,27 +30,13 @@ _WELL_SECONDS = 60.0
 class ServerProcesses:
     """So many processes beside this one. One event loop, main thread."""
 
-    def __init__(
-        self,
-        count: int,
-        data_dir: Path,
-        bind: Address,
-        listening: Sequence[socket.socket],
-        *,
-        cache_bytes: int,
-        transcripts: bool,
-        access: ServerAccess,
-        limits: Limits,
-        metrics_directory: Path | None = None,
-    ) -> None:
-        """Start them; ``listening`` stays the caller's, and must stay open until ``stop``."""
-        self._descriptors = [listener.fileno() for listener in listening]
-        self._command = [
-            *(sys.executable, "-m", "yoi_runtime.cli.server_process"),
-            *(str(data_dir), bind.host, str(bind.port), str(cache_bytes), "yes" if transcripts else "no"),
-            door_argument(access, limits),
-            *(*operator_log.arguments(), str(metrics_directory or "")),
-        ]
+    def __init__(self, count: int, first: ServerOrders) -> None:
+        """Start them, the first with these orders and the others with higher numbers.
+
+        What ``first.listening`` names stays the caller's, and must stay open until ``stop``.
+        """
+        self._orders = first
+        self._refusing = False
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._followed = [asyncio.create_task(self._keep_one(number)) for number in range(count)]
 
@@ -67,14 +48,20 @@ class ServerProcesses:
     async def _keep_one(self, number: int) -> None:
         delay = _FIRST_DELAY_SECONDS
         clock = asyncio.get_running_loop().time
-        while True:
+        while not self._refusing:
             began = clock()
             try:
                 ended = await self._one_life(number)
             except OSError as error:
                 ended = f"a server process could not be started: {error.strerror or error}"
+            if self._refusing:
+                return
             delay = _FIRST_DELAY_SECONDS if clock() - began > _WELL_SECONDS else delay
-            say(f"{ended}; another one is started in {delay:g} s", Notice.SERVER_PROCESS_ENDED, process=number + 1)
+            say(
+                f"{ended}; another one is started in {delay:g} s",
+                Notice.SERVER_PROCESS_ENDED,
+                process=self._orders.number + number,
+            )
             await asyncio.sleep(delay)
             delay = min(2 * delay, _LONGEST_DELAY_SECONDS)
 
@@ -82,6 +69,8 @@ class ServerProcesses:
         """Start a process, wait for its end, and say how it ended. Raises ``OSError``: it could not be started."""
         process = await self._start(number)
         self._processes[number] = process
+        if self._refusing:
+            self._tell_to_refuse(process)
         code = await process.wait()
         del self._processes[number]
         return f"server process {process.pid} ended with {code}"
@@ -89,24 +78,27 @@ class ServerProcesses:
     async def _start(self, number: int) -> asyncio.subprocess.Process:
         tie: Callable[[], None] | None = die_with_parent()
         return await asyncio.create_subprocess_exec(
-            *self._command,
-            # The first one is this process.
-            str(number + 1),
-            *map(str, self._descriptors),
+            *(sys.executable, "-m", "yoi_runtime.cli.server_process"),
+            replace(self._orders, number=self._orders.number + number).argument(),
             # Its end says that nobody new is to be let in (``refuse``).
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
-            pass_fds=self._descriptors,
+            pass_fds=self._orders.listening,
             # A session of its own: Ctrl-C in the terminal is for this process, which tells them in its order.
             start_new_session=True,
             preexec_fn=tie,
         )
 
     def refuse(self) -> None:
-        """Have all of them let no new subscriber in."""
+        """Have all of them let no new subscriber in; who ends from now on is not replaced."""
+        self._refusing = True
         for process in self._processes.values():
-            if process.stdin is not None:
-                process.stdin.close()
+            self._tell_to_refuse(process)
+
+    @staticmethod
+    def _tell_to_refuse(process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        process.stdin.close()
 
     async def stop(self) -> None:
         """Ask all to end, which tells their subscribers; kill who has not after 4 s."""

@@ -193,7 +193,7 @@ class ChildWorkers:
                 ended = await child.run()
             except WorkerStartError as error:
                 # A run after the first: the same command could be started before.
-                _log.warning("%s", error)
+                _log.warning("%s", error, extra=named(Notice.WORKER_NOT_STARTED, worker_id=supervised.worker_id))
                 ended = WorkerExit("failed", None, None)
             except BaseException:
                 # The log is out of service, or we were cancelled: the child is gone, say so if that can be said.
@@ -223,7 +223,12 @@ class ChildWorkers:
                 f"gave up: it ended again after {decision.restarts} restarts within {decision.window_seconds:g} s"
                 f" ({ended.description})"
             )
-            _log.error("Worker %s: %s", worker.worker_id, why)
+            _log.error(
+                "Worker %s: %s",
+                worker.worker_id,
+                why,
+                extra=named(Notice.WORKER_GIVEN_UP, worker_id=worker.worker_id, restarts=decision.restarts),
+            )
             await _persist(lambda: worker.offer(worker_alert("error", why, wall_clock_ms)))
         await _end(worker, ended)
 
@@ -234,7 +239,10 @@ class ChildWorkers:
         worker_id, delay = supervised.worker_id, decision.delay_seconds
         level = logging.INFO if ended.outcome == "completed" else logging.WARNING
         message = "Worker %s %s (%s): restart %d in %.1f s"
-        _log.log(level, message, worker_id, ended.outcome, ended.description, decision.number, delay)
+        fields = named(
+            Notice.WORKER_RESTARTED, worker_id=worker_id, outcome=ended.outcome, number=decision.number, delay=delay
+        )
+        _log.log(level, message, worker_id, ended.outcome, ended.description, decision.number, delay, extra=fields)
         await supervised.pause(delay)
         retry = _RETRY_FIRST_SECONDS
         while supervised.stop_reason is None:
@@ -258,7 +266,12 @@ class ChildWorkers:
         try:
             self._runtime.end_restart(worker_id, "cancelled")
         except (LogError, OSError) as error:
-            _log.warning("the end of Worker %s could not be written: %s", worker_id, error)
+            _log.warning(
+                "the end of Worker %s could not be written: %s",
+                worker_id,
+                error,
+                extra=named(Notice.WORKER_END_NOT_WRITTEN, worker_id=worker_id),
+            )
 
     async def wait(self) -> None:
         """Return when no child runs any more, or will again; the tasks tell how each ended."""

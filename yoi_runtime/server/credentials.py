@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from yoi_runtime.errors import SecretFileError
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.server.secret_file import FileStamp, stamp_of
 from yoi_runtime.server.token_file import TokenEntry, digest_of, read_token_file
 
@@ -128,10 +129,16 @@ class Credentials:
         now = self._clock()
         if self._missing_since is None:
             self._missing_since = now
-            _log.warning("the token file is gone; unless it comes back in %g s nobody is let in", MISSING_SECONDS)
+            _log.warning(
+                "the token file is gone; unless it comes back in %g s nobody is let in",
+                MISSING_SECONDS,
+                extra=named(Notice.TOKENS_UNUSABLE),
+            )
         elif now - self._missing_since >= MISSING_SECONDS and self._entries:
             self._entries = {}
-            _log.error("the token file is gone: nobody is let in until there is one")
+            _log.error(
+                "the token file is gone: nobody is let in until there is one", extra=named(Notice.TOKENS_UNUSABLE)
+            )
 
     def _reload(self, stamp: FileStamp) -> None:
         was_known = stamp == self._stamp
@@ -140,12 +147,17 @@ class Credentials:
             entries, self._stamp = read_token_file(self._path)
         except SecretFileError as error:
             if not was_known:
-                _log.error("the token file has changed and cannot be used: %s; the old tokens stay", error.reason)
+                _log.error(
+                    "the token file has changed and cannot be used: %s; the old tokens stay",
+                    error.reason,
+                    extra=named(Notice.TOKENS_UNUSABLE),
+                )
             return
         self._settled = self._is_settled(self._stamp)
         before, self._entries = self._entries, _by_digest(entries)
         if before != self._entries:
-            _log.info("the token file has changed: %d tokens", len(self._entries))
+            count = len(self._entries)
+            _log.info("the token file has changed: %d tokens", count, extra=named(Notice.TOKENS_RELOADED, tokens=count))
 
     def _is_settled(self, stamp: FileStamp) -> bool:
         now_ns = int(self._utc_now().timestamp() * 1e9)

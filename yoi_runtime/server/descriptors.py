@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from yoi_runtime.errors import DescriptorLimitError
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.server.limits import USUAL_SUBSCRIBERS, Limits
 
 __all__ = ["ConnectionRoom", "connection_room", "open_descriptors", "wanted_descriptors"]
@@ -67,5 +68,6 @@ def connection_room(limits: Limits, allowed: int, in_use: int) -> ConnectionRoom
     if wanted is None and subscribers < USUAL_SUBSCRIBERS:
         level = logging.WARNING if subscribers < _FEW_SUBSCRIBERS else logging.INFO
         text = "only %d files and sockets may be open: at most %d subscribers, %d descriptors are kept for the log"
-        _log.log(level, text, allowed, subscribers, reserve)
+        fields = named(Notice.DESCRIPTORS_SCARCE, allowed=allowed, subscribers=subscribers, reserve=reserve)
+        _log.log(level, text, allowed, subscribers, reserve, extra=fields)
     return ConnectionRoom(room, replace(limits, subscribers=subscribers, unfinished=unfinished))

@@ -25,6 +25,7 @@ from yoi_runtime.latencies import Latencies
 from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.segment_log.figures import LogFigures
 from yoi_runtime.server.lag import worst_lag
+from yoi_runtime.server.limits import RefusedBecause
 from yoi_runtime.version import VERSION
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ _HELP = {
     "yoi_connects_total": "Streams asked for, by where they began or by the diagnostic that answered instead.",
     "yoi_disconnects_total": "WebSockets that ended, by close code; 1006 without one.",
     "yoi_requests_refused_total": "HTTP requests and upgrades answered with a diagnostic, by its code.",
+    "yoi_refused_total": "Connections, requests and streams that a limit or the guard turned away, by reason.",
+    "yoi_connections": "Connections that are open, subscribers included.",
+    "yoi_connections_unfinished": "Connections that have not sent a good request yet.",
+    "yoi_subscribers_allowed": "How many subscribers there may be at once.",
     "yoi_events_delivered_total": "Events sent, each counted once per subscriber.",
     "yoi_events_filtered_total": "Events passed over for subscribers that did not ask for them.",
     "yoi_bytes_delivered_total": "Bytes of WebSocket frames with events in them.",
@@ -106,6 +111,7 @@ class ServerMetrics:
         yield _counter_of("yoi_connects_total", "outcome", traffic.connects)
         yield _counter_of("yoi_disconnects_total", "code", traffic.disconnects)
         yield _counter_of("yoi_requests_refused_total", "code", traffic.refused)
+        yield from self._limit_families()
         yield _counter("yoi_events_delivered_total", traffic.events)
         yield _counter("yoi_events_filtered_total", traffic.filtered)
         yield _counter("yoi_bytes_delivered_total", traffic.bytes)
@@ -129,6 +135,15 @@ class ServerMetrics:
         for socket in self._state.sockets:
             counts[socket.kind] += 1
         return counts
+
+    def _limit_families(self) -> Iterator[_Family]:
+        counters, allowed = self._state.counters, self._state.limits.subscribers
+        reasons = Counter({reason.value: counters.refused[reason] for reason in RefusedBecause})
+        yield _counter_of("yoi_refused_total", "reason", reasons)
+        yield _gauge("yoi_connections", counters.connections)
+        yield _gauge("yoi_connections_unfinished", counters.unfinished)
+        if allowed is not None:
+            yield _gauge("yoi_subscribers_allowed", allowed)
 
     def _log_families(self) -> Iterator[_Family]:
         view = self._state.view

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.server.limits import LimitCounters, RefusedBecause
 
 __all__ = ["Refusals"]
@@ -45,4 +46,5 @@ class Refusals:
         if reason not in self._told_at or now - self._told_at[reason] >= _LOG_SECONDS:
             self._told_at[reason] = now
             level = logging.WARNING if reason in _LOUD else logging.INFO
-            _log.log(level, "refused, because of %s: %d since this was last said", reason, self._untold.pop(reason))
+            text, count = "refused, because of %s: %d since this was last said", self._untold.pop(reason)
+            _log.log(level, text, reason, count, extra=named(Notice.REFUSED, reason=reason, count=count))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from yoi_runtime.errors import SecretFileError
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.server.secret_file import FileStamp, read_secret_file, stamp_of
 
 __all__ = ["TlsFiles", "TlsIdentity", "server_context"]
@@ -69,9 +70,13 @@ class TlsIdentity:
         try:
             self.context = server_context(self._files)
         except SecretFileError as error:
-            _log.error("certificate or key have changed and cannot be used: %s; the old ones stay", error.reason)
+            _log.error(
+                "certificate or key have changed and cannot be used: %s; the old ones stay",
+                error.reason,
+                extra=named(Notice.CERTIFICATE_UNUSABLE),
+            )
             return False
-        _log.info("certificate and key have changed")
+        _log.info("certificate and key have changed", extra=named(Notice.CERTIFICATE_RELOADED))
         return True
 
     def _look_up(self) -> tuple[FileStamp | None, FileStamp | None]:

@@ -24,6 +24,7 @@ from yoi_runtime.errors import (
     WorkerEndedError,
     WorkerRunningError,
 )
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.runtime.ingest.answers import Answers
 from yoi_runtime.runtime.ingest.conversation import Conversation, Heard, Phase, Refused
 from yoi_runtime.runtime.ingest.key_window import KeyWindow
@@ -110,7 +111,7 @@ class Connection:
             self._say_last(RefusalCode.SHUTTING_DOWN, "the Runtime stops")
         except (LogError, OSError) as error:
             # The text of the error names files of ours: it goes to our own log alone.
-            _log.warning("a local program's events cannot be taken: %s", error)
+            _log.warning("a local program's events cannot be taken: %s", error, extra=named(Notice.INGEST_WITHOUT_LOG))
             self._say_last(RefusalCode.UNAVAILABLE, "the log takes nothing at present")
             self._give_back_keys()
             await self._answers.cancel()
@@ -274,7 +275,12 @@ class Connection:
         try:
             self._worker.end(outcome, restart_pending=restart_pending)
         except (LogError, OSError) as error:
-            _log.warning("the end of Worker %s could not be written: %s", self._worker.worker_id, error)
+            _log.warning(
+                "the end of Worker %s could not be written: %s",
+                self._worker.worker_id,
+                error,
+                extra=named(Notice.WORKER_END_NOT_WRITTEN, worker_id=self._worker.worker_id),
+            )
 
     async def _end_some_time(self) -> None:
         """End the Worker ``crashed`` as soon as the log takes that, if it ever does: before, nobody can be that Worker."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from yoi_runtime.notices import Notice, named
 from yoi_runtime.runtime.ingest.connection import Connection
 from yoi_runtime.runtime.ingest.key_history import KeyHistory
 from yoi_runtime.runtime.ingest.key_window import KeyWindow, KeyWindows
@@ -115,7 +116,7 @@ class IngestListener:
         except BlockingIOError:
             return  # it was gone again
         except OSError as error:
-            _log.warning("no local program can connect at present: %s", error)
+            _log.warning("no local program can connect at present: %s", error, extra=named(Notice.INGEST_UNAVAILABLE))
             self._loop.remove_reader(self._listener)
             self._loop.call_later(_ACCEPT_RETRY_SECONDS, self._accept_from_now_on)
             return
@@ -134,7 +135,7 @@ class IngestListener:
         # Closed already, unless the task was cancelled before it began.
         self._connections.pop(task).close()
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a local program's connection failed", exc_info=error)
+            _log.error("a local program's connection failed", exc_info=error, extra=named(Notice.INGEST_FAILED))
 
     # What connections ask for.
 
