@@ -20,6 +20,11 @@ def test_a_batch_is_taken_apart_without_a_copy_of_what_is_none():
     assert frames_in(batch(*events)) == events
     assert frames_in(batch(event(1))) == [event(1)]
     assert frames_in(batch(b'{"a":\n1}', event(1))) == [b'{"a":\n1}', event(1)]
+    # Where no comma stands there is no joint, and nothing is taken off: such a frame is not JSON, and refused as that.
+    for between in (b"\n", b" \n", b";\n"):
+        glued = event(1) + between + event(2)
+        assert frames_in(batch(glued)) == [glued]
+        assert frames_in(batch(event(0), glued, event(3))) == [event(0), glued, event(3)]
     single = event(1)
     assert frames_in(single)[0] is single
 

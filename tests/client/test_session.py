@@ -26,7 +26,7 @@ from yoi_runtime.client.session import Ended, Heard, Session, StreamView
 from yoi_runtime.client.stream_event import Place, StreamEvent, StreamGap, StreamItem
 from yoi_runtime.client.stream_position import StreamPosition
 from yoi_runtime.client.stream_state import StreamState
-from yoi_runtime.errors import StreamFrameError, StreamGapError
+from yoi_runtime.errors import FrameInvalidError, StreamFrameError, StreamGapError
 from yoi_runtime.protocol.diagnostics import DiagnosticCode, Recovery
 from yoi_runtime.protocol.stream_request import FromCursor, FromNow
 from yoi_runtime.protocol.versions import ProtocolVersion
@@ -276,3 +276,21 @@ def test_only_v0_wraps():
         assert isinstance(found, StreamEvent)
         assert found.event_name == name
         assert found.raw == wrapped
+
+
+@pytest.mark.parametrize("bad", ["a\\", "\\q", "\\ud800", b"\xff"])
+@pytest.mark.parametrize("member", ["cursor", "event_id", "worker_id"])
+def test_what_is_not_json_between_an_envelopes_quotes_ends_the_stream_or_is_told_to_who_asks(
+    member: str, bad: str | bytes
+):
+    good = event(1)
+    usual = b'"%s":"%s"' % (member.encode(), json.loads(good)["envelope"][member].encode())
+    broken = good.replace(usual, b'"%s":"%s"' % (member.encode(), bad if isinstance(bad, bytes) else bad.encode()))
+    assert broken != good
+    talk = Talk()
+    talk.hear(hello("c0"), broken)
+    if member == "cursor":
+        assert isinstance(talk.verdict, StreamFrameError)
+        return
+    with pytest.raises(FrameInvalidError):
+        getattr(talk.items[-1], member)

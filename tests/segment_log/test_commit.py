@@ -98,6 +98,51 @@ def test_written_shows_records_while_the_disk_is_slow(tmp_path: Path, gated: Gat
     log.close()
 
 
+def test_written_shows_what_is_appended_during_a_sync_without_waiting_for_it(tmp_path: Path, gated: GatedFiles):
+    log = LogWriter(tmp_path / "log", options(durability="written"), platform_of(gated))
+    reader = LogReader(tmp_path / "log", platform_of())
+    start = log.synced
+    gated.gate.clear()
+    log.append(body("before"))
+    assert gated.waiting.wait(10)
+    for count in (1, 2, 300):
+        append_many(log, count, commit=False)
+        wait_until(lambda: log.shown == log.end, message="shown while the disk is busy")
+        assert log.synced == start
+        assert reader.refresh()
+        assert reader.end == log.end
+    gated.gate.set()
+    log.wait_synced(log.end, 10)
+    mark = read_watermark(tmp_path / "log", platform_of())
+    assert mark.shown == mark.synced == log.shown == log.end
+    log.close()
+
+
+def test_written_never_takes_back_what_it_showed_under_rolls_and_many_threads(tmp_path: Path):
+    log = LogWriter(tmp_path / "log", LogOptions(8192, durability="written"), platform_of())
+    seen: list[tuple[Position, Position]] = []
+    stop = doorbell_of(tmp_path / "log").listen(lambda: seen.append((log.shown, log.synced)))
+
+    def append() -> None:
+        for _ in range(400):
+            log.append(body("x"))
+
+    threads = [threading.Thread(target=append) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log.wait_synced(log.end, 10)
+    stop()
+    assert len(log.sealed) >= 10
+    assert log.shown == log.synced == log.end
+    shown, synced = zip(*seen, strict=True)
+    assert list(shown) == sorted(shown)
+    assert list(synced) == sorted(synced)
+    assert all(after <= before for before, after in seen)
+    log.close()
+
+
 def test_synced_shows_nothing_while_the_disk_is_slow(tmp_path: Path, gated: GatedFiles):
     log = LogWriter(tmp_path / "log", options(), platform_of(gated))
     reader = LogReader(tmp_path / "log", platform_of())
@@ -414,13 +459,16 @@ async def test_the_first_failed_sync_is_final(tmp_path: Path, files: FailingFile
     again.close()
 
 
-def test_a_failed_sync_ends_the_thread_and_closing_is_still_in_good_order(tmp_path: Path, files: FailingFiles):
-    log = LogWriter(tmp_path / "log", options(), platform_of(files))
+@pytest.mark.parametrize("durability", ["synced", "written"])
+def test_a_failed_sync_ends_the_threads_and_closing_is_still_in_good_order(
+    tmp_path: Path, files: FailingFiles, durability
+):
+    log = LogWriter(tmp_path / "log", options(durability=durability), platform_of(files))
     files.fail(errno.EIO, "fdatasync", name=ACTIVE)
     appended = log.append(body("a"))
     with pytest.raises(LogBrokenError):
         log.wait_synced(appended.position, 30)
-    wait_until(lambda: not any(thread.name == "yoi-commit" for thread in threading.enumerate()))
+    wait_until(lambda: not any(thread.name in ("yoi-commit", "yoi-sync") for thread in threading.enumerate()))
     with pytest.raises(LogBrokenError):
         log.close()
     log.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ExpectLog
 from tests.support.deadline import wait_until
 from yoi_runtime.errors import LogBrokenError
 from yoi_runtime.events import TextDelta
@@ -59,7 +60,10 @@ def test_a_disk_that_does_not_answer_is_seen_while_it_does_not(tmp_path: Path, m
         wait_until(lambda: runtime.figures.stuck_seconds() == 0.0)
 
 
-def test_a_log_out_of_service_is_stuck_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_log_out_of_service_is_stuck_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expect_log: ExpectLog
+):
+    expect_log("yoi_runtime.runtime", "the end of .* could not be written")
     runtime = Runtime.open(tmp_path)
     worker = runtime.create_worker("a")
 
@@ -71,3 +75,5 @@ def test_a_log_out_of_service_is_stuck_without_end(tmp_path: Path, monkeypatch: 
     wait_until(lambda: runtime.figures.failure is not None)
     assert isinstance(runtime.figures.failure, LogBrokenError)
     assert runtime.figures.stuck_seconds() == math.inf
+    with pytest.raises(LogBrokenError):
+        runtime.close()

@@ -527,6 +527,57 @@ async def test_a_peer_that_does_not_take_all_in_place_gets_the_rest_before_anyth
         await asyncio.gather(task, return_exceptions=True)
 
 
+@pytest.mark.parametrize("times", [1, 2])
+async def test_what_was_handed_over_in_place_is_not_sent_again_when_something_fails_after_it(
+    times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with viewing(tmp_path) as log:
+        worker = log.runtime.create_worker("a")
+        await log.shown(emit(worker, 1)[0])
+        outlet = RecordingOutlet()
+        subscriber = Subscriber(log.view, StreamRequest(worker_id="a"), outlet)
+        task = asyncio.ensure_future(subscriber.run())
+        await outlet.wait_for(1)
+        await wait_until_async(lambda: log.view.wake_ups._of_worker["a"], message="asleep")
+        failures = [ZeroDivisionError()] * times
+
+        def failing(sent_bytes: int, seconds: float) -> None:
+            if failures and outlet.in_place:
+                raise failures.pop()
+
+        monkeypatch.setattr(subscriber._dialect, "wrote", failing)
+        first = emit(worker, 1)[0]
+        await log.shown(first)
+        await wait_until_async(lambda: not failures, message="failed after it was sent")
+        if times == 1:
+            await log.shown(emit(worker, 1)[0])
+            await outlet.wait_for(3)
+            task.cancel()
+        (ended,) = await asyncio.gather(task, return_exceptions=True)
+        assert isinstance(ended, asyncio.CancelledError if times == 1 else ZeroDivisionError), "seen, unless it passed"
+        assert outlet.seqs == list(range(decode_token(first).seq, decode_token(first).seq + len(outlet.seqs)))
+        assert len(outlet.seqs) == 3 - times
+
+
+async def test_who_was_served_in_place_is_behind_since_the_last_time(tmp_path: Path):
+    async with viewing(tmp_path) as log:
+        worker = log.runtime.create_worker("a")
+        await log.shown(emit(worker, 1)[0])
+        outlet = RecordingOutlet()
+        subscriber = Subscriber(log.view, StreamRequest(), outlet)
+        task = asyncio.ensure_future(subscriber.run())
+        await outlet.wait_for(1)
+        for number in range(1, 6):
+            before = asyncio.get_running_loop().time()
+            await log.shown(emit(worker, 1)[0])
+            await outlet.wait_for(1 + number)
+            assert subscriber.standing is not None
+            assert subscriber.standing.behind_since >= before
+        assert outlet.in_place >= 3
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 # Live and catch-up are one loop: no seam between them.
 
 

@@ -71,6 +71,9 @@ class StreamEvent:
     ``raw`` is the frame, UTF-8 JSON: for v1 the log's own record. ``cursor`` is the point after the event,
     ``event_id`` its identity. Numbers and times that the Runtime did not send are None, and so is ``worker_id`` for an
     event of the Runtime itself. Equal when the bytes are.
+
+    What stands between an envelope's quotes is first looked at when it is asked for: these members, too, raise
+    ``FrameInvalidError`` when it is not JSON.
     """
 
     __slots__ = ("__dict__", "head", "raw")
@@ -286,7 +289,10 @@ def crc_matches(raw: bytes) -> bool:
 
 def _text(value: bytes | None) -> str:
     assert value is not None
-    return value.decode() if b"\\" not in value else str(from_json(b'"%s"' % value))
+    try:
+        return value.decode() if b"\\" not in value else str(from_json(b'"%s"' % value))
+    except ValueError:
+        raise FrameInvalidError("a member of the envelope is not JSON") from None
 
 
 def _text_or_none(value: bytes | None) -> str | None:

@@ -2,7 +2,8 @@
 
 One background thread takes whatever was appended since its last turn, calls ``fdatasync`` once for
 all of it, publishes the watermark and then wakes whoever waits: group commit. With
-``durability="written"`` it publishes ``shown`` before the sync and ``synced`` after it.
+``durability="written"`` it publishes ``shown`` and leaves the sync, and ``synced`` after it, to a second
+thread: what is shown does not wait for the disk.
 
 The first failed sync is final: the kernel may have dropped the pages and reports it once, so a retry
 that succeeds would prove nothing. The watermark then stays where it is, for good.
@@ -69,6 +70,8 @@ class Commit:
         self._doorbell = doorbell_of(directory)
         # Held during a sync and while the active file changes; never taken by an append.
         self._sync_mutex = threading.Lock()
+        # Held while the watermark moves; taken after the other by whoever needs both.
+        self._mark_mutex = threading.Lock()
         # Guards what waiters look at. No Condition and no Event: their methods are Python's, and Ctrl-C in one of them
         # keeps its lock taken for ever.
         self._turn = threading.RLock()
@@ -82,18 +85,19 @@ class Commit:
         self._fd = -1
         self._path = directory
         # Locked while there is nothing to do; the thread takes it, whoever has work releases it.
-        self._bell = threading.Lock()
-        self._bell.acquire()
+        self._bell = _told_nothing()
+        # Likewise, of the thread that syncs what was shown before.
+        self._sync_bell = _told_nothing()
         self.idle = False
         self._stopping = False
         # How many waiters end the pause; 0 when there is none.
         self._pausing_for = 0
         self._failure: LogError | None = None
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self.shown = self.synced = Position(0, 0, 0, 0)
         self.last: tuple[int, int, int, int] = self.shown
         self.appended_bytes = 0
-        self._synced_bytes = 0
+        self._shown_bytes = self._synced_bytes = 0
         # How far ``appended_bytes`` may go without waiting for anything; nowhere once the log is out of service.
         self.ceiling_bytes = max_unsynced_bytes
 
@@ -116,14 +120,14 @@ class Commit:
 
     def stuck_seconds(self) -> float:
         """Return how long the sync that runs now has been running; without end where nobody commits any more."""
-        if self._failure is not None or (self._thread is not None and not self._thread.is_alive()):
+        if self._failure is not None or not all(thread.is_alive() for thread in self._threads):
             return math.inf
         since = self._syncing_since
         return 0.0 if since is None else self._clock.monotonic() - since
 
     def begin_segment(self, fd: int, path: Path, start: Position) -> None:
         """Go on with a new active file whose header is on the disk. Everything before is synced (``seal``)."""
-        with self._sync_mutex:
+        with self._sync_mutex, self._mark_mutex:
             self._fd, self._path = fd, path
             self.last = start
             self._publish(shown=start, synced=start)
@@ -140,10 +144,7 @@ class Commit:
 
     def wake(self) -> None:
         """Have the thread look again, if it sleeps or pauses. Safe from any thread."""
-        try:
-            self._bell.release()
-        except RuntimeError:  # it was told already
-            return
+        _tell(self._bell)
 
     def seal(self) -> None:
         """Sync and publish everything appended; the active file may then be closed.
@@ -165,6 +166,9 @@ class Commit:
                 self._failure = failure
             self.ceiling_bytes = -1
             self._wake()
+        # The threads have nothing more to do.
+        self.wake()
+        _tell(self._sync_bell)
         return failure
 
     # Waiting.
@@ -239,18 +243,27 @@ class Commit:
     # The committing side.
 
     def start(self) -> None:
-        """Start the background thread."""
-        thread = threading.Thread(target=self._run, name="yoi-commit", daemon=True)
-        thread.start()
-        self._thread = thread
+        """Start what works in the background."""
+        if self._durability == "written":
+            self._start("yoi-commit", lambda: self._take_turns(self._show_and_pass_on))
+            self._start("yoi-sync", self._sync_what_is_passed_on)
+        else:
+            self._start("yoi-commit", lambda: self._take_turns(self.commit_once))
         self._doorbell.attach()
 
+    def _start(self, name: str, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=self._run, args=(work,), name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
     def stop(self) -> None:
-        """Stop the thread; waiters that were not served get ``LogClosedError``. Call after ``seal``."""
+        """Stop the threads; waiters that were not served get ``LogClosedError``. Call after ``seal``."""
         self._stopping = True
         self.wake()
-        if self._thread is not None:
-            self._thread.join()
+        _tell(self._sync_bell)
+        for thread in self._threads:
+            thread.join()
+        if self._threads:
             self._doorbell.detach()
         with self._turn:
             if self._failure is None:
@@ -262,9 +275,10 @@ class Commit:
         """Be out of service in a forked child, with locks that none of the parent's threads holds."""
         self._failure = LogClosedError(self._directory)
         self._sync_mutex = threading.Lock()
+        self._mark_mutex = threading.Lock()
         self._turn = threading.RLock()
         self._waiters = []
-        self._thread = None
+        self._threads = []
         # Nothing is taken from here on.
         self.ceiling_bytes = -1
 
@@ -275,14 +289,16 @@ class Commit:
             if target == self.synced or self._failure is not None:
                 return False
             try:
-                if self._durability == "written" and target > self.shown:
-                    self._publish(shown=target, synced=self.synced)
+                if self._durability == "written":
+                    self._show()
                 self._syncing_since = begun = self._clock.monotonic()
                 self._files.fdatasync(self._fd)
                 self._sync_seconds = self._clock.monotonic() - begun
                 self.sync_latencies.add(self._sync_seconds)
                 self._synced_bytes = max(self._synced_bytes, target_bytes)
-                self._publish(shown=target, synced=target)
+                with self._mark_mutex:
+                    self._shown_bytes = max(self._shown_bytes, target_bytes)
+                    self._publish(shown=max(self.shown, target), synced=target)
             except OSError as error:
                 self.break_off(f"sync failed: {error.strerror or error}")
                 return False
@@ -290,31 +306,58 @@ class Commit:
                 self._syncing_since = None
             return True
 
-    def _run(self) -> None:
+    def _show(self) -> bool:
+        """Show what was appended until now, synced or not; False when there was nothing. Raises ``OSError``."""
+        with self._mark_mutex:
+            target, target_bytes = self.appended, self.appended_bytes
+            if target <= self.shown or self._failure is not None:
+                return False
+            self._shown_bytes = target_bytes
+            self._publish(shown=target, synced=self.synced)
+            return True
+
+    def _show_and_pass_on(self) -> bool:
+        """Show what was appended until now, and have it synced; False when there was nothing."""
         try:
-            self._take_turns()
+            if not self._show():
+                return False
+        except OSError as error:
+            self.break_off(f"the watermark could not be written: {error.strerror or error}")
+            return False
+        _tell(self._sync_bell)
+        return True
+
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
         except BaseException as error:
             # Without this thread nothing is committed any more: whoever waits has to be told.
             self.break_off(f"the commit thread failed: {error!r}")
             raise
 
-    def _take_turns(self) -> None:
+    def _take_turns(self, turn: Callable[[], bool]) -> None:
+        """Take turns for as long as there is something to do in them, and sleep until there is again."""
         while True:
             self._look_at_place()
-            before = self._synced_bytes
-            if self.commit_once():
-                if self._gathering:
+            before = self._shown_bytes
+            if turn():
+                if self._gathering and self._durability == "synced":
                     self._pause(self._gathering, min(self._sync_seconds, _PAUSE_SECONDS))
-                elif self._synced_bytes - before >= _STREAMING_BYTES:
+                elif self._shown_bytes - before >= _STREAMING_BYTES:
                     self._pause(1, _PAUSE_SECONDS)
                 continue
             self.idle = True
             # Looked at again after _idle is set, so that an append between the two is not slept over.
-            if self.appended == self.synced and not self._stopping and self._failure is None:
+            if self.appended == self.shown and not self._stopping and self._failure is None:
                 self._bell.acquire()
             self.idle = False
             if self._stopping or self._failure is not None:
                 return
+
+    def _sync_what_is_passed_on(self) -> None:
+        while not self._stopping and self._failure is None:
+            if not self.commit_once():
+                self._sync_bell.acquire()
 
     def _look_at_place(self) -> None:
         """Break off when the directory was removed or replaced, sooner than the next roll or maintenance would."""
@@ -372,6 +415,20 @@ class Commit:
                 loop.call_soon_threadsafe(_resolve, resolved)
             except RuntimeError:  # the loop was closed; nobody waits there any more
                 continue
+
+
+def _told_nothing() -> threading.Lock:
+    """Return a bell: a lock that is taken until somebody tells whoever waits for it."""
+    bell = threading.Lock()
+    bell.acquire()
+    return bell
+
+
+def _tell(bell: threading.Lock) -> None:
+    try:
+        bell.release()
+    except RuntimeError:  # it was told already
+        return
 
 
 def _resolve(futures: list[_Future]) -> None:

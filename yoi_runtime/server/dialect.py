@@ -24,7 +24,7 @@ class Progress:
 
     ``worker_seq``: the newest of its scope at ``position``, None when unknown. ``events``: sent since the stream
     began. ``passed_over``: records read since the last message. ``told_at``: when that was sent, in loop time.
-    ``behind_since``: when it last woke up at the end of the log, or began.
+    ``behind_since``: when something last came while it was at the end of the log, or when it began.
     """
 
     position: Position

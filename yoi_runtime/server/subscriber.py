@@ -84,7 +84,7 @@ class Outlet(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a subscriber stands. ``behind_since``: when, in loop time, it last was at the end and woke up, or began."""
+    """Where a subscriber stands. ``behind_since``: as in ``Progress``."""
 
     position: Position
     worker_id: str | None
@@ -105,7 +105,7 @@ class Subscriber:
         self._worker_id = request.worker_id
         self._outlet = outlet
         self._sleeper = Sleeper(request.worker_id, self._serve_in_place)
-        # Of what was done in place: what the kernel has not taken whole, and what is still to be said.
+        # Of what was done in place: what was handed to the outlet and not yet gone on after, and what is still to be said.
         self._begun: tuple[SharedChunk, Selection, float] | None = None
         self._unsaid: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -285,11 +285,15 @@ class Subscriber:
             if chunk is None:
                 return False
             selection = self._dialect.select(chunk, progress.worker_seq)
-            began = _now()
-            if selection.frames and not self._outlet.begin(selection.frames):
+            progress.behind_since = began = _now()
+            if selection.frames:
+                taken = self._outlet.begin(selection.frames)
+                # From here on these frames are never sent again, whatever is raised.
                 self._begun = chunk, selection, began
-                return False
+                if not taken:
+                    return False
             self._unsaid = self._went(chunk, selection, began, progress)
+            self._begun = None
         except Exception:  # noqa: BLE001 - the task comes to the same place, and what it raises is seen
             return False
         return not self._unsaid and progress.position.seq >= view.end.seq and not self._dialect.ends()

@@ -91,9 +91,10 @@ class WebSocketOutlet:
         return False
 
     async def finish(self) -> None:
-        """Return when the kernel took what ``begin`` left. Errors: those of ``send``."""
+        """Return when the kernel took what ``begin`` left, at once if that was nothing. Errors: those of ``send``."""
         written = self._written
-        assert written is not None
+        if written is None:
+            return
         try:
             if not written.done() and not await self._taken(written):
                 raise ConsumerTooSlowError
