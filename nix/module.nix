@@ -4,6 +4,7 @@ self:
   config,
   lib,
   pkgs,
+  utils,
   ...
 }:
 
@@ -22,9 +23,11 @@ let
   }
   // cfg.settings
   // {
-    workers = builtins.mapAttrs (
-      _: worker: if builtins.isString worker then { command = worker; } else worker
-    ) cfg.workers;
+    workers =
+      cfg.settings.workers or { }
+      // builtins.mapAttrs (
+        _: worker: if builtins.isString worker then { command = worker; } else worker
+      ) cfg.workers;
   };
 
   arguments = [
@@ -38,12 +41,15 @@ let
   ]) cfg.allowHosts
   ++ cfg.extraArguments;
 
+  # Systemd replaces what begins with % in its settings, not only in commands.
+  literal = builtins.replaceStrings [ "%" ] [ "%%" ];
+
   # Read by systemd as root, and shown to this unit alone: the files may be root's and closed to everybody. %d is where.
   credentials =
-    lib.optional (cfg.tokenFile != null) "tokens:${cfg.tokenFile}"
+    lib.optional (cfg.tokenFile != null) "tokens:${literal cfg.tokenFile}"
     ++ lib.optionals (cfg.tls != null) [
-      "cert:${cfg.tls.certificate}"
-      "key:${cfg.tls.key}"
+      "cert:${literal cfg.tls.certificate}"
+      "key:${literal cfg.tls.key}"
     ];
   # Beside the escaped arguments, because systemd is to replace %d in them.
   credentialArguments = lib.concatStringsSep " " (
@@ -174,7 +180,8 @@ in
       wantedBy = [ "multi-user.target" ];
       after = [ "network.target" ];
       serviceConfig = {
-        ExecStart = lib.escapeShellArgs ([ (lib.getExe cfg.package) ] ++ arguments) + " " + credentialArguments;
+        ExecStart =
+          utils.escapeSystemdExecArgs ([ (lib.getExe cfg.package) ] ++ arguments) + " " + credentialArguments;
         LoadCredential = credentials;
         Type = "notify";
         NotifyAccess = "main";
@@ -187,7 +194,7 @@ in
         TimeoutStopSec = 20;
         DynamicUser = true;
         StateDirectory = "yoi";
-        ReadWritePaths = [ cfg.dataDir ];
+        ReadWritePaths = [ (literal (toString cfg.dataDir)) ];
         LimitNOFILE = 65536;
         # What a server of files and sockets needs, and no more. Workers live in here too: whoever runs an agent that
         # needs more of the system says so with systemd.services.yoi.serviceConfig.

@@ -77,7 +77,7 @@ python3Packages.buildPythonApplication {
   dependencies = [
     python3Packages.pydantic
   ]
-  ++ (if coreOnly then [ ] else extras.ws-server ++ extras.ws-client ++ extras.cli);
+  ++ (if coreOnly then [ ] else lib.concatLists (builtins.attrValues extras));
   optional-dependencies = extras;
 
   nativeCheckInputs = [
@@ -114,6 +114,8 @@ python3Packages.buildPythonApplication {
         "yoi_runtime.client.observe"
         "yoi_log.app"
         "yoi_runtime.server.event_server"
+        # Of the extra "speed"; without it everything works, only slower.
+        "zlib_ng"
       ]
   );
 

@@ -90,9 +90,10 @@ def look_at_programs(package: Path) -> None:
 def look_at_service(system: str, package: str) -> None:
     """Raise NixError unless nix/module.nix starts the package's program, with options that it has."""
     settings = (
-        '{ enable = true; workers.clock = "clock --json"; durability = "written"; settings.cache_bytes = "1MiB"; '
+        '{ enable = true; workers.clock = "clock --json"; durability = "written"; '
+        'settings = { cache_bytes = "1MiB"; workers.old.command = "old"; }; '
         'workers.coder = { command = [ "agent" "--json" ]; restart = "always"; environment.A = "1"; }; '
-        'extraArguments = [ "--adapter" "jsonl" ]; tokenFile = "/etc/tokens.json"; }'
+        'extraArguments = [ "--adapter" "jsonl" "--allow-host" "it\'s %h $HOME" ]; tokenFile = "/etc/tokens.json"; }'
     )
     flake = f'{{ packages.{system}.yoi = {{ outPath = "{package}"; meta.mainProgram = "yoi-runtime"; }}; }}'
     expression = (
@@ -107,13 +108,16 @@ def look_at_service(system: str, package: str) -> None:
     for word in words:
         if word.startswith("--") and word not in options:
             raise NixError(f"the service passes {word}, which `yoi-runtime serve` does not have")
-    if words[2] != "--config" or words[4:] != ["--adapter", "jsonl", "--token-file", "%d/tokens"]:
+    # To systemd %% and $$ are % and $: what was given, while %d is where it keeps credentials.
+    given = ["--adapter", "jsonl", "--allow-host", "it's %%h $$HOME", "--token-file", "%d/tokens"]
+    if words[2] != "--config" or words[4:] != given:
         raise NixError(f"the service does not pass its settings on: {shlex.join(words)}")
     run([words[0], "config", "check", words[3]])
     written = tomllib.loads(Path(words[3]).read_text("utf-8"))
     said = (written.get("durability"), written.get("cache_bytes"), written.get("workers"))
     coder = {"command": ["agent", "--json"], "restart": "always", "environment": {"A": "1"}}
-    if said != ("written", "1MiB", {"clock": {"command": "clock --json"}, "coder": coder}):
+    workers = {"old": {"command": "old"}, "clock": {"command": "clock --json"}, "coder": coder}
+    if said != ("written", "1MiB", workers):
         raise NixError(f"the service's configuration file says {written}")
 
 

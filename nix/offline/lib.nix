@@ -27,8 +27,6 @@ rec {
   optional = condition: element: if condition then [ element ] else [ ];
   optionals = condition: elements: if condition then elements else [ ];
   mapAttrsToList = function: set: map (name: function name set.${name}) (builtins.attrNames set);
-  escapeShellArg = text: "'" + builtins.replaceStrings [ "'" ] [ "'\\''" ] (toString text) + "'";
-  escapeShellArgs = texts: builtins.concatStringsSep " " (map escapeShellArg texts);
   getExe = package: "${package}/bin/${package.meta.mainProgram}";
 
   licenses.mit.spdxId = "MIT";

@@ -9,6 +9,9 @@ let
   lib = import ./lib.nix;
   module = import ../module.nix flake {
     inherit lib;
+    # NixOS hands it to its modules. Systemd reads JSON's texts as they are, but for what it replaces in them.
+    utils.escapeSystemdExecArgs =
+      texts: lib.concatStringsSep " " (map (text: builtins.replaceStrings [ "%" "$" ] [ "%%" "$$" ] (builtins.toJSON text)) texts);
     pkgs = {
       stdenv.hostPlatform = { inherit system; };
       formats.toml = _: lib.tomlFormat;

@@ -78,3 +78,40 @@ def test_another_module_that_is_missing_keeps_its_traceback(tmp_path: Path):
     assert result.returncode == 1
     assert "ModuleNotFoundError" in result.stderr
     assert "extra" not in result.stderr
+
+
+# What each command has no use for, and must not keep its caller waiting for.
+WITHOUT_A_SERVER = ("prometheus_client", "yoi_runtime.server.event_server", "yoi_runtime.runtime.runtime")
+WITHOUT_EVENTS = (*WITHOUT_A_SERVER, "tornado", "rich.console", "yoi_runtime.events", "yoi_runtime.protocol.frames")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "unused"),
+    [
+        (["--version"], 0, WITHOUT_EVENTS),
+        (["serve", "--help"], 0, WITHOUT_EVENTS),
+        (["emit", "--worker", "a", "--data-dir", "data", "--reconnect", "0.1s"], 6, (*WITHOUT_A_SERVER, "tornado")),
+        (["tail", "127.0.0.1:1", "--cursor", "no cursor"], 1, WITHOUT_A_SERVER),
+    ],
+)
+def test_a_command_imports_what_it_needs_alone(
+    tmp_path: Path, arguments: list[str], status: int, unused: tuple[str, ...]
+):
+    program = f"""
+import sys
+from yoi_runtime.__main__ import main
+status = main()
+print("imported:", *sorted(set({unused!r}) & sys.modules.keys()))
+sys.exit(status)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+    assert (result.returncode, result.stdout.splitlines()[-1]) == (status, "imported:"), result.stderr

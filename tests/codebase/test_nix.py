@@ -83,13 +83,15 @@ def test_tokens_and_keys_come_to_the_unit_as_credentials_in_both_units():
     options = {"--token-file": "tokens", "--tls-cert": "cert", "--tls-key": "key"}
     for option, name in options.items():
         assert f"{option} %d/{name}" in module
-        assert f'"{name}:${{cfg.' in module
+        assert f'"{name}:${{literal cfg.' in module
         assert f"{option} %d/{name}" in unit
         assert f"LoadCredential={name}:/" in unit
     serve = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
     known = {name for parameter in serve.params for name in parameter.opts}
-    passed = set(re.findall(r'"(--[a-z-]+)|(--[a-z-]+) %d', module))
-    assert {name for pair in passed for name in pair if name} <= known
+    # Above the options, whose examples are arguments of Workers.
+    arguments = module.partition("options.services.yoi")[0]
+    passed = set(re.findall(r'"(--[a-z-]+)|(--[a-z-]+) %d', arguments))
+    assert {"--config", *options} <= {name for pair in passed for name in pair if name} <= known
     # A path would be copied into the store, which everybody reads.
     for name in ("tokenFile", "certificate", "key"):
         option = module.partition(f" {name} = mkOption {{")[2].partition("};")[0]

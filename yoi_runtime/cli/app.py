@@ -1,4 +1,7 @@
-"""The program ``yoi-runtime``: its commands and options, read and handed on. What they do stands in their own modules."""
+"""The program ``yoi-runtime``: its commands and options, read and handed on. What they do stands in their own modules.
+
+A command imports its module when it runs: ``emit`` in a pipe need not wait for a server that it does not start.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,6 @@ from yoi_runtime.cli.command_line import (
 )
 from yoi_runtime.cli.config import check_configuration, show_configuration
 from yoi_runtime.cli.configured_command import ConfiguredCommand, source_of
-from yoi_runtime.cli.conformance import ConformanceRequest, conformance
-from yoi_runtime.cli.demo import demo
-from yoi_runtime.cli.emit import EmitRequest, emit
 from yoi_runtime.cli.exit_codes import ExitCode
 from yoi_runtime.cli.options import (
     DEFAULT_HOST,
@@ -40,7 +40,6 @@ from yoi_runtime.cli.options import (
 )
 from yoi_runtime.cli.serve_command import serve_command
 from yoi_runtime.cli.settings import settings_of
-from yoi_runtime.cli.tail import TailRequest, tail
 from yoi_runtime.cli.token_app import token_app
 from yoi_runtime.version import VERSION
 
@@ -92,6 +91,8 @@ def _emit(
     data_dir: Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help=help_texts.EMIT_DATA_DIR)] = None,
     config: Config = None,
 ) -> None:
+    from yoi_runtime.cli.emit import EmitRequest, emit
+
     request = EmitRequest(
         data_dir=chosen_data_dir(data_dir),
         worker_id=read_option(context, "--worker", check_id, worker),
@@ -123,6 +124,8 @@ def _tail(
 ) -> None:
     if cursor is not None and start is not None:
         raise typer.BadParameter("a cursor says where to begin; give one of the two", context, param_hint="--from")
+    from yoi_runtime.cli.tail import TailRequest, tail
+
     request = TailRequest(
         url=read_option(context, "URL", parse_server_url, url) if url is not None else None,
         data_dir=chosen_data_dir(data_dir),
@@ -176,6 +179,8 @@ def _conformance(
 ) -> None:
     if command and deliveries is not None:
         raise typer.BadParameter("a COMMAND reports on its stdout", context, param_hint="--deliveries")
+    from yoi_runtime.cli.conformance import ConformanceRequest, conformance
+
     request = ConformanceRequest(
         command=tuple(command or ()),
         address=read_option(context, "--bind", parse_bind, bind),
@@ -227,4 +232,6 @@ def _serve_command() -> ConfiguredCommand:
 
 @app.command("demo", help=help_texts.DEMO, epilog=help_texts.END)
 def _demo() -> None:
+    from yoi_runtime.cli.demo import demo
+
     finish(demo())

@@ -9,19 +9,21 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePath
-from typing import Literal, NamedTuple, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 from yoi_runtime.cli.operator_log import LOG_LEVELS, LogFormat
 from yoi_runtime.errors import AdapterError, RequestInvalidError, WorkerIdInvalidError
 from yoi_runtime.protocol.paths import events_url
 from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.segment_log.commit import Durability
-from yoi_runtime.segment_log.writer import LogOptions
+from yoi_runtime.segment_log.options import LogOptions
 from yoi_runtime.transcript.options import TranscriptOptions
-from yoi_runtime.workers.adapters import AdapterName, make_adapter
 from yoi_runtime.workers.restart_policy import RestartWhen
 from yoi_runtime.workers.terminal import TerminalOptions
 from yoi_runtime.workers.worker_id import check_worker_id
+
+if TYPE_CHECKING:
+    from yoi_runtime.workers.adapters import AdapterName
 
 __all__ = [
     "DEFAULT_CACHE_BYTES",
@@ -170,6 +172,8 @@ def or_no_limit(parse: Callable[[str], _T]) -> Callable[[str], _T | None]:
 
 def parse_adapter(text: str) -> AdapterName:
     """Read the name of an adapter; one that an installed distribution brings is loaded, to see that it can be."""
+    from yoi_runtime.workers.adapters import make_adapter  # brings all events
+
     try:
         make_adapter(text)
     except AdapterError as error:

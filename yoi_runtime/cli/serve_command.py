@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -43,16 +43,15 @@ from yoi_runtime.cli.options import (
     parse_workers,
     worker_id_from_command,
 )
-from yoi_runtime.cli.run import run
-from yoi_runtime.cli.serve import serve, serve_read_only
-from yoi_runtime.cli.served_runtime import ServeOptions
 from yoi_runtime.cli.worker_plan import STOP_GRACE_SECONDS, WorkerPlan
-from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.server.access import ServerAccess
 from yoi_runtime.server.limits import Limits
 from yoi_runtime.transcript.options import TranscriptOptions
 from yoi_runtime.workers.restart_policy import RestartPolicy
 from yoi_runtime.workers.terminal import TerminalOptions
+
+if TYPE_CHECKING:
+    from yoi_runtime.cli.served_runtime import ServeOptions
 
 __all__ = ["serve_command"]
 
@@ -212,8 +211,9 @@ def serve_command(
         for name, value in for_the_writer.items():
             if value and source_of(context, name.removeprefix("--").replace("-", "_")) == "flag":
                 raise typer.BadParameter("another process writes the log with --read-only", context, param_hint=name)
-        finish(serve_read_only(options))
-    finish(serve(options, plans))
+    from yoi_runtime.cli.serve import serve, serve_read_only
+
+    finish(serve_read_only(options) if read_only else serve(options, plans))
 
 
 @app.command(
@@ -265,6 +265,8 @@ def _run(
     reconnect_seconds = read_option(context, "--reconnect", or_no_limit(parse_duration), reconnect)
     if config is not None and source_of(context, "config") == "default":
         say(f"configuration {config}")
+    from yoi_runtime.cli.run import run
+
     finish(run(options, worker, linger_seconds, reconnect_seconds))
 
 
@@ -302,6 +304,9 @@ def _serve_options(
     retain_age: str | None,
     durability: str | None,
 ) -> ServeOptions:
+    from yoi_runtime.cli.served_runtime import ServeOptions
+    from yoi_runtime.runtime.options import RuntimeOptions
+
     runtime = RuntimeOptions()
     if segment_bytes is not None:
         runtime = replace(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from yoi_runtime.runtime.child_workers import ChildWorkers
-from yoi_runtime.workers.adapters import AdapterName
-from yoi_runtime.workers.outcome import WorkerExit
 from yoi_runtime.workers.restart_policy import RestartPolicy
 from yoi_runtime.workers.terminal import TerminalOptions
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from yoi_runtime.runtime.child_workers import ChildWorkers
+    from yoi_runtime.workers.adapters import AdapterName
+    from yoi_runtime.workers.outcome import WorkerExit
 
 __all__ = ["STOP_GRACE_SECONDS", "WorkerPlan"]
 

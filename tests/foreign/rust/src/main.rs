@@ -108,7 +108,9 @@ fn decode(text: &str) -> Result<Received, Failure> {
     let plain: Value = serde_json::from_str(text)?;
     match serde_json::from_str(text).map_err(|error| format!("{error}: {text}"))? {
         Frame::Event { envelope } => {
-            let payload = plain["envelope"]["payload"].clone();
+            let mut payload = plain["envelope"]["payload"].clone();
+            // A key of ours that upstream passes over (docs/protocol.md).
+            payload.as_object_mut().ok_or("a payload is an object")?.remove("key");
             if serde_json::to_value(&envelope.payload)? != payload {
                 return Err(format!("upstream would write {:?} otherwise: {payload}", envelope.payload).into());
             }
