@@ -59,6 +59,17 @@ def test_as_a_program_damage_is_on_stderr_and_in_the_exit_code(tmp_path: Path):
     assert "log" in result.stderr
 
 
+def test_where_no_segment_can_be_read_nothing_is_not_all_there_is(tmp_path: Path):
+    data = tmp_path / "data"
+    shutil.copytree(GOLDEN / "corrupt_middle", data)
+    for segment in (data / "log").glob("*.jsonl"):
+        segment.write_bytes(segment.read_bytes().replace(b'"format":1', b'"format":7', 1))
+    result = yoi_log("cat", data)
+    assert (result.returncode, result.stdout) == (3, "")
+    assert "no readable segment" in result.stderr
+    assert yoi_log("cat", data, "--tail", "1").returncode == 3
+
+
 @pytest.mark.parametrize(
     "wrong",
     [["--since", "soon"], ["--grep", "("], ["--after", "wo1"], ["--format", "markdown", "--follow"], ["--seq", "x"]],

@@ -77,6 +77,7 @@ def test_a_quick_look_reads_no_record(tmp_path: Path):
     assert told == 0
     assert {worker.worker_id: worker.last_worker_seq for worker in inspection.workers} == {"coder": 60, "helper": 6}
     assert [one.events for one in inspection.segments] == [None] * len(inspection.segments)
+    assert {(worker.events, worker.size_bytes) for worker in inspection.workers} == {(None, None)}
 
 
 def test_a_header_that_cannot_be_read_is_a_problem_of_its_segment(tmp_path: Path):

@@ -13,6 +13,7 @@ from tests.yoi_log.story import Story
 from yoi_runtime.events import (
     LlmCallEnd,
     LlmCallStart,
+    Lost,
     TextDelta,
     ToolCallDone,
     ToolCallStart,
@@ -96,6 +97,26 @@ def test_the_time_between_a_killed_runtime_and_the_next_is_no_silence():
     assert lost.ended is not None
     assert [one for one in stats.silences if one.from_time < lost.ended <= one.to_time] == []
     assert stats.silences
+
+
+def test_around_lost_events_nobody_was_silent(tmp_path: Path):
+    stats = measured(
+        Story(tmp_path)
+        .say(TextDelta(text="a"), 2.0, TextDelta(text="b"), *[Lost()] * 50, 30.0, TextDelta(text="c"), 3.0)
+        .close()
+    )
+    assert (stats.lost_events, stats.names["lost"], stats.missing_events) == (50, 50, 0)
+    assert [one.seconds for one in stats.silences] == [3.0, 2.0]
+    assert stats.busiest_second is not None
+    assert stats.busiest_second["events"] < 50
+
+
+def test_around_events_that_cannot_be_read_nobody_was_silent(tmp_path: Path):
+    data = Story(tmp_path).say(TextDelta(text="a"), 30.0, TextDelta(text="gone"), 2.0, TextDelta(text="b")).close()
+    (segment,) = (data / "log").glob("*.jsonl")
+    segment.write_bytes(segment.read_bytes().replace(b"gone", b"g0ne"))
+    stats = measured(data)
+    assert (stats.missing_events, stats.silences) == (1, [])
 
 
 def test_a_start_that_nobody_saw_makes_no_duration(tmp_path: Path):

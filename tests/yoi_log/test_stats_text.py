@@ -9,6 +9,8 @@ from yoi_log.stats import measure_log
 from yoi_log.stats_text import show_stats
 
 from tests.yoi_log.sample import GOLDEN, RECORDINGS
+from tests.yoi_log.story import Story
+from yoi_runtime.events import Lost
 from yoi_runtime.runtime.runtime import Runtime
 
 
@@ -35,6 +37,10 @@ def test_the_agents_are_shown_from_the_log_down_to_the_runs():
 
 def test_what_is_missing_is_said():
     assert "1 event that cannot be read" in shown(GOLDEN / "corrupt_middle")
+
+
+def test_what_a_repair_has_put_in_is_said(tmp_path: Path):
+    assert "2 events for which a repair has put a record" in shown(Story(tmp_path).say(Lost(), Lost()).close())
 
 
 def test_a_log_without_workers_is_shown_too(tmp_path: Path):

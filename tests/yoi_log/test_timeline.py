@@ -8,7 +8,7 @@ from yoi_log.timeline import Timeline, read_timeline
 
 from tests.yoi_log.sample import GOLDEN, RECORDINGS, make_log, yoi_log
 from tests.yoi_log.story import Story
-from yoi_runtime.events import TextDelta, TextDone, ToolCallStart, ToolResult, TurnEnd, TurnStart, Usage
+from yoi_runtime.events import Lost, TextDelta, TextDone, ToolCallStart, ToolResult, TurnEnd, TurnStart, Usage
 
 
 def timeline_of(data: Path, most_events: int = 1000) -> Timeline:
@@ -98,6 +98,30 @@ def test_a_silence_stands_out_unless_a_tool_was_at_work(tmp_path: Path, at_work:
     timeline = timeline_of(story.close())
     silences = [(gap.to_us - gap.from_us) / 1e6 for gap in timeline.gaps if gap.kind == "silence"]
     assert silences == ([] if at_work else [30.0])
+
+
+def test_lost_events_are_one_gap_up_to_what_follows_and_no_silence(tmp_path: Path):
+    story = Story(tmp_path)
+    for _ in range(20):
+        story.say(TextDelta(text="x"), 0.1)
+    story.say(Lost(), Lost(), 30.0, TextDelta(text="x"), 1.0, Lost(), 2.0)
+    story.worker.end("completed")
+    timeline = timeline_of(story.close())
+    gaps = [(gap.kind, gap.lane, (gap.to_us - gap.from_us) / 1e6, gap.label) for gap in timeline.gaps]
+    assert gaps == [
+        ("damage", 1, 30.0, "2 events were damaged and could not be saved"),
+        ("damage", 1, 2.0, "an event was damaged and could not be saved"),
+    ]
+
+
+def test_time_in_which_events_cannot_be_read_is_no_silence(tmp_path: Path):
+    story = Story(tmp_path)
+    for _ in range(20):
+        story.say(TextDelta(text="x"), 0.1)
+    data = story.say(TextDelta(text="gone"), 30.0, TextDelta(text="y")).close()
+    (segment,) = (data / "log").glob("*.jsonl")
+    segment.write_bytes(segment.read_bytes().replace(b"gone", b"g0ne"))
+    assert [gap.kind for gap in timeline_of(data).gaps] == ["damage"]
 
 
 def test_tokens_stand_at_their_usage(tmp_path: Path):

@@ -164,7 +164,7 @@ def _timeline(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=help_texts.OUTPUT)] = Path(
         "timeline.html"
     ),
-    newest: Annotated[int, typer.Option("--newest", min=1, help=help_texts.NEWEST)] = MOST_EVENTS,
+    newest: Annotated[int, typer.Option("--newest", metavar="N", min=1, help=help_texts.NEWEST)] = MOST_EVENTS,
     as_json: AsJson = False,
 ) -> None:
     if output.suffix not in (".html", ".svg"):

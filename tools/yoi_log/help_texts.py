@@ -53,7 +53,7 @@ MAIN = """Looks into the log of a Runtime.
 Reads a log that a Runtime writes at the moment as well as one that was copied from another machine, and changes nothing in it.
 """
 
-END = """Exit codes: 0 done, nothing wrong; 1 something is wrong with the log, or the cursor would not resume; 2 wrong usage; 3 the log could not be read."""
+END = """Exit codes: 0 done, nothing is wrong; 1 something is wrong with the log, was lost in a repair, or the cursor would not resume; 2 wrong usage; 3 it could not be done; 130 Ctrl-C."""
 
 DIRECTORY = "Data directory of a Runtime, or the directory log in it."
 JSON = "Print one JSON object for programs."
@@ -104,7 +104,7 @@ TIMELINE_END = "Exits with 1 when some of the log could not be read: the picture
 OUTPUT = "File to write, .html or .svg; what is there is replaced."
 NEWEST = "Draw the newest so many events."
 
-REPLAY = """Play a log again: to stdout, into another log, or as a live Runtime.
+REPLAY = """Play a log again: to stdout, into a new log, or served.
 
 To stdout every record comes as it stands in the log, when it is due. With --into the same Workers do the same in a new Runtime: Worker ids, order and payloads are kept, everything else is new. With --serve a Backend can connect as to the Runtime that wrote it: same endpoints, timing, cursors and event ids; on a terminal space pauses, the arrow keys seek and change the speed. The log itself is only read.
 
@@ -124,7 +124,7 @@ SERVE = "Serve it as a live Runtime at HOST:PORT, for this machine alone; port 0
 LOOP = "With --serve: begin anew when it has ended."
 VERIFY = """Read everything and report every defect.
 
-Checksums, seqs, worker_seqs, event ids, each record's own cursor against its place, headers against each other, the watermark, the indexes, the catalog, the transcripts (without a write beside their file). A log that a Runtime writes is read up to its watermark. Without a sound watermark the segments are read by themselves, and that is said.
+Checksums, seqs, worker_seqs, event ids, each record's own cursor against its place, headers against each other, the watermark, the indexes, the catalog, the transcripts. Nothing is written, beside their file neither. A log that a Runtime writes is read up to its watermark. Without a sound watermark the segments are read by themselves, and that is said.
 
 \b
 Examples:
@@ -133,9 +133,9 @@ Examples:
 """
 VERIFY_END = "Exits with 1 on any defect, with 3 when there is nothing to read."
 
-REPAIR = """Make a sound copy of a damaged log, and report exactly what could not be saved.
+REPAIR = """Make a sound copy of a damaged log.
 
-The original is only read. What survives keeps its place: cursors, event ids, seqs and worker_seqs stay valid in the copy. Where events are lost the copy has records of the event "lost". Sound transcripts come along. Refuses a log that a Runtime holds, and a NEW that exists.
+Reports exactly what could not be saved. The original is only read. What survives keeps its place: cursors, event ids, seqs and worker_seqs stay valid in the copy. Where events are lost the copy has records of the event "lost". Sound transcripts come along. Refuses a log that a Runtime holds, and a NEW that exists.
 
 \b
 Examples:
@@ -144,9 +144,9 @@ Examples:
 """
 REPAIR_END = "Exits with 0 when nothing was lost, with 1 when the copy was made and lacks something, with 3 when there is no copy."
 
-FORK = """Copy a log under a new log id: the way to restore a backup beside its original.
+FORK = """Copy a log under a new log id.
 
-Cursors of the original are answered as foreign by the copy. Events keep their ids, seqs, worker_seqs and times, so that last_event_id goes on, and who has an event knows it again. Sound transcripts come along. NEW appears whole or not at all.
+It is the way to restore a backup beside its original. Cursors of the original are answered as foreign by the copy. Events keep their ids, seqs, worker_seqs and times, so that last_event_id goes on, and who has an event knows it again. Sound transcripts come along. NEW appears whole or not at all.
 
 \b
 Examples:

@@ -43,11 +43,14 @@ class SegmentFacts:
 
 @dataclass(slots=True)
 class WorkerFacts:
-    """One Worker: what of it is in the log, and what was rotated out. ``worker_id`` "" is the Runtime itself."""
+    """One Worker: what of it is in the log, and what was rotated out. ``worker_id`` "" is the Runtime itself.
+
+    ``events`` and ``size_bytes`` are None where no record was read.
+    """
 
     worker_id: str
-    events: int = 0
-    size_bytes: int = 0
+    events: int | None = 0
+    size_bytes: int | None = 0
     first_worker_seq: int | None = None
     last_worker_seq: int | None = None
     first_time: str | None = None
@@ -108,7 +111,10 @@ def inspect_log(place: LogPlace, *, read_records: bool, progress: Callable[[int]
         if read_records:
             _read_records(reader, floor, snapshot, inspection, progress)
         elif snapshot is not None:
-            inspection.workers = [_worker(state) for state in snapshot.ledger.workers.values()]
+            inspection.workers = [
+                _worker(state, WorkerFacts(worker_id, None, None))
+                for worker_id, state in sorted(snapshot.ledger.workers.items())
+            ]
         return inspection
     finally:
         reader.close()
@@ -215,8 +221,8 @@ def _count_workers(data: bytes, workers: dict[str, WorkerFacts]) -> None:
         facts = workers.get(worker_id)
         if facts is None:
             facts = workers[worker_id] = WorkerFacts(worker_id)
-        facts.events += 1
-        facts.size_bytes += found.end() - found.start() + 1
+        facts.events = (facts.events or 0) + 1
+        facts.size_bytes = (facts.size_bytes or 0) + found.end() - found.start() + 1
         facts.last_time = raw_time.decode()
         facts.first_time = facts.first_time or facts.last_time
         if worker_seq is not None:

@@ -98,8 +98,8 @@ def _show_workers(workers: list[WorkerFacts], console: Console) -> None:
         gone = one.rotated_out
         table.add_row(
             one.worker_id or "(Runtime)",
-            str(one.events),
-            size(one.size_bytes),
+            "" if one.events is None else str(one.events),
+            "" if one.size_bytes is None else size(one.size_bytes),
             seqs,
             time_text(one.first_time),
             time_text(one.last_time),

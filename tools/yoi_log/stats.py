@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from yoi_log.filler import LOST
 from yoi_log.log_place import LogPlace
 from yoi_log.measures import Durations, Longest, NameCounts
 from yoi_log.recorded_events import Missing, RecordedEvent, opened, recorded_events
@@ -100,7 +101,11 @@ class RunFacts:
 
 @dataclass(slots=True)
 class Stats:
-    """A log in numbers. Times are the records' own; rates are events per second from the first event to the last."""
+    """A log in numbers. Times are the records' own; rates are events per second from the first event to the last.
+
+    ``missing_events`` cannot be read and are not in ``events``; for each of ``lost_events`` stands a record ``lost``,
+    which a repair made, and that is.
+    """
 
     log_id: str
     events: int = 0
@@ -111,6 +116,7 @@ class Stats:
     per_second: float = 0.0
     busiest_second: dict[str, Any] | None = None
     missing_events: int = 0
+    lost_events: int = 0
     tokens: Tokens = field(default_factory=Tokens)
     llm_calls: dict[str, float | int] = field(default_factory=dict)
     retries: int = 0
@@ -139,7 +145,7 @@ def measure_log(place: LogPlace, *, progress: Callable[[int], None]) -> Stats:
         measure = _Measure(reader.log_id)
         for step in recorded_events(reader, progress):
             if isinstance(step, Missing):
-                measure.stats.missing_events += step.events
+                measure.miss(step)
             else:
                 measure.take(step)
         return measure.finish()
@@ -178,6 +184,12 @@ class _Measure:
         self._last_us = 0
         self._second, self._in_second = -1, 0
 
+    def miss(self, missing: Missing) -> None:
+        self.stats.missing_events += missing.events
+        for worker in self._workers.values():
+            # Nobody knows who said something there.
+            worker.before = None
+
     def take(self, event: RecordedEvent) -> None:
         stats = self.stats
         stats.events += 1
@@ -188,7 +200,9 @@ class _Measure:
             self._first_us = event.time_us
         self._last_us = event.time_us
         self._names.add(event.name)
-        self._count_second(event)
+        if event.name != LOST:
+            # What stands for a lost event has the time of the record before it.
+            self._count_second(event)
         worker = self._worker(event.worker_id)
         facts = worker.facts
         facts.events += 1
@@ -229,6 +243,11 @@ class _Measure:
             )
 
     # One kind of event each.
+
+    def _lost(self, worker: _Worker, _event: RecordedEvent, _data: dict[str, Any]) -> None:
+        self.stats.lost_events += 1
+        # When it was said is lost too: what follows ends no silence.
+        worker.before = None
 
     def _turn(self, worker: _Worker, _event: RecordedEvent, _data: dict[str, Any]) -> None:
         worker.facts.turns += 1
@@ -349,6 +368,7 @@ class _Measure:
 
 
 _TAKERS: dict[str, Callable[[_Measure, _Worker, RecordedEvent, dict[str, Any]], None]] = {
+    LOST: _Measure._lost,
     "turn_start": _Measure._turn,
     "usage": _Measure._usage,
     "llm_call_start": _Measure._llm_start,

@@ -31,6 +31,8 @@ def _show_log(stats: Stats, console: Console) -> None:
     facts.add_row("events", f"{count(stats.events, 'event')}, {size(stats.size_bytes)}")
     if stats.missing_events:
         facts.add_row("missing", f"{count(stats.missing_events, 'event')} that cannot be read")
+    if stats.lost_events:
+        facts.add_row("lost", f"{count(stats.lost_events, 'event')} for which a repair has put a record")
     if stats.events:
         facts.add_row("time", f"{time_text(stats.first_time)} to {time_text(stats.last_time)}: {span(stats.seconds)}")
     if (busiest := stats.busiest_second) is not None:

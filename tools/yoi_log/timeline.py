@@ -130,6 +130,8 @@ class _Drawing:
         self._heard_us: dict[int, int] = {}
         self._silences: dict[int, list[tuple[int, int]]] = {}
         self._missing_from: Missing | None = None
+        # By lane: since when events are lost that nothing has followed yet, and how many.
+        self._lost_since: dict[int, tuple[int, int]] = {}
         self._stopped_us: int | None = None
         self._last_us: int | None = None
 
@@ -146,6 +148,8 @@ class _Drawing:
             missing, self._missing_from = self._missing_from, None
             self._gap("damage", self._last_us or event.time_us, event.time_us, _missing_text(missing))
         self._last_us = event.time_us
+        if event.name != LOST:
+            self._show_lost(lane, event.time_us)
         tokens = 0
         if event.worker_id:
             self._listen(lane, event.time_us)
@@ -232,6 +236,7 @@ class _Drawing:
         lane = self._lane(str(data.get("worker_id")))
         outcome = str(data.get("outcome"))
         self.timeline.lanes[lane].outcome = outcome
+        self._show_lost(lane, event.time_us)
         heard_us = self._heard_us.pop(lane, None)
         if outcome == "lost":
             # Said at the next start: nobody knows until when it ran, so it ends where it was heard last.
@@ -256,11 +261,19 @@ class _Drawing:
     def _runtime_stopping(self, _lane: int, event: RecordedEvent, _data: dict[str, Any]) -> None:
         self._stopped_us = event.time_us
 
-    def _lost(self, lane: int, event: RecordedEvent, data: dict[str, Any]) -> None:
+    def _refused(self, lane: int, event: RecordedEvent, data: dict[str, Any]) -> None:
         self._gap("damage", event.time_us, event.time_us, f"{data.get('count')} events were refused: no room", lane)
 
-    def _damaged(self, lane: int, event: RecordedEvent, data: dict[str, Any]) -> None:
-        self._gap("damage", event.time_us, event.time_us, "an event was damaged and could not be saved", lane)
+    def _lost(self, lane: int, event: RecordedEvent, _data: dict[str, Any]) -> None:
+        # It has the time of the record before it: the lost one came between that and what follows.
+        since_us, events = self._lost_since.get(lane, (event.time_us, 0))
+        self._lost_since[lane] = since_us, events + 1
+
+    def _show_lost(self, lane: int, until_us: int) -> None:
+        since_us, events = self._lost_since.pop(lane, (0, 0))
+        if events:
+            what = "an event was" if events == 1 else f"{events:,} events were"
+            self._gap("damage", since_us, until_us, f"{what} damaged and could not be saved", lane)
 
     def finish(self, rotated_out: int) -> Timeline:
         timeline = self.timeline
@@ -273,6 +286,8 @@ class _Drawing:
         timeline.to_us = max(point.time_us for point in timeline.points)
         if self._missing_from is not None:
             self._gap("damage", timeline.to_us, timeline.to_us, _missing_text(self._missing_from))
+        for lane in list(self._lost_since):
+            self._show_lost(lane, timeline.to_us)
         if rotated_out:
             self._gap(
                 "rotated_out", timeline.from_us, timeline.from_us, f"{rotated_out:,} events before were rotated out"
@@ -288,14 +303,17 @@ class _Drawing:
         return timeline
 
     def _add_silences(self, lane: int, silences: Sequence[tuple[int, int]]) -> None:
-        """Keep those that stand out: a twentieth of the picture, longer than the usual pause, and not a tool at work."""
+        """Keep those that stand out: a twentieth of the picture, longer than usual; no tool at work, no lost events."""
         least_us = (self.timeline.to_us - self.timeline.from_us) / 20
         usual_us = sum(length for length, _ in silences) / len(silences)
         tools = [bar for bar in self.timeline.bars if bar.kind == "tool" and bar.lane == lane]
+        damages = [gap for gap in self.timeline.gaps if gap.kind == "damage" and gap.lane in (-1, lane)]
         for length_us, from_us in silences:
-            at_work = any(bar.from_us <= from_us and (bar.to_us or from_us) >= from_us + length_us for bar in tools)
-            if length_us >= max(least_us, 1.5 * usual_us) and not at_work:
-                self._gap("silence", from_us, from_us + length_us, "silent", lane)
+            to_us = from_us + length_us
+            at_work = any(bar.from_us <= from_us and (bar.to_us or from_us) >= to_us for bar in tools)
+            damaged = any(gap.from_us < to_us and gap.to_us > from_us for gap in damages)
+            if length_us >= max(least_us, 1.5 * usual_us) and not at_work and not damaged:
+                self._gap("silence", from_us, to_us, "silent", lane)
 
 
 def _assign_rows(bars: Iterable[Bar]) -> int:
@@ -333,7 +351,7 @@ _TAKERS: dict[str, Callable[[_Drawing, int, RecordedEvent, dict[str, Any]], None
     "worker_ended": _Drawing._ended,
     "runtime_started": _Drawing._runtime_started,
     "runtime_stopping": _Drawing._runtime_stopping,
-    "events_lost": _Drawing._lost,
-    LOST: _Drawing._damaged,
+    "events_lost": _Drawing._refused,
+    LOST: _Drawing._lost,
     "usage": lambda *_: None,
 }
