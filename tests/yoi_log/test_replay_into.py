@@ -12,6 +12,7 @@ from yoi_log.replay_into import ReplayedLog, play_into
 
 from tests.yoi_log.sample import GOLDEN, RECORDINGS
 from tests.yoi_log.story import Story
+from yoi_runtime.errors import LogUnavailableError
 from yoi_runtime.events import TextDelta
 
 
@@ -75,3 +76,12 @@ def test_a_directory_that_is_there_is_not_touched(tmp_path: Path):
     with pytest.raises(DirectoryExistsError, match="is there already"):
         again(RECORDINGS / "build", tmp_path / "there")
     assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_of_a_log_that_cannot_be_read_nothing_is_made(tmp_path: Path):
+    data = Story(tmp_path / "data").say(TextDelta(text="x")).close()
+    (segment,) = (data / "log").glob("*.jsonl")
+    segment.unlink()
+    with pytest.raises(LogUnavailableError, match="no readable segment"):
+        again(data, tmp_path / "again")
+    assert not (tmp_path / "again").exists()

@@ -57,20 +57,20 @@ def play_into(
     """
     if target.exists():
         raise DirectoryExistsError(target)
-    with (
-        opened(place) as reader,
-        Runtime.open(target, RuntimeOptions(retain_bytes=None, retain_age_seconds=None)) as runtime,
-    ):
-        repeated = _Repeated(runtime, ReplayedLog(str(target), runtime.log_id, reader.log_id))
-        for step in recorded_events(reader, progress):
-            if isinstance(step, Missing):
-                repeated.result.missing += step.events
-                continue
-            seconds = pace.wait_seconds(step.time_us)
-            if seconds > 0:
-                wait(seconds)
-            repeated.take(step)
-        return repeated.finish()
+    with opened(place) as reader:
+        # Raises before anything is made, where nothing can be read.
+        start = reader.floor()
+        with Runtime.open(target, RuntimeOptions(retain_bytes=None, retain_age_seconds=None)) as runtime:
+            repeated = _Repeated(runtime, ReplayedLog(str(target), runtime.log_id, reader.log_id))
+            for step in recorded_events(reader, progress, start):
+                if isinstance(step, Missing):
+                    repeated.result.missing += step.events
+                    continue
+                seconds = pace.wait_seconds(step.time_us)
+                if seconds > 0:
+                    wait(seconds)
+                repeated.take(step)
+            return repeated.finish()
 
 
 class _Repeated:
