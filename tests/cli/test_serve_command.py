@@ -42,8 +42,11 @@ def handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
         return take
 
-    for name in ("serve", "serve_read_only", "run"):
-        monkeypatch.setattr(f"yoi_runtime.cli.serve_command.{name}", instead_of(name))
+    for module, name in (("serve", "serve"), ("serve", "serve_read_only"), ("run", "run")):
+        taking = instead_of(name)
+        monkeypatch.setattr(f"yoi_runtime.cli.{module}.{name}", taking)
+        # Whether it was imported with the command's module or is when the command runs.
+        monkeypatch.setattr(f"yoi_runtime.cli.serve_command.{name}", taking, raising=False)
 
     def command(*arguments: str, file: str | None = None) -> Handed:
         handed.clear()

@@ -288,8 +288,8 @@ class Connection:
         while worker is not None and not worker.ended:
             try:
                 await _when_there_is_room(worker, "crashed", None)
-            except (LogBrokenError, LogClosedError) as error:
-                _log.warning("the end of Worker %s could not be written: %s", worker.worker_id, error)
+            except (LogBrokenError, LogClosedError):
+                self._end_now("crashed")  # which says that it cannot
                 return
             except (LogError, OSError):
                 await asyncio.sleep(_RETRY_LAST_SECONDS)
