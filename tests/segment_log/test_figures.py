@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,12 @@ def test_a_disk_that_does_not_answer_is_seen_while_it_does_not(tmp_path: Path, m
         wait_until(lambda: runtime.figures.stuck_seconds() == 0.0)
 
 
-def test_a_log_out_of_service_is_stuck_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_log_out_of_service_is_stuck_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expect_log: Callable[[str, str], None]
+):
     runtime = Runtime.open(tmp_path)
     worker = runtime.create_worker("a")
+    threads = threading.active_count()
 
     def fail(_: RealFileOps, __: int) -> None:
         raise OSError(5, "Input/output error")
@@ -71,3 +75,8 @@ def test_a_log_out_of_service_is_stuck_without_end(tmp_path: Path, monkeypatch: 
     wait_until(lambda: runtime.figures.failure is not None)
     assert isinstance(runtime.figures.failure, LogBrokenError)
     assert runtime.figures.stuck_seconds() == math.inf
+    # Left open, its maintenance would complain in the middle of other tests, for as long as the process lives.
+    expect_log("yoi_runtime.runtime", "could not be written: .*out of service")
+    with pytest.raises(LogBrokenError):
+        runtime.close()
+    assert threading.active_count() < threads
