@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yoi_runtime.workers.outcome import WorkerExit
@@ -24,9 +24,10 @@ POLICIES = st.builds(
     lambda first, more, healthy, limit, window: RestartPolicy("always", first, first + more, healthy, limit, window),
     seconds(0.001, 100),
     seconds(0, 1000),
-    seconds(0.01, 100),
-    st.none() | st.integers(1, 6),
-    seconds(0.01, 1000),
+    # Often no run is healthy, and all are within the window: what is drawn is not the same everywhere, and some give up.
+    st.just(1e3) | seconds(0.01, 100),
+    st.integers(1, 6) | st.none(),
+    st.just(1e6) | seconds(0.01, 1000),
 )
 # How long each run lives, and how long the supervisor is late on top of the delay.
 RUNS = st.lists(st.tuples(seconds(0, 200), seconds(0, 5)), max_size=40)
@@ -76,6 +77,7 @@ def test_healthy_runs_never_add_up():
 seen: Counter[str] = Counter()
 
 
+@settings(max_examples=400)
 @given(POLICIES, RUNS, st.lists(st.floats(0, 1, exclude_max=True), min_size=1))
 def test_whatever_happens_delays_keep_their_bounds_and_giving_up_has_its_reason(policy, runs, numbers):
     """Held against the plain rule, told by the whole history instead of by a state."""
