@@ -99,6 +99,8 @@ def _stretches(reader: LogReader, selection: Selection) -> Iterator[_Stretch]:
     begin = reader.resolve(selection.after) if selection.after is not None else None
     finish = reader.resolve(selection.before) if selection.before is not None else reader.end
     starts = _starts(reader)
+    if not starts and reader.end.seq:
+        reader.floor()  # raises: of all that was written nothing can be read
     if begin is None and reader.segment_numbers() and starts and reader.segment_numbers()[0] < starts[0].segment:
         yield _unreadable(reader, starts[0])
     for index, start in enumerate(starts):
