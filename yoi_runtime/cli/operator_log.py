@@ -77,7 +77,7 @@ class OperatorLog(logging.Handler):
         try:
             now = self._monotonic()
             self._tell_suppressed(self._rate.over(now))
-            if self._rate.admits(_name_of(record), now):
+            if self._rate.admits(_kind_of(record), now):
                 self._write(self.line(record))
             elif self._timer is None and (left := self._rate.seconds_left(now)) is not None:
                 self._timer = threading.Timer(left, self._tell_in_time)
@@ -181,6 +181,12 @@ def _module_path(filename: str) -> str:
 
 def _name_of(record: logging.LogRecord) -> str:
     return str(getattr(record, NOTICE_ATTRIBUTE, Notice.LIBRARY))
+
+
+def _kind_of(record: logging.LogRecord) -> str:
+    """Return of what not too much is to be written: a library that peers can make talk must not silence the others."""
+    name = _name_of(record)
+    return f"{name} {record.name}" if name == Notice.LIBRARY else name
 
 
 _installed: list[OperatorLog] = []
