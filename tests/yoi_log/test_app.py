@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -97,3 +101,21 @@ def test_ctrl_c_ends_following_with_130(tmp_path: Path):
 
 def test_the_version_is_that_of_the_distribution():
     assert yoi_log("--version").stdout == f"yoi-log {VERSION}\n"
+
+
+def test_a_narrow_terminal_loses_no_digit_and_no_end_of_an_id(tmp_path: Path):
+    data = make_log(tmp_path / "data")
+    controller, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 40))
+    command = [sys.executable, "-m", "yoi_log", "inspect", "--quick", str(data)]
+    process = subprocess.Popen(command, cwd=ROOT / "tools", stdout=terminal, stderr=subprocess.DEVNULL)
+    os.close(terminal)
+    shown = bytearray()
+    with contextlib.suppress(OSError):  # at the end of the other side
+        while piece := os.read(controller, 65536):
+            shown += piece
+    os.close(controller)
+    assert process.wait(60) == 0
+    assert b"\xe2\x80\xa6" not in shown
+    header = json.loads(min((data / "log").glob("*.jsonl")).read_bytes().split(b"\n")[0])
+    assert header["nonce"].encode() in shown

@@ -328,8 +328,9 @@ def _or_exit(call: Callable[[], _T]) -> _T:
 
 
 def _console() -> Console:
-    # In a pipe a table is as wide as it needs to be; nothing is cut that a program may look for.
-    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 250)
+    # A table is as wide as it needs to be, on a terminal too: a narrow one wraps its lines, where cells that are made to
+    # fit lose digits and the ends of ids.
+    return Console(highlight=False, markup=False, emoji=False, width=250)
 
 
 def _print_json(value: object) -> None:
