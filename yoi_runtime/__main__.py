@@ -15,8 +15,6 @@ _CLI_LIBRARIES = ("typer", "rich")
 def main() -> int:
     """Run the command line with ``sys.argv`` and return its exit code."""
     try:
-        import rich  # noqa: F401  # a command imports it when it runs; that it is missing is to be told before that
-
         from yoi_runtime.cli.app import run_app
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _CLI_LIBRARIES:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import rich  # noqa: F401  # used by commands that print; that it is missing is to be told before one runs
 import typer
 
 from yoi_runtime.cli import help_texts, operator_log
