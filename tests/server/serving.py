@@ -122,8 +122,10 @@ async def serving(
             await wait_until_async(lambda: served.view.end.seq >= runtime._log._writer.end.seq)
             yield served
         finally:
-            runtime.close()
-            await server.stop()
+            try:
+                runtime.close()
+            finally:
+                await server.stop()
     finally:
         runtime.close()
 

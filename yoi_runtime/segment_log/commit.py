@@ -244,17 +244,16 @@ class Commit:
 
     def start(self) -> None:
         """Start what works in the background."""
+        committing = self.commit_once
         if self._durability == "written":
-            self._start("yoi-commit", lambda: self._take_turns(self._show_and_pass_on))
-            self._start("yoi-sync", self._sync_what_is_passed_on)
-        else:
-            self._start("yoi-commit", lambda: self._take_turns(self.commit_once))
+            committing = self._show_and_pass_on
+            syncing = (self._sync_what_is_passed_on,)
+            self._threads.append(threading.Thread(target=self._run, args=syncing, name="yoi-sync", daemon=True))
+        turns = (lambda: self._take_turns(committing),)
+        self._threads.append(threading.Thread(target=self._run, args=turns, name="yoi-commit", daemon=True))
+        for thread in self._threads:
+            thread.start()
         self._doorbell.attach()
-
-    def _start(self, name: str, work: Callable[[], None]) -> None:
-        thread = threading.Thread(target=self._run, args=(work,), name=name, daemon=True)
-        thread.start()
-        self._threads.append(thread)
 
     def stop(self) -> None:
         """Stop the threads; waiters that were not served get ``LogClosedError``. Call after ``seal``."""

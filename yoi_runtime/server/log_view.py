@@ -237,10 +237,8 @@ class LogView:
                 self._failure = None
             except Exception as error:  # noqa: BLE001 - whatever it is, subscribers must not wait on a dead task
                 if self._failure is None:
-                    told = named(Notice.LOG_NOT_FOLLOWED)
-                    _log.error(
-                        "the log cannot be followed, will try again: %s", error, exc_info=_is_bug(error), extra=told
-                    )
+                    text = "the log cannot be followed, will try again: %s"
+                    _log.error(text, error, exc_info=_is_bug(error), extra=named(Notice.LOG_NOT_FOLLOWED))
                 self._failure = error
                 self._wake()
             await self._bell_or_poll()
