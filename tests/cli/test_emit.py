@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.real_program import DEADLINE_SECONDS, Program, environment, eventually, server_url, start_program
-from tests.event_log.written_events import check_numbers, envelopes_in
+from tests.event_log.written_events import check_numbers, envelopes_in, lines_in
 from tests.runtime.ingest.peer import texts_written, wait_for_texts
 from tests.runtime.ingest.test_connection import LISTENING, ends_in, said_by, texts_of
 from tests.runtime.sample_runtime import open_runtime
@@ -84,6 +84,17 @@ def test_an_agents_stream_is_told_as_under_run(tmp_path: Path, path: Path):
     assert result.returncode == 0
     told = [p for p in told_lines(make_adapter(ADAPTER_OF[path], lambda: NOW), lines) if p["event"] != "alert"]
     assert [p for p in payloads(events_said(tmp_path)) if p["event"] != "alert"] == told
+
+
+def test_its_trace_context_is_recorded_with_every_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    trace, own = (f"00-{digit * 32}-{digit * 16}-01" for digit in "ab")
+    monkeypatch.setenv("TRACEPARENT", trace)
+    with open_runtime(tmp_path, LISTENING):
+        result = emit(tmp_path, b'a\n{"event":"text_done","data":{"text":"b"},"traceparent":"%s"}\n' % own.encode())
+    assert result.returncode == 0
+    records = [json.loads(line) for line in lines_in(tmp_path / "log")]
+    said = [record["envelope"]["payload"] for record in records if record["envelope"]["worker_id"] == "coder"]
+    assert [payload["traceparent"] for payload in said] == [trace, trace, own, trace]
 
 
 def test_a_file_is_taken_as_well_as_a_pipe_and_passed_through(tmp_path: Path):

@@ -20,7 +20,9 @@ from yoi_runtime.errors import EventInvalidError, RecordTooLargeError
 from yoi_runtime.events import Event, Status
 from yoi_runtime.workers.adapters import Adapter, AdapterName, make_adapter, quote, wall_clock_ms, worker_alert
 from yoi_runtime.workers.child_worker import MAX_LINE_BYTES
+from yoi_runtime.workers.event_sink import EventSink
 from yoi_runtime.workers.line_splitter import Line, LineSplitter
+from yoi_runtime.workers.traced_sink import sink_in_trace
 
 __all__ = ["EmitRequest", "emit"]
 
@@ -103,41 +105,45 @@ async def _send_until_signal(remote: RemoteWorker, request: EmitRequest, signals
 
 async def _send_input(remote: RemoteWorker, request: EmitRequest) -> None:
     adapter, splitter = make_adapter(request.adapter), LineSplitter(MAX_LINE_BYTES)
-    remote.emit(Status(status="running"))
+    # Most likely that of the program before us in the pipe, too: one shell started both.
+    sink, alert = sink_in_trace(remote, os.environ)
+    sink.emit(Status(status="running"))
+    if alert is not None:
+        sink.emit(alert)
     reader = InputReader(sys.stdin.fileno())
     while chunk := await reader.read():
         if request.tee:
             _pass_through(chunk)
         lines = splitter.feed(chunk)
         while batch := list(itertools.islice(lines, _LINES_PER_TURN)):
-            await _send_lines(remote, adapter, batch)
+            await _send_lines(sink, adapter, batch)
     last = splitter.finish()
     if last is not None:
-        await _send_lines(remote, adapter, [last])
-    await _send(remote, adapter.stdout_end())
-    await _send(remote, [Status(status="idle")])
+        await _send_lines(sink, adapter, [last])
+    await _send(sink, adapter.stdout_end())
+    await _send(sink, [Status(status="idle")])
     await remote.end("completed")
 
 
-async def _send_lines(remote: RemoteWorker, adapter: Adapter, lines: Sequence[Line]) -> None:
-    await remote.ready()
+async def _send_lines(sink: EventSink, adapter: Adapter, lines: Sequence[Line]) -> None:
+    await sink.ready()
     said = [(line, adapter.stdout_line(line)) for line in lines]
     try:
-        await _send(remote, [event for _, events in said for event in events])
+        await _send(sink, [event for _, events in said for event in events])
     except (EventInvalidError, RecordTooLargeError):
         # None of them was taken. One by one it shows which.
         for line, events in said:
             for event in events:
                 try:
-                    await _send(remote, [event])
+                    await _send(sink, [event])
                 except (EventInvalidError, RecordTooLargeError) as error:
-                    await _send(remote, [_refused(line, error)])
+                    await _send(sink, [_refused(line, error)])
 
 
-async def _send(remote: RemoteWorker, events: Sequence[Event]) -> None:
+async def _send(sink: EventSink, events: Sequence[Event]) -> None:
     while events:
-        events = events[remote.emit_many(events) :]
-        await remote.ready()
+        events = events[sink.emit_many(events) :]
+        await sink.ready()
 
 
 def _refused(line: Line, error: EventInvalidError | RecordTooLargeError) -> Event:
