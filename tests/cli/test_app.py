@@ -106,6 +106,8 @@ def test_asking_is_no_error(tmp_path: Path, arguments: list[str]):
         (["serve", "--read-only", "--worker", "a=x"], "--worker: another process writes the log"),
         (["serve", "--read-only", "--retain-age", "1h"], "--retain-age: another process writes the log"),
         (["serve", "--read-only", "--segment-bytes", "1M"], "--segment-bytes: another process writes the log"),
+        (["serve", "--read-only", "--restart", "always"], "--restart: another process writes the log"),
+        (["serve", "--read-only", "--pty"], "--pty: another process writes the log"),
         (["serve", "--token-file", "t", "--insecure-no-token"], "give one of the two"),
         (["serve", "--tls-cert", "c.pem"], "TLS needs --tls-cert and --tls-key"),
         (["run", "--tls-key", "k.pem", "--", "true"], "TLS needs --tls-cert and --tls-key"),

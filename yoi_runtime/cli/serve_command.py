@@ -207,6 +207,9 @@ def serve_command(
             "--durability": durability,
             "--transcript-items": transcript_items,
             "--transcript-bytes": transcript_bytes,
+            "--restart": restart,
+            "--stop-grace": stop_grace,
+            "--pty": pty,
         }
         for name, value in for_the_writer.items():
             if value and source_of(context, name.removeprefix("--").replace("-", "_")) == "flag":
