@@ -22,6 +22,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -30,6 +31,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.leak_watch import WATCH
+from yoi_runtime.notices import NOTICE_ATTRIBUTE, Notice
 
 # No deadline and no complaint about slow examples: the machine may be busy, and pytest-timeout bounds the test.
 settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -126,15 +128,35 @@ class _LogWatch(logging.Handler):
             message = record.getMessage()
             hits = {(name, words) for name, words in self.announced if _matches(record.name, name, words, message)}
             missing -= hits
-            # Tornado's access log speaks at WARNING of every 4xx answer: the answer is the test's affair.
-            if not hits and not (record.name == "tornado.access" and record.levelno == logging.WARNING):
+            if not hits and not _says_nothing_here(record):
                 yield f"unexpected log record: {record.levelname} {record.name}: {message}"
         for name, pattern in sorted(missing):
             yield f"expected log record did not come: {name}: {pattern}"
 
 
+def _says_nothing_here(record: logging.LogRecord) -> bool:
+    # Tornado's access log speaks at WARNING of every 4xx answer: the answer is the test's affair. That the loop was held
+    # up says that the machine is busy.
+    is_access = record.name == "tornado.access" and record.levelno == logging.WARNING
+    return is_access or getattr(record, NOTICE_ATTRIBUTE, None) is Notice.LOOP_BLOCKED
+
+
 def _matches(record_name: str, name: str, pattern: str, message: str) -> bool:
     return f"{record_name}.".startswith(f"{name}.") and re.search(pattern, message) is not None
+
+
+@pytest.fixture(autouse=True)
+def _no_program_log() -> Iterator[None]:
+    """Take away the log of a program that was run in this process: what the next test logs is not for it."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    program_log = sys.modules.get("yoi_runtime.cli.operator_log")
+    if program_log is not None:
+        for handler in program_log._installed:
+            root.removeHandler(handler)
+        program_log._installed.clear()
+    root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
@@ -160,7 +182,7 @@ def _wire_watched() -> Iterator[None]:
         return
     from yoi_runtime.server.websocket_outlet import WebSocketOutlet
 
-    write, send_frames = BaseIOStream.write, WebSocketOutlet.send_frames
+    write, begin = BaseIOStream.write, WebSocketOutlet.begin
 
     def watched_write(self: BaseIOStream, data: bytes | memoryview) -> object:
         # What a client asks for begins with its method, and may hold its token.
@@ -168,13 +190,13 @@ def _wire_watched() -> Iterator[None]:
             WATCH.wire(bytes(data))
         return write(self, data)
 
-    async def watched_frames(self: WebSocketOutlet, frames: bytes) -> None:
+    def watched_frames(self: WebSocketOutlet, frames: bytes) -> bool:
         WATCH.wire(frames)
-        await send_frames(self, frames)
+        return begin(self, frames)
 
     patch = pytest.MonkeyPatch()
     patch.setattr(BaseIOStream, "write", watched_write)
-    patch.setattr(WebSocketOutlet, "send_frames", watched_frames)
+    patch.setattr(WebSocketOutlet, "begin", watched_frames)
     yield
     patch.undo()
 
