@@ -188,8 +188,12 @@ def three_that_listen(pid: int, url: str) -> list[int]:
     }
     found = []
     for candidate in [pid, *children_of(pid)]:
-        command = Path(f"/proc/{candidate}/cmdline").read_bytes()
-        links = [str(link.readlink()) for link in Path(f"/proc/{candidate}/fd").iterdir() if link.is_symlink()]
+        try:
+            command = Path(f"/proc/{candidate}/cmdline").read_bytes()
+            links = [str(link.readlink()) for link in Path(f"/proc/{candidate}/fd").iterdir()]
+        except (FileNotFoundError, ProcessLookupError):
+            # It ended, or closed something, while it was being looked at.
+            return []
         if b"serve" in command and any(f"socket:[{inode}]" in links for inode in inodes):
             found.append(candidate)
     return found if len(found) == 3 else []
