@@ -69,7 +69,8 @@ def test_each_setting_arrives_from_the_file_and_from_the_environment(parsed: Cal
     context = parsed("serve", file=f"{key} = {in_file}\n")
     assert source_of(context, setting.parameter) == "file"
     from_file = context.params[setting.parameter]
-    assert str(from_file).lower().strip("[]'") == in_words
+    # Some versions of Typer keep tuples and texts here, and make lists and paths of them for the function.
+    assert str(from_file).lower().strip("[](),'") == in_words
     context = parsed("serve", **{setting.variables[0]: in_words})
     assert source_of(context, setting.parameter) == "environment"
     assert context.params[setting.parameter] == from_file
@@ -78,11 +79,11 @@ def test_each_setting_arrives_from_the_file_and_from_the_environment(parsed: Cal
 def test_other_commands_take_the_settings_that_they_have(parsed: Callable[..., Any]):
     file = 'data_dir = "d"\nprocesses = 3\npty = true\n'
     run = parsed("run", "true", file=file, YOI_RUNTIME_WORKER="x", YOI_RUNTIME_LINGER="5")
-    assert (run.params["data_dir"], run.params["pty"], run.params["linger"]) == (Path("d"), True, "0")
+    assert (Path(run.params["data_dir"]), run.params["pty"], run.params["linger"]) == (Path("d"), True, "0")
     emit = parsed("emit", "--worker", "a")
-    assert (emit.params["data_dir"], emit.params["durable"]) == (Path("d"), False)
+    assert (Path(emit.params["data_dir"]), emit.params["durable"]) == (Path("d"), False)
     tail = parsed("tail", YOI_RUNTIME_CURSOR="x")
-    assert (tail.params["data_dir"], tail.params["cursor"]) == (Path("d"), None)
+    assert (Path(tail.params["data_dir"]), tail.params["cursor"]) == (Path("d"), None)
     assert source_of(parsed("tail", YOI_DATA_DIR="old"), "data_dir") == "environment"
 
 
