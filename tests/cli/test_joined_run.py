@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from tests.cli.real_program import (
     start_program,
 )
 from tests.cli.test_run import WAITS, recorded
-from tests.event_log.written_events import check_numbers, envelopes_in
+from tests.event_log.written_events import check_numbers, envelopes_in, lines_in
 from tests.runtime.ingest.peer import texts_written, wait_for_texts
 from tests.runtime.ingest.test_connection import LISTENING, ends_in, texts_of
 from tests.runtime.sample_runtime import open_runtime
@@ -72,6 +73,21 @@ def test_the_output_is_in_the_shared_log_and_the_exit_code_is_the_commands(
     started = next(e.payload for e in envelopes_in(data / "log") if isinstance(e.payload, WorkerStarted))
     assert started.command is not None
     assert started.command[-1] == code
+
+
+def test_it_has_its_terminal_and_its_trace_context_here_as_well(tmp_path: Path):
+    data, trace = tmp_path / "data", f"00-{'a' * 32}-{'b' * 16}-01"
+    with serving(tmp_path, data):
+        code = "import os, sys; print(sys.stdout.isatty(), os.get_terminal_size().columns)"
+        options = joined(data, "--pty", "--pty-size", "77x20")
+        result = run_program(tmp_path, *options, *python_command(code), TRACEPARENT=trace)
+        assert result.returncode == 0
+        eventually(lambda: ends_in(data) == [("completed", 0)])
+    assert texts_of(data) == ["True 77"]
+    records = [json.loads(line) for line in lines_in(data / "log")]
+    said = [record["envelope"]["payload"] for record in records if record["envelope"]["worker_id"] == "coder"]
+    assert [payload["event"] for payload in said] == ["status", "text_done", "status"]
+    assert {payload.get("traceparent") for payload in said} == {trace}
 
 
 def test_the_command_is_a_child_of_run_and_dies_with_it(tmp_path: Path):

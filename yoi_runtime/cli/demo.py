@@ -198,6 +198,6 @@ def _next_steps(name: str) -> str:
   In a second terminal, follow it:
     {name} tail --from oldest
   Now kill the first one (kill -9 if you like) and start it again: tail goes on where it was, and nothing is missing.
-  Your own command as a Worker (first stop the other: a directory has one Runtime), and everything else:
+  Your own command as one more Worker, in a third, and everything else:
     {name} run -- make
     {name} --help"""
