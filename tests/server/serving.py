@@ -76,9 +76,10 @@ class Serving:
         return await asyncio.to_thread(http_get, self.server.url, path, **options)
 
     async def worker(self, worker_id: str) -> Worker:
-        """Start a Worker, and return when the server knows it."""
+        """Start a Worker, and return when the server knows it, and all that was said of its beginning."""
         worker = self.runtime.create_worker(worker_id)
-        await wait_until_async(lambda: self.view.worker(worker_id) is not None)
+        last_seq = self.runtime._log._writer.last_seq
+        await wait_until_async(lambda: self.view.worker(worker_id) is not None and self.view.end.seq >= last_seq)
         return worker
 
     @property
