@@ -112,3 +112,21 @@ async def test_an_announcement_that_fails_takes_everything_down(tmp_path: Path):
     with pytest.raises(OSError):
         await ServedRuntime.start(ServeOptions(tmp_path, LOCALLY))
     Runtime.open(tmp_path).close()
+
+
+async def test_whatever_keeps_it_from_listening_to_this_machine_leaves_the_log_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def refuse(error: Exception) -> None:
+        def listen(_: Runtime) -> None:
+            raise error
+
+        monkeypatch.setattr(Runtime, "listen", listen)
+
+    refuse(RuntimeError("can't start new thread"))
+    with pytest.raises(RuntimeError, match="new thread"):
+        await ServedRuntime.start(ServeOptions(tmp_path, LOCALLY))
+    refuse(OSError(95, "Operation not supported"))
+    served = await ServedRuntime.start(ServeOptions(tmp_path, LOCALLY))
+    await served.stop("test")
+    assert "cannot bring Workers: Operation not supported" in capsys.readouterr().err

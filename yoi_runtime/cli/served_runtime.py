@@ -88,14 +88,9 @@ class ServedRuntime:
         # Before the log is made or changed.
         options.access.check_bind(options.bind.host)
         runtime = Runtime.open(options.data_dir, options.runtime)
-        try:
-            runtime.listen()
-        except OSError as error:
-            # Not every file system has sockets; serving needs none there.
-            sentence = f"warning: programs of this machine cannot bring Workers: {sentence_of(error)}"
-            say(sentence, Notice.INGEST_UNAVAILABLE)
         transcripts, shared, metrics_directory = None, list[socket.socket](), None
         try:
+            _listen(runtime)
             if options.processes > 1:
                 # Short: the path of a Unix socket has about 100 characters at most.
                 metrics_directory = tempfile.TemporaryDirectory(prefix="yoi-", ignore_cleanup_errors=True)
@@ -227,3 +222,12 @@ def _place_of(directory: tempfile.TemporaryDirectory[str] | None, number: int) -
     from yoi_runtime.server.sibling_metrics import SiblingPlace
 
     return SiblingPlace(Path(directory.name), number)
+
+
+def _listen(runtime: Runtime) -> None:
+    """Let programs of this machine bring Workers; not every file system has sockets, and serving needs none there."""
+    try:
+        runtime.listen()
+    except OSError as error:
+        sentence = f"warning: programs of this machine cannot bring Workers: {sentence_of(error)}"
+        say(sentence, Notice.INGEST_UNAVAILABLE)
