@@ -109,11 +109,12 @@ async def test_serving_many_is_spread_over_turns_of_the_loop_and_serves_each_onc
     assert turns >= 5
     # Those of before the second wake-up had news twice.
     assert sorted(served) == [1] * (len(served) - again) + [2] * again
-    gone = sleepers[-1]
     wake_ups.wake(())
+    gone = next(reversed(wake_ups._next))
+    before = served[sleepers.index(gone)]
     wake_ups.remove(gone)
     await wait_until_async(lambda: not wake_ups._next)
-    assert served[-1] == 1
+    assert served[sleepers.index(gone)] == before, "who is gone is not served"
     for sleeper in sleepers:
         sleeper.wake()
     await asyncio.gather(*tasks)
