@@ -6,6 +6,7 @@
   test did not announce with ``expect_log``.
 - Where Tornado is not installed, the tests of the core run all the same, on a plain event loop.
 - Temporary directories lie in memory where there is room (``_use_memory``).
+- Signals do what they do for a person at a terminal, however the tests were started (``_hear_signals``).
 - Hypothesis draws the same examples every time; ``--hypothesis-profile=explore`` draws new ones.
 - Everything that servers send and log is looked at for secrets and paths of ours (``tests.support.leak_watch``).
 
@@ -22,6 +23,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -66,6 +68,20 @@ def _use_memory() -> None:
 
 
 _use_memory()
+
+
+def _hear_signals() -> None:
+    """Take back that signals are ignored, as ``nohup`` and a shell's ``&`` have it: programs that tests start inherit that."""
+    for number, action in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+        (signal.SIGQUIT, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, action)
+
+
+_hear_signals()
 
 ExpectLog = Callable[[str, str], None]
 
@@ -261,6 +277,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             names = getattr(item, "fixturenames", [])
             if "io_loop" not in names:
                 names.insert(0, "io_loop")
+
+
+def pytest_collection_finish() -> None:
+    """Have the collector pass over what stays to the end: modules and thousands of tests.
+
+    ``io_loop`` collects after each test, which takes a tenth of a second with them.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -146,6 +146,8 @@ def nix_environment() -> dict[str, str]:
         "experimental-features = nix-command flakes",
         # Debian's package makes no group of builders.
         "build-users-group =",
+        # Two packages are built, and much of each is pip, which has one core.
+        "max-jobs = auto",
         "substituters =",
         "sandbox = true",
         f"sandbox-paths = {' '.join(path for path in paths if Path(path).exists())}",

@@ -22,7 +22,9 @@ package=$(echo "$TMPDIR"/dist/*.whl)
 # "pip check" whether their versions are the ones that pyproject.toml asks for.
 make_environment "$TMPDIR/check" "$package" $runWheels $checkWheels
 "$TMPDIR/check/bin/python" -m pip check
-"$TMPDIR/check/bin/python" -m pytest -q -n auto -p no:cacheprovider $tests
+# The tests start many a Python, and none of them is to compile every library anew.
+env --unset=PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX="$TMPDIR/compiled" \
+  "$TMPDIR/check/bin/python" -m pytest -q -n auto -p no:cacheprovider $tests
 
 make_environment "$out/libexec/$pname" "$package" $runWheels
 cd /

@@ -61,8 +61,8 @@ async def test_stubborn_workers_and_stalled_subscribers_do_not_delay_the_end(tmp
         assert (await reading.json())["kind"] == "hello"
         began = time.monotonic()
         program.signal(signal.SIGTERM)
-        await wait_until_async(lambda: not is_ready(url), 5, "/readyz answers 503")
-        await wait_until_async(lambda: readiness(url) == [0.0] * processes, 5, "and of every process")
+        await wait_until_async(lambda: not is_ready(url), message="/readyz answers 503")
+        await wait_until_async(lambda: readiness(url) == [0.0] * processes, message="and of every process")
         assert http_get(url, "/v1/workers/a").json["worker"].get("outcome") is None, "the Worker has time yet"
         answer = http_get(url, EVERYTHING, headers=UPGRADE)
         assert (answer.status, answer.json["diagnostic"]["code"]) == (503, "runtime.unavailable")

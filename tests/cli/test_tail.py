@@ -265,7 +265,7 @@ def test_an_expired_cursor_is_refused_with_what_is_lost(tmp_path: Path):
 
 def oldest_worker_seq(url: str) -> int:
     """Return the number of the only Worker's oldest event that is kept."""
-    with urllib.request.urlopen(f"{url}/v1/events/status", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}/v1/events/status", timeout=30) as answer:
         (worker,) = json.loads(answer.read())["workers"]
     return int(worker["oldest_worker_seq"] or 0)
 

@@ -192,7 +192,7 @@ def test_a_second_process_waits_for_the_first_and_uses_its_work(tree: Tree, caps
         wait_until(lambda: "waiting for it" in capsys.readouterr().err)
         dev.make_environment(dev.ENVIRONMENT, dev.LOCK, None, dev.Stamp.wanted(dev.ENVIRONMENT, dev.LOCK))
         assert not answers
-    second.join(timeout=10)
+    second.join(timeout=30)
     assert answers == [tree.root / ".venv"]
     assert tree.take_diary() == MADE
 

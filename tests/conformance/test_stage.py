@@ -27,7 +27,7 @@ async def test_other_paths_are_answered_too():
     async with play(CASES["torn_frame"], timing=FAST) as stage:
 
         def get() -> bytes:
-            with urllib.request.urlopen(f"{stage.url}/v1/runtime", timeout=10) as answer:
+            with urllib.request.urlopen(f"{stage.url}/v1/runtime", timeout=30) as answer:
                 return answer.read()
 
         assert b"stream_versions" in await asyncio.to_thread(get)

@@ -48,7 +48,7 @@ def backend(runtime_url: str, database: Path) -> Iterator[tuple[str, subprocess.
 
 def shown(url: str, path: str, token: str = TOKEN) -> Any:
     request = urllib.request.Request(url + path, headers={"Authorization": f"Bearer {token}"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=30) as answer:
         return json.loads(answer.read())
 
 

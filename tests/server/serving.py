@@ -140,7 +140,7 @@ def rotate_out_all_before_now(runtime: Runtime, noisy: Worker) -> None:
 
 def http_get(url: str, path: str, *, method: str = "GET", headers: dict[str, str] | None = None) -> Answer:
     """Send one request with a client that adds nothing to what it is told."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
     try:
         connection.request(method, path, headers=headers or {})
         response = connection.getresponse()

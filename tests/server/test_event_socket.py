@@ -480,7 +480,7 @@ async def test_a_peer_that_never_answers_a_close_is_dropped_when_told_to(tmp_pat
             assert (await peer.frame())[0] == CLOSE
             (socket,) = served.server._state.sockets
             socket.drop()
-            await wait_until_async(lambda: served.server.subscribers == 0, 3)
+            await wait_until_async(lambda: served.server.subscribers == 0)
 
 
 async def test_many_subscribers_get_the_same_and_each_its_own(tmp_path: Path):

@@ -108,7 +108,7 @@ async def test_waiting_for_the_last_socket_ends_with_it_or_with_the_time():
     await asyncio.sleep(0)
     assert not waiting.done()
     state.socket_left(two)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await waiting
         state.sockets.add(one)
         await state.wait_for_last_socket(0.02)

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["DeadlineError", "wait_until", "wait_until_async"]
+__all__ = ["DEADLINE_SECONDS", "DeadlineError", "wait_until", "wait_until_async"]
 
 _T = TypeVar("_T")
+DEADLINE_SECONDS = 30.0
 # Short enough not to slow a test down, long enough to leave the processor to what is waited for.
 _POLL_SECONDS = 0.005
 
@@ -22,7 +23,7 @@ class DeadlineError(AssertionError):
     """The condition did not come true in time."""
 
 
-def wait_until(predicate: Callable[[], _T], deadline_seconds: float = 10, message: str = "") -> _T:
+def wait_until(predicate: Callable[[], _T], deadline_seconds: float = DEADLINE_SECONDS, message: str = "") -> _T:
     """Call ``predicate`` until it returns something true, and return that.
 
     Blocks the thread; in a coroutine use ``wait_until_async``. What the predicate raises rises at once.
@@ -38,7 +39,9 @@ def wait_until(predicate: Callable[[], _T], deadline_seconds: float = 10, messag
     return answer
 
 
-async def wait_until_async(predicate: Callable[[], _T], deadline_seconds: float = 10, message: str = "") -> _T:
+async def wait_until_async(
+    predicate: Callable[[], _T], deadline_seconds: float = DEADLINE_SECONDS, message: str = ""
+) -> _T:
     """Do as ``wait_until`` does, and let the event loop run between two looks.
 
     The predicate is a plain function.

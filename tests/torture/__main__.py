@@ -6,7 +6,7 @@ import argparse
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from random import SystemRandom
@@ -17,12 +17,15 @@ from tests.torture.suites import SUITES, run_part
 __all__ = ["main"]
 
 _SECONDS = 300.0
-# What it is about is the processes that it starts itself.
+# What they are about is the processes that they start themselves, for which they wait most of the time.
 _UNSHARED = ("processes", "client", "ingest")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run suites one after the other and say what each exercised; 1 when one found something, or too little."""
+    """Run suites and say what each exercised; 1 when one found something, or too little.
+
+    One after the other, but with several jobs those that cannot be shared beside the rest; they are told of last.
+    """
     parser = argparse.ArgumentParser(
         prog="python3 tools/dev.py torture",
         description="Try to break the storage engine. A suite that found nothing, but exercised too little, fails too.",
@@ -47,42 +50,55 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("--jobs: one at least")
     counted: Size | None = "small" if options.small else "large" if options.large else None
     seed = options.seed if options.seed is not None else SystemRandom().randrange(1_000_000)
+    names: list[str] = options.names or list(SUITES)
     failed = []
-    for name in options.names or SUITES:
-        jobs = 1 if name in _UNSHARED else options.jobs
-        _say(
-            f"--- torture {name} {f'--{counted}' if counted else f'--seconds {seconds:g}'} --seed {seed} --jobs {jobs}"
-        )
-        if not _run(name, seed, partial(Budget, counted, seconds, parts=jobs), jobs):
-            failed.append(name)
+    with _processes(1) as lane:
+        aside = {
+            name: lane.submit(run_part, name, seed, partial(Budget, counted, seconds), 0)
+            for name in names
+            if name in _UNSHARED and options.jobs > 1
+        }
+        for name in sorted(names, key=lambda name: name in aside):
+            jobs = 1 if name in _UNSHARED else options.jobs
+            _say(
+                f"--- torture {name} {f'--{counted}' if counted else f'--seconds {seconds:g}'} --seed {seed} --jobs {jobs}"
+            )
+            budget = partial(Budget, counted, seconds, parts=jobs)
+            if not (_tell(aside[name].result()) if name in aside else _run(name, seed, budget, jobs)):
+                failed.append(name)
     _say(f"--- torture: {'failed: ' + ', '.join(failed) if failed else 'nothing found'}, seed {seed}")
     return 1 if failed else 0
 
 
 def _run(name: str, seed: int, budget: partial[Budget], jobs: int) -> bool:
     """Run a suite in as many processes as share it; say what they exercised, or what they found."""
-    report = Report(name, seed, budget())
     if jobs == 1:
-        return _take_in(report, [run_part(name, seed, budget, 0)])
+        return _tell(run_part(name, seed, budget, 0))
+    report, found = Report(name, seed, budget()), False
+    with _processes(jobs) as pool:
+        for part in as_completed([pool.submit(run_part, name, seed, budget, part) for part in range(jobs)]):
+            outcome = part.result()
+            if isinstance(outcome, str):
+                # At once: another part may take hours.
+                _say(outcome)
+                found = True
+            else:
+                report.take_in(outcome)
+    return not found and _tell(report)
+
+
+def _processes(count: int) -> ProcessPoolExecutor:
     # Not a fork: nothing of one part is to be found in the other.
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        parts = [pool.submit(run_part, name, seed, budget, part) for part in range(jobs)]
-        return _take_in(report, (part.result() for part in as_completed(parts)))
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
 
 
-def _take_in(report: Report, parts: Iterable[Report | str]) -> bool:
-    found = False
-    for part in parts:
-        if isinstance(part, str):
-            # At once: another part may take hours.
-            _say(part)
-            found = True
-        else:
-            report.take_in(part)
-    if found:
+def _tell(outcome: Report | str) -> bool:
+    """Say what a run exercised, or what it found; False when it found something, or looked at too little."""
+    if isinstance(outcome, str):
+        _say(outcome)
         return False
     try:
-        _say(str(report.finish()))
+        _say(str(outcome.finish()))
     except VacuousError as error:
         _say(str(error))
         return False

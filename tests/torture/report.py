@@ -88,6 +88,7 @@ class Report:
         self._timed: set[str] = set()
         self._goal = ""
         self._started = time.monotonic(), time.process_time()
+        self._stopped: float | None = None
         self.processor_seconds = 0.0
 
     def count(self, what: str, number: int = 1) -> None:
@@ -170,6 +171,7 @@ class Report:
 
     def stop(self) -> Report:
         """End the work of this process; of a run that others share, the whole is still to come."""
+        self._stopped = time.monotonic()
         self.processor_seconds += time.process_time() - self._started[1]
         return self
 
@@ -183,7 +185,7 @@ class Report:
 
     @property
     def elapsed_seconds(self) -> float:
-        return time.monotonic() - self._started[0]
+        return (self._stopped or time.monotonic()) - self._started[0]
 
     def finish(self) -> Report:
         """End the run.

@@ -90,6 +90,17 @@ def test_processes_share_a_run(capsys: pytest.CaptureFixture[str]):
     assert int(done[1].replace(",", "")) >= 2
 
 
+def test_what_cannot_be_shared_runs_beside_the_rest_and_is_told_of_last(capsys: pytest.CaptureFixture[str]):
+    command.main(["processes", "fuzz", "--seconds", "0.01", "--seed", "5", "--jobs", "2"])
+    lines = capsys.readouterr().out.splitlines()
+    titles = [line for line in lines if line.startswith("--- torture ")]
+    assert titles == [
+        "--- torture fuzz --seconds 0.01 --seed 5 --jobs 2",
+        "--- torture processes --seconds 0.01 --seed 5 --jobs 1",
+    ]
+    assert re.search(r"[1-9][0-9]*  writers killed  \(at least 1\)", "\n".join(lines[lines.index(titles[1]) :]))
+
+
 @pytest.mark.parametrize("arguments", [["nothing"], ["power", "--seconds", "0"], ["--seconds", "x"], ["--jobs", "0"]])
 def test_a_mistake_is_told(ran, arguments: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as caught:

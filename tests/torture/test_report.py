@@ -110,6 +110,12 @@ def test_a_run_that_exercised_enough_says_what():
     assert "      0.25  seconds, at most" in text
 
 
+def test_a_run_takes_until_it_is_stopped_however_late_that_is_told():
+    report = Report("power", 7, Budget("short")).stop()
+    took = report.elapsed_seconds
+    assert report.elapsed_seconds == took
+
+
 def test_a_run_that_exercised_too_little_fails():
     report = Report("power", 7, Budget("short"))
     report.count("states", 999)

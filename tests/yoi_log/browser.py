@@ -121,7 +121,7 @@ def open_page(profile: Path) -> Iterator[Page]:
         found: list[str] = []
 
         def page_is_there() -> bool:
-            http_connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            http_connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
             try:
                 http_connection.request("GET", "/json/list")
                 targets = json.loads(http_connection.getresponse().read())
