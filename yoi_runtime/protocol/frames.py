@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, Validat
 from pydantic_core import from_json
 
 from yoi_runtime.errors import FrameInvalidError
+from yoi_runtime.events.complaint import first_complaint
 from yoi_runtime.events.conversation_events import WorkerStatus
 from yoi_runtime.protocol.diagnostics import DiagnosticCode, ReceivedDiagnostic, diagnostic
 
@@ -139,10 +140,7 @@ def decode_frame(message: str | bytes) -> Frame:
             case _:
                 return UnknownFrame(raw, kind)
     except ValidationError as error:
-        # Place and reason, never the value: it is the peer's.
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise FrameInvalidError(f"{kind} frame, {where}: {first['msg']}") from None
+        raise FrameInvalidError(f"{kind} frame, {first_complaint(error)}") from None
 
 
 def _event_frame(raw: bytes, envelope: dict[str, object]) -> EventFrame:
