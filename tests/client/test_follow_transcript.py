@@ -146,7 +146,7 @@ async def test_a_runtime_that_is_away_is_waited_for_and_so_is_a_worker_when_aske
 
 @pytest.mark.parametrize(
     ("body", "place"),
-    [(b"{", "transcript, "), (b"{}", "items"), (page([], "")[1], "as_of_cursor"), (page([0], "c", items=[1])[1], "items.0"),
+    [(b"{", "transcript, "), (b"{}", "items"), (page([], "")[1], "as_of_cursor"), (page([0], "c", items=[1])[1], r"items\[0\]"),
      (page([], "c", total=7)[1], "next_start"), (page([], "c", items=[{"kind": "text"}])[1], "index"),
      (page([], "c", in_progress=[{"kind": "text"}])[1], "event_id")],
 )  # fmt: skip

@@ -37,8 +37,9 @@ from yoi_runtime.errors import (
     StreamFrameError,
     StreamRefusedError,
 )
+from yoi_runtime.events.complaint import first_complaint
 from yoi_runtime.protocol.diagnostics import DiagnosticCode
-from yoi_runtime.protocol.paths import events_url, worker_path
+from yoi_runtime.protocol.paths import events_url, worker_transcript_path
 from yoi_runtime.protocol.transcript_fold import Block, TranscriptEvent, TranscriptFold
 from yoi_runtime.protocol.transcript_items import BLOCK_KINDS, ITEM_KINDS, InProgress, TranscriptItem
 from yoi_runtime.protocol.transcript_query import MAX_LIMIT, TranscriptQuery
@@ -183,9 +184,7 @@ class TranscriptStream(EventStream[StreamEvent | StreamGap]):
             raise self._unreadable(error) from None
 
     def _unreadable(self, error: ValidationError) -> StreamFrameError:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return StreamFrameError(self._transcript_url, f"transcript, {where}: {first['msg']}")
+        return StreamFrameError(self._transcript_url, f"transcript, {first_complaint(error)}")
 
     async def _wait_after(self, ending: ConnectFailed | Answered, backoff: Backoff) -> None:
         url = self._transcript_url
@@ -247,4 +246,4 @@ def _http_url(base_url: str, worker_id: str) -> str:
     parts = urlsplit(events_url(base_url))
     prefix = urlsplit(base_url).path.rstrip("/")
     scheme = {"ws": "http", "wss": "https"}[parts.scheme]
-    return urlunsplit((scheme, parts.netloc, f"{prefix}{worker_path(worker_id)}/transcript", "", ""))
+    return urlunsplit((scheme, parts.netloc, f"{prefix}{worker_transcript_path(worker_id)}", "", ""))

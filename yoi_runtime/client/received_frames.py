@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, Validat
 from pydantic_core import from_json, to_json
 
 from yoi_runtime.errors import FrameInvalidError
+from yoi_runtime.events.complaint import first_complaint
 from yoi_runtime.protocol.v1_frames import BATCH_END, BATCH_JOINT, BATCH_START
 
 __all__ = [
@@ -94,10 +95,7 @@ def parse_v1_frame(model: type[_FrameT], kind: str, raw: bytes) -> _FrameT:
     try:
         return model.model_validate(from_json(raw))
     except ValidationError as error:
-        # Place and reason, never the value: it is the peer's.
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise FrameInvalidError(f"{kind} frame, {where}: {first['msg']}") from None
+        raise FrameInvalidError(f"{kind} frame, {first_complaint(error)}") from None
 
 
 def frames_in(message: bytes) -> Sequence[bytes]:

@@ -40,7 +40,7 @@ from yoi_runtime.client.stream_state import StreamState
 from yoi_runtime.errors import FrameInvalidError, StreamError, StreamFrameError, StreamGapError
 from yoi_runtime.events.conversation_events import WorkerStatus
 from yoi_runtime.protocol.diagnostics import DiagnosticCode, ReceivedDiagnostic, Recovery, Severity
-from yoi_runtime.protocol.frames import DiagnosticFrame, EventFrame, UnknownFrame, decode_frame
+from yoi_runtime.protocol.frames import SNAPSHOT_PREFIX, DiagnosticFrame, EventFrame, UnknownFrame, decode_frame
 from yoi_runtime.protocol.versions import ProtocolVersion
 
 __all__ = ["Ended", "Heard", "Session", "StreamView"]
@@ -156,7 +156,7 @@ class Session:
         """Take the wrapping off, and the snapshot out that v0 begins a Worker's stream with: it is in no log."""
         found = []
         for event in events:
-            if event.event_id.startswith("snapshot:"):
+            if event.event_id.startswith(SNAPSHOT_PREFIX):
                 self._opened(heard)
                 self._place(event.cursor, heard)
                 self.worker_status = _status_in(event)

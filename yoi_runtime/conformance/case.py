@@ -17,6 +17,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from yoi_runtime.errors import CaseInvalidError
+from yoi_runtime.events.complaint import first_complaint
 from yoi_runtime.events.runtime_events import WorkerOutcome
 from yoi_runtime.protocol.versions import ProtocolVersion
 
@@ -349,6 +350,4 @@ def _parsed(where: str, text: str) -> tuple[Case, ...]:
     except tomllib.TOMLDecodeError as error:
         raise CaseInvalidError(where, str(error)) from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise CaseInvalidError(where, f"{place}: {first['msg']}") from None
+        raise CaseInvalidError(where, str(first_complaint(error))) from None

@@ -13,11 +13,10 @@ from typing import Final
 
 from yoi_runtime.conformance.case import Case, Level, Need
 from yoi_runtime.conformance.result import RULES, Finding
+from yoi_runtime.protocol.frames import SNAPSHOT_PREFIX
 
-__all__ = ["SYNTHETIC_PREFIX", "Deliveries", "judge_deliveries"]
+__all__ = ["Deliveries", "judge_deliveries"]
 
-# v0's first frame of a Worker's stream is no event of the log; a client may hand it over or not.
-SYNTHETIC_PREFIX: Final = "snapshot:"
 _SECTION: Final = "event"
 _MAX_SHOWN: Final = 5
 
@@ -34,7 +33,8 @@ class Deliveries:
         self._changed = asyncio.Event()
 
     def delivered(self, event_id: str) -> None:
-        if not event_id.startswith(SYNTHETIC_PREFIX):
+        # v0's first frame of a Worker's stream is no event of the log; a client may hand it over or not.
+        if not event_id.startswith(SNAPSHOT_PREFIX):
             self.event_ids.append(event_id)
             self._changed.set()
 

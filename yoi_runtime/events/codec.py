@@ -16,9 +16,10 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from yoi_runtime.errors import EventInvalidError
+from yoi_runtime.events.complaint import first_complaint
 from yoi_runtime.events.event import Event, UnitEvent
 from yoi_runtime.events.extended_event import ExtendedEvent, extended
-from yoi_runtime.events.strict_json import MAX_DEPTH, check_json, json_path, may_nest_deeper, parse_json
+from yoi_runtime.events.strict_json import MAX_DEPTH, check_json, may_nest_deeper, parse_json
 from yoi_runtime.events.vocabulary import EVENT_CLASSES, PayloadAdapter, UnknownEvent
 
 __all__ = [
@@ -186,8 +187,4 @@ def _name_in(payload: object) -> str | None:
 
 def invalid_event(event_name: str | None, error: ValidationError, beneath: str = "") -> EventInvalidError:
     """Return pydantic's first complaint as ours; its place is taken to lie ``beneath`` that member."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    parts = (beneath, *first["loc"]) if beneath else first["loc"]
-    # Parts in angle brackets are tags of our unions, not members of the JSON.
-    path = json_path(part for part in parts if not (isinstance(part, str) and part.startswith("<")))
-    return EventInvalidError(event_name, path, first["msg"])
+    return EventInvalidError(event_name, *first_complaint(error, beneath))

@@ -14,10 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, Validat
 from pydantic_core import from_json
 
 from yoi_runtime.errors import FrameInvalidError
+from yoi_runtime.events.complaint import first_complaint
 from yoi_runtime.events.conversation_events import WorkerStatus
 from yoi_runtime.protocol.diagnostics import DiagnosticCode, ReceivedDiagnostic, diagnostic
 
 __all__ = [
+    "SNAPSHOT_PREFIX",
     "DiagnosticFrame",
     "EventFrame",
     "Frame",
@@ -27,7 +29,8 @@ __all__ = [
     "stream_opened_frame",
 ]
 
-_SNAPSHOT_PREFIX: Final = "snapshot:"
+SNAPSHOT_PREFIX: Final = "snapshot:"
+"""Begins the ``event_id`` of a frame that the server made for the connection: it stands in no log."""
 
 _Text: TypeAlias = Annotated[StrictStr, Field(min_length=1)]
 _Seq: TypeAlias = Annotated[StrictInt, Field(ge=1, lt=2**64)]
@@ -38,7 +41,7 @@ def snapshot_frame(cursor: str, worker_id: str, status: WorkerStatus, seq: int |
 
     Upstream's client needs every field of its ``Greeting`` to decode the frame; this Runtime knows just the name.
     """
-    envelope: dict[str, object] = {"cursor": cursor, "event_id": _SNAPSHOT_PREFIX + cursor}
+    envelope: dict[str, object] = {"cursor": cursor, "event_id": SNAPSHOT_PREFIX + cursor}
     if seq is not None:
         envelope["seq"] = seq
     envelope["worker_id"] = worker_id
@@ -92,7 +95,7 @@ class EventFrame(BaseModel):
     @property
     def is_synthetic(self) -> bool:
         """Whether the server made this frame for the connection: it is in no log, and its id is no identity."""
-        return self.event_id.startswith(_SNAPSHOT_PREFIX)
+        return self.event_id.startswith(SNAPSHOT_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +142,7 @@ def decode_frame(message: str | bytes) -> Frame:
             case _:
                 return UnknownFrame(raw, kind)
     except ValidationError as error:
-        # Place and reason, never the value: it is the peer's.
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise FrameInvalidError(f"{kind} frame, {where}: {first['msg']}") from None
+        raise FrameInvalidError(f"{kind} frame, {first_complaint(error)}") from None
 
 
 def _event_frame(raw: bytes, envelope: dict[str, object]) -> EventFrame:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from yoi_runtime.protocol.frames import SNAPSHOT_PREFIX
 from yoi_runtime.protocol.transcript_items import (
     BLOCK_KINDS,
     BlockKind,
@@ -42,7 +43,6 @@ MAX_OPEN_BLOCKS = 64
 """So many blocks may be in progress; one more, and the oldest is taken for cut off."""
 
 _TEXT_OF: dict[BlockKind, str] = {"text": "text", "thinking": "text", "tool_call": "arguments"}
-_SYNTHETIC = "snapshot:"
 
 
 class TranscriptEvent(NamedTuple):
@@ -149,7 +149,7 @@ class TranscriptFold:
         An event that was taken in before changes nothing. One whose number is higher than the next puts a ``gap``
         first. The snapshot with which a v0 stream begins is no event of the log and is passed over.
         """
-        if event.worker_seq <= self.worker_seq or event.event_id.startswith(_SYNTHETIC):
+        if event.worker_seq <= self.worker_seq or event.event_id.startswith(SNAPSHOT_PREFIX):
             return []
         items = [] if event.worker_seq == self.worker_seq + 1 else self.lose(event.worker_seq - 1, event.time)
         self.worker_seq = event.worker_seq

@@ -22,6 +22,7 @@ from yoi_runtime.events import (
     WorkerEnded,
     WorkerStarted,
 )
+from yoi_runtime.events.worker_id import check_worker_id
 from yoi_runtime.notices import Notice, named
 from yoi_runtime.runtime.ingest.listener import IngestListener
 from yoi_runtime.runtime.options import RuntimeOptions
@@ -31,7 +32,6 @@ from yoi_runtime.segment_log.figures import LogFigures
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform, abandon_after_fork
 from yoi_runtime.segment_log.writer import LogWriter
 from yoi_runtime.version import VERSION
-from yoi_runtime.workers.worker_id import check_worker_id
 
 __all__ = ["LOG_DIRECTORY", "Runtime"]
 

@@ -20,6 +20,8 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from yoi_runtime.errors import SecretFileError, TokenNotFoundError
+from yoi_runtime.events.complaint import first_complaint
+from yoi_runtime.events.scalars import WorkerId
 from yoi_runtime.server.secret_file import FileStamp, read_secret_file
 
 __all__ = [
@@ -42,8 +44,6 @@ MAX_LABEL_CHARACTERS = 64
 _MAX_FILE_BYTES = 4 << 20
 _WHAT = "the token file"
 
-_WorkerId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-
 
 class TokenEntry(BaseModel):
     """One token of the list. ``workers``: whose events it may read, None for everything; ``expires_at``: None for never."""
@@ -54,7 +54,7 @@ class TokenEntry(BaseModel):
     id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     label: Annotated[str, StringConstraints(max_length=MAX_LABEL_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")] = ""
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(repr=False)
-    workers: Annotated[frozenset[_WorkerId], Field(min_length=1)] | None = None
+    workers: Annotated[frozenset[WorkerId], Field(min_length=1)] | None = None
     created_at: AwareDatetime
     expires_at: AwareDatetime | None = None
 
@@ -140,9 +140,7 @@ def _parse(path: Path, data: bytes) -> tuple[TokenEntry, ...]:
     try:
         entries = tuple(_TokenList.model_validate_json(data).tokens)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise SecretFileError(path, f"{_WHAT} is not a list of tokens: {where}: {first['msg']}") from None
+        raise SecretFileError(path, f"{_WHAT} is not a list of tokens: {first_complaint(error)}") from None
     for what, values in (("id", [entry.id for entry in entries]), ("token", [entry.sha256 for entry in entries])):
         if len(set(values)) < len(values):
             raise SecretFileError(path, f"{_WHAT} has the same {what} twice")

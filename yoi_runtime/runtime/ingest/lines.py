@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from yoi_runtime.errors import EventInvalidError, IngestRefusedError
 from yoi_runtime.events import RESERVED_EVENT_NAMES, Event, TextDone, decode_parsed, is_event_key, parse_json, traced
+from yoi_runtime.events.complaint import first_complaint
 from yoi_runtime.events.scalars import I32, Str, WorkerId
 from yoi_runtime.events.strict_json import json_path
 from yoi_runtime.events.trace_context import TRACEPARENT
@@ -205,8 +206,8 @@ def _hello(said: Mapping[str, object]) -> Hello:
 
 
 def _complaint(code: RefusalCode, error: ValidationError) -> IngestRefusedError:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return IngestRefusedError(code, first["msg"], json_path(first["loc"]))
+    where, reason = first_complaint(error)
+    return IngestRefusedError(code, reason, where)
 
 
 # Answers, each with its newline.
