@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import json
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from tests.event_log.quick_files import QuickFiles
 from tests.event_log.written_events import check_numbers, envelopes_in
 from tests.faults.small_disk import SmallDisk
-from tests.runtime.ingest.test_connection import LISTENING, ends_in, keys_in, said_by, texts_of
+from tests.runtime.ingest.test_connection import LISTENING, ends_in, keys_in, runs_in, said_by, texts_of
 from tests.runtime.sample_runtime import open_runtime
 from tests.support.deadline import wait_until_async
 from yoi_runtime.cli.remote_worker import MOST_HELD_EVENTS, RemoteWorker
@@ -168,6 +170,24 @@ async def test_a_worker_that_runs_is_not_opened_twice(tmp_path: Path):
         assert caught.value.code == "worker_running"
 
 
+async def test_who_is_turned_away_before_he_says_a_word_is_told_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    refused = b'{"kind":"error","code":"too_many_connections","message":"256 programs","fatal":true}\n'
+    with listen(tmp_path) as listener:
+        loop = asyncio.get_running_loop()
+        sends = loop.sock_sendall
+
+        async def close_first(connection: socket.socket, data: bytes) -> None:
+            other, _ = listener.accept()
+            with other:
+                other.sendall(refused)
+            await sends(connection, data)
+
+        monkeypatch.setattr(loop, "sock_sendall", close_first)
+        with pytest.raises(IngestRefusedError) as caught:
+            await RemoteWorker(tmp_path, "coder").open(patience_seconds=30)
+    assert caught.value.code == "too_many_connections"
+
+
 async def test_events_that_can_never_be_taken_are_the_callers_to_tell(tmp_path: Path):
     with open_runtime(tmp_path, LISTENING):
         async with opened(tmp_path) as remote:
@@ -259,3 +279,62 @@ async def test_an_answer_that_was_lost_is_asked_for_again(tmp_path: Path):
     said = [[line["key"] for line in lines if "key" in line] for lines in heard]
     assert said[0] == said[1] == said[2]
     assert len(set(said[0])) == 3
+
+
+class HeldFiles(QuickFiles):
+    """Syncs wait until they are let go."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.go.set()
+
+    def fdatasync(self, fd: int) -> None:
+        assert self.go.wait(60)
+
+
+@pytest.mark.parametrize("was_written", [True, False])
+async def test_an_end_that_was_not_answered_is_said_again_and_ends_the_same_run(tmp_path: Path, was_written: bool):
+    """Before the Runtime stops it has written the end, and cannot say so; or it has heard of none of the last lines."""
+    files, told = HeldFiles(), list[str]()
+    # A roll would wait for the sync.
+    runtime = open_runtime(tmp_path, replace(LISTENING, segment_bytes=1 << 20), files)
+    async with opened(tmp_path, durable=True, tell=told.append) as remote:
+        await emit_all(remote, texts(*range(100)))
+        await wait_until_async(lambda: remote.unacknowledged == 0)
+        if was_written:
+            files.go.clear()
+            await emit_all(remote, texts(*range(100, 200)))
+            ending = asyncio.create_task(remote.end("failed", 3))
+            # In the file, and shown to nobody.
+            segment = min((tmp_path / "log").glob("*.jsonl"))
+            await wait_until_async(lambda: b'"event":"worker_ended"' in segment.read_bytes())
+            assert remote.unacknowledged == 101
+        stopping = asyncio.create_task(asyncio.to_thread(runtime.close))
+        await wait_until_async(lambda: bool(told))
+        files.go.set()
+        await stopping
+        if not was_written:
+            ending = asyncio.create_task(remote.end("failed", 3))
+            await asyncio.sleep(0)
+        with open_runtime(tmp_path, LISTENING):
+            await ending
+            assert remote.unacknowledged == 0
+    assert texts_of(tmp_path) == [*map(str, range(200 if was_written else 100))]
+    assert ends_in(tmp_path) == [*([] if was_written else [("cancelled", None), ("lost", None)]), ("failed", 3)]
+    assert runs_in(tmp_path) == [1]
+    check_numbers(envelopes_in(tmp_path / "log"))
+
+
+async def test_what_comes_after_a_runtime_went_and_before_the_end_is_another_run(tmp_path: Path):
+    told = list[str]()
+    runtime = open_runtime(tmp_path, LISTENING)
+    async with opened(tmp_path, tell=told.append) as remote:
+        await asyncio.to_thread(runtime.close)
+        await wait_until_async(lambda: bool(told))
+        await emit_all(remote, texts(1))
+        ending = asyncio.create_task(remote.end("completed"))
+        await asyncio.sleep(0)
+        with open_runtime(tmp_path, LISTENING):
+            await ending
+    assert texts_of(tmp_path) == ["1"]
+    assert runs_in(tmp_path) == [1, 2]

@@ -288,6 +288,8 @@ async def test_while_the_disk_is_full_output_waits_and_nothing_of_it_is_lost(tmp
     [
         (errno.EMFILE, "create", "00000000000000000002.tmp"),
         (errno.ENFILE, "open_read", "LOCK"),
+        (errno.EMFILE, "sync_directory", "log"),
+        (errno.ENFILE, "sync_directory", "log"),
         (errno.EINTR, "create", "00000000000000000002.tmp"),
         (errno.EINTR, "pwrite", FIRST),
         (errno.ENOMEM, "pwrite", FIRST),
@@ -415,6 +417,7 @@ async def test_a_worker_that_fails_runs_again_until_it_ends_well(tmp_path: Path,
         command = python(COUNTS, str(tmp_path / "count"), "3")
         assert await children.start("coder", command, restart=AT_ONCE) == WorkerExit("completed", 0, None)
         await children.wait()
+        assert (runtime.worker_counts.restarts, runtime.worker_counts.given_up) == (3, 0)
         assert runtime.running_workers() == []
     failed = ("failed", True)
     assert lives(runtime) == [(1,), failed, (2,), failed, (3,), failed, (4,), ("completed", False)]
@@ -430,6 +433,7 @@ async def test_it_gives_up_and_says_so_in_the_log_before_its_end(tmp_path: Path,
     with open_runtime(tmp_path / "data") as runtime:
         ended = await ChildWorkers(runtime).start("coder", python("raise SystemExit(3)"), restart=policy)
         assert ended == WorkerExit("failed", 3, None)
+        assert (runtime.worker_counts.restarts, runtime.worker_counts.given_up) == (2, 1)
     assert lives(runtime)[-2:] == [(3,), ("failed", False)]
     alerts = [event for event in said_by(runtime, "coder") if isinstance(event, Alert)]
     assert [(alert.level, alert.message) for alert in alerts] == [("error", reason)]

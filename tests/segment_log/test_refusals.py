@@ -169,3 +169,43 @@ def test_every_write_of_a_writers_life_may_be_short(for_ever: bool, exercised):
             break
     exercised("writes cut short", struck)
     assert at > 40
+
+
+class FullTable(FailingFiles):
+    """Counts, and fails, nothing but what takes a descriptor: this is how a process without one to spare fares."""
+
+    TAKING = frozenset({"open_read", "open_write", "create", "list_directory", "make_directory", "sync_directory"})
+
+    def _enter(self, method: str, name: str) -> int | None:
+        return super()._enter(method, name) if method in self.TAKING else None
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE])
+@pytest.mark.parametrize(
+    "length", [1, 2, 5, None], ids=lambda length: "for ever" if length is None else f"{length} times"
+)
+def test_whatever_is_opened_without_a_descriptor_to_spare_no_writer_goes_out_of_service(
+    error: int, length: int | None, exercised
+):
+    at = struck = refused = 0
+    while True:
+        at += 1
+        memory = MemoryFiles()
+        files = FullTable(memory)
+        life = Life(files)
+        for number in range(length or 1):
+            files.fail(error, at=at + number, for_ever=length is None)
+        life.live()
+        injected = files.struck
+        files.heal()
+        assert life.broken == 0, f"call {at}: {files.calls[at - 1]}"
+        check(memory, life, f"call {at}")
+        refused += life.refused
+        struck += injected
+        if not injected:
+            break
+    exercised("calls without a descriptor", struck)
+    exercised("refusals", refused)
+    assert at > 40
+    # The others keep something back for a full disk, which is done without.
+    assert refused > at - 10

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ExpectLog
+from tests.runtime.ingest.peer import peer_of, text
 from tests.server.raw_peer import RawPeer
 from tests.server.scraping import Scraped, scrape
 from tests.server.serving import EVERYTHING, SMALL, Serving, serving, stream_path
 from tests.support.damage import damage
 from tests.support.deadline import wait_until_async
 from yoi_runtime.events import Status, TextDelta
+from yoi_runtime.runtime.ingest.lines import RefusalCode
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.worker import Worker
 from yoi_runtime.segment_log.platform import RealFileOps
@@ -209,6 +211,33 @@ async def test_what_is_counted_against_the_limits(tmp_path: Path):
         assert reasons == {reason.value for reason in RefusedBecause}
 
 
+async def test_restarts_and_local_programs(tmp_path: Path):
+    async with serving(tmp_path, RuntimeOptions(segment_bytes=1 << 20, ingest=True)) as served:
+        found = await scrape(served.server.url)
+        assert not [name for name in found.families if name.startswith(("yoi_ingest", "yoi_worker_", "yoi_workers_"))]
+        _metrics(served)._workers = counts = served.runtime.worker_counts
+        found = await scrape(served.server.url)
+        codes = {sample.labels["code"] for sample in found.samples if sample.name == "yoi_ingest_refused_total"}
+        assert codes == {code.value for code in RefusalCode}
+        assert found.total("yoi_ingest_refused_total") == 0
+        counts.restarts, counts.given_up = 5, 2
+        with peer_of(tmp_path) as peer:
+            peer.hello()
+            peer.ask(text(1, "a"), text(2, "b"), text(2, "b"), {"text": 1}, {"nothing": 1})
+            found = await scrape(served.server.url)
+            peer.ask({"kind": "end"})
+        assert found.total("yoi_ingest_connections") == 1
+        assert found.total("yoi_ingest_waiting") == 0
+        assert found.total("yoi_ingest_events_total", outcome="accepted") == 2
+        assert found.total("yoi_ingest_events_total", outcome="repeated") == 1
+        assert found.total("yoi_ingest_refused_total", code="event_invalid") == 1
+        assert found.total("yoi_ingest_refused_total", code="line_invalid") == 1
+        assert found.total("yoi_ingest_refused_total") == 2
+        assert found.total("yoi_worker_restarts_total") == 5
+        assert found.total("yoi_workers_given_up_total") == 2
+        await until(served, "yoi_ingest_connections", 0)
+
+
 async def test_how_far_the_transcripts_are_behind(tmp_path: Path):
     async with serving(tmp_path) as served:
         assert "yoi_transcript_lag_events" not in (await scrape(served.server.url)).families
@@ -229,6 +258,7 @@ async def test_how_far_the_transcripts_are_behind(tmp_path: Path):
 async def test_every_name_is_there_and_no_label_says_who(tmp_path: Path):
     async with serving(tmp_path) as served:
         _metrics(served)._figures = served.runtime.figures
+        _metrics(served)._workers = served.runtime.worker_counts
         for number in range(50):
             await served.worker(f"worker-{number}")
         with contextlib.ExitStack() as peers:

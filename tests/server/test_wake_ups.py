@@ -118,3 +118,65 @@ async def test_serving_many_is_spread_over_turns_of_the_loop_and_serves_each_onc
     for sleeper in sleepers:
         sleeper.wake()
     await asyncio.gather(*tasks)
+
+
+async def test_one_whose_serving_fails_is_woken_and_keeps_nobody_from_being_served():
+    """In the first turn and in a later one, which nothing calls but the loop: after that all would sleep for ever."""
+    wake_ups, served = WakeUps(), [0] * 40
+
+    def serve(number: int) -> bool:
+        served[number] += 1
+        until = time.monotonic() + 0.0003
+        while time.monotonic() < until:
+            pass
+        if number in (0, 20):
+            raise RuntimeError("a bug of ours")
+        return True
+
+    sleepers = [Sleeper(None, partial(serve, number)) for number in range(len(served))]
+    wake_ups._next.update(dict.fromkeys(sleepers))  # in this order
+    for sleeper in sleepers:
+        wake_ups.add(sleeper)
+    tasks = [asyncio.ensure_future(sleeper.sleep()) for sleeper in sleepers]
+    await asyncio.sleep(0)
+    for rounds in (1, 2):
+        wake_ups.wake(())
+        assert len(wake_ups._next) > 20, "it goes on in later turns"
+        await wait_until_async(lambda: not wake_ups._next)
+        await asyncio.sleep(0)
+        failed = (0, 20)
+        assert [served[number] for number in range(40) if number not in failed] == [rounds] * 38
+        assert [served[number] for number in failed] == [1, 1], "who is awake looks himself"
+        assert [task.done() for task in tasks] == [number in failed for number in range(40)]
+    for sleeper in sleepers:
+        sleeper.wake()
+    await asyncio.gather(*tasks)
+
+
+async def test_whatever_ends_a_round_the_next_one_is_served():
+    """Ctrl-C in a program that has the server within itself, say."""
+    wake_ups, served = WakeUps(), list[str]()
+
+    def interrupted() -> bool:
+        served.append("interrupted")
+        raise KeyboardInterrupt
+
+    def other() -> bool:
+        served.append("other")
+        return True
+
+    sleepers = [Sleeper(None, interrupted), Sleeper(None, other)]
+    wake_ups._next.update(dict.fromkeys(sleepers))
+    for sleeper in sleepers:
+        wake_ups.add(sleeper)
+    tasks = [asyncio.ensure_future(sleeper.sleep()) for sleeper in sleepers]
+    await asyncio.sleep(0)
+    try:
+        wake_ups.wake(())
+    except KeyboardInterrupt:
+        served.append("raised")
+    await wait_until_async(lambda: "other" in served)
+    assert served == ["interrupted", "raised", "other"]
+    for sleeper in sleepers:
+        sleeper.wake()
+    await asyncio.gather(*tasks)

@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from tornado.httpserver import HTTPServer
@@ -177,6 +178,27 @@ async def test_a_peer_that_takes_nothing_is_too_slow_after_the_time_it_has():
         assert loop.time() - begun >= 0.2
         assert not outlet.write_pending
     assert STALL_SECONDS == 20
+
+
+async def test_a_peer_that_stops_reading_is_found_a_quarter_late_at_most(monkeypatch: pytest.MonkeyPatch):
+    """By the times that are asked for, which no busy machine makes longer."""
+    taken, asked = iter((0, 1000)), list[float]()
+    async with connected() as (door, _):
+        loop = asyncio.get_running_loop()
+        outlet = WebSocketOutlet(door, 0.4)
+        monkeypatch.setattr(outlet, "_taken_bytes", lambda: next(taken, 1000))
+        call_later = loop.call_later
+
+        def note(delay: float, *call: Any) -> asyncio.TimerHandle:
+            asked.append(delay)
+            return call_later(delay, *call)
+
+        monkeypatch.setattr(loop, "call_later", note)
+        begun = loop.time()
+        with pytest.raises(ConsumerTooSlowError):
+            await outlet.send([b"x" * MORE_THAN_FITS])
+        assert loop.time() - begun > 0.4
+    assert 0.4 < sum(asked) < 0.55, asked
 
 
 async def test_a_peer_that_reads_slowly_but_steadily_is_never_too_slow():

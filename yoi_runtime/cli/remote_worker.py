@@ -63,7 +63,9 @@ class RemoteWorker:
         hello: dict[str, object] = {"kind": "hello", "protocol": PROTOCOL, "worker_id": worker_id}
         if command is not None:
             hello["command"] = [part.encode("utf-8", "backslashreplace").decode() for part in command]
-        self._hello = _line(hello | {"durable": durable, "reconnects": True})
+        self._hello = hello | {"durable": durable, "reconnects": True}
+        # Which run of the Worker this is, by what the Runtime said of it last.
+        self._run_number: object = None
         self._key_start = secrets.token_hex(6)
         self._keys = 0
         self._waiting: deque[bytes] = deque()
@@ -229,11 +231,15 @@ class RemoteWorker:
         connection = _Connection(runtime_socket.connect(self._data_dir))
         try:
             async with asyncio.timeout(_HELLO_SECONDS):
-                await connection.send(self._hello)
+                # When all is said, only what it has not heard of is to begin another run.
+                hello = self._hello | {"ends_run": self._run_number} if self._ending else self._hello
+                # Who is turned away may be so before he says a word; the answer says why.
+                with contextlib.suppress(BrokenPipeError):
+                    await connection.send(_line(hello))
                 answers = await connection.answers()
             if not answers:
                 raise ConnectionResetError("it closed the connection")
-            _raise_refusal(answers[0])
+            self._run_number = _hello_in(answers[0]).get("run")
         except BaseException:
             connection.close()
             raise
@@ -313,11 +319,12 @@ def _refusal(said: dict[str, object]) -> IngestRefusedError:
     return IngestRefusedError(str(said.get("code")), str(said.get("message")), str(said.get("where") or ""))
 
 
-def _raise_refusal(answer: bytes) -> None:
-    """Raise what a Runtime answered instead of a hello."""
+def _hello_in(answer: bytes) -> dict[str, object]:
+    """Return a Runtime's hello; raises what it answered instead of one."""
     said = _parsed(answer)
     if said.get("kind") != "hello":
         raise _refusal(said)
+    return said
 
 
 def _parsed(answer: bytes) -> dict[str, object]:

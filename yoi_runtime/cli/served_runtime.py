@@ -108,6 +108,7 @@ class ServedRuntime:
                 access=options.access,
                 limits=options.limits,
                 figures=runtime.figures,
+                workers=runtime.worker_counts,
                 siblings=_place_of(metrics_directory, 0),
             )
         except BaseException:
@@ -169,6 +170,7 @@ class ServedRuntime:
             access=self._options.access,
             limits=self._options.limits,
             figures=self.runtime.figures,
+            workers=self.runtime.worker_counts,
             siblings=_place_of(self._metrics_directory, 0),
         )
 

@@ -216,9 +216,9 @@ class ChildWorkers:
                 return WorkerExit("cancelled", None, None, supervised.stop_reason)
             worker, child = again
 
-    @staticmethod
-    async def _end_finally(worker: Worker, ended: WorkerExit, decision: RestartDecision) -> None:
+    async def _end_finally(self, worker: Worker, ended: WorkerExit, decision: RestartDecision) -> None:
         if isinstance(decision, GiveUp):
+            self._runtime.worker_counts.given_up += 1
             why = (
                 f"gave up: it ended again after {decision.restarts} restarts within {decision.window_seconds:g} s"
                 f" ({ended.description})"
@@ -258,6 +258,7 @@ class ChildWorkers:
                 retry = min(2 * retry, _RETRY_LAST_SECONDS)
             else:
                 supervised.child = child
+                self._runtime.worker_counts.restarts += 1
                 return worker, child
         await _persist(lambda: self._runtime.end_restart(worker_id, "cancelled"))
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ from yoi_runtime.events import (
 )
 from yoi_runtime.events.worker_id import check_worker_id
 from yoi_runtime.notices import Notice, named
+from yoi_runtime.runtime.ingest.lines import RefusalCode
 from yoi_runtime.runtime.ingest.listener import IngestListener
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.worker import Outcome, Worker
@@ -32,6 +34,7 @@ from yoi_runtime.segment_log.figures import LogFigures
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform, abandon_after_fork
 from yoi_runtime.segment_log.writer import LogWriter
 from yoi_runtime.version import VERSION
+from yoi_runtime.workers.worker_counts import IngestCounts, WorkerCounts
 
 __all__ = ["LOG_DIRECTORY", "Runtime"]
 
@@ -62,6 +65,8 @@ class Runtime:
         self._closed = False
         self._platform = platform
         self._ingest: IngestListener | None = None
+        # Written out beforehand: a name is zero before it is one.
+        self._counts = WorkerCounts(ingest=IngestCounts(refused=Counter(dict.fromkeys(map(str, RefusalCode), 0))))
         writer = LogWriter(data_dir / LOG_DIRECTORY, options.log, platform)
         try:
             catalog = Catalog(data_dir, writer.directory, platform, writer.steady_clock.now_us, options.retention)
@@ -131,6 +136,11 @@ class Runtime:
         """Return what the writer of the log can tell of itself while it works."""
         return self._log.figures
 
+    @property
+    def worker_counts(self) -> WorkerCounts:
+        """Return what is counted of Workers since the start."""
+        return self._counts
+
     def create_worker(self, worker_id: str, *, command: Sequence[str] | None = None) -> Worker:
         """Start a Worker under ``worker_id``; one that ran before continues its numbers.
 
@@ -182,6 +192,31 @@ class Runtime:
                 return False
             self._log.append(WorkerEnded(worker_id=worker_id, outcome=outcome))
             return True
+
+    def is_over(self, worker_id: str, run: int) -> bool:
+        """Say whether ``run`` is the newest run of a Worker, and has ended."""
+        with self._lock:
+            state = self._ledger.workers.get(worker_id)
+            return worker_id not in self._workers and state is not None and state.run == run
+
+    def end_run(self, worker_id: str, run: int, outcome: Outcome, exit_code: int | None = None) -> None:
+        """Have the log say how the newest run of a Worker ended by the Worker's own account, which comes late.
+
+        Until then the log may have said ``lost``, or ``crashed``, as a Runtime says that does not know. Nothing is
+        written when it says the same already, or when the Worker has run again since.
+
+        Raises:
+            WorkerRunningError: it runs.
+            LogError, OSError: the end was not written.
+        """
+        with self._lock:
+            if worker_id in self._workers:
+                raise WorkerRunningError(worker_id)
+            state = self._ledger.workers.get(worker_id)
+            if state is None or state.run != run:
+                return
+            if state.outcome != outcome or state.restart_pending:
+                self._log.append(WorkerEnded(worker_id=worker_id, outcome=outcome, exit_code=exit_code))
 
     def running_workers(self) -> list[str]:
         """Return the ids of the Workers that run."""

@@ -9,13 +9,23 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from yoi_runtime.errors import LogDiskError, LogFullError
 from yoi_runtime.segment_log.directory import SegmentDirectory
 from yoi_runtime.segment_log.platform import FileOps
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.record import RecordEncoder
 from yoi_runtime.segment_log.segment import SegmentHeader
 
-__all__ = ["ActiveSegment"]
+__all__ = ["NO_ROOM", "ActiveSegment", "refusal"]
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def refusal(file: Path, offset: int, seq: int, error: OSError) -> LogFullError | LogDiskError:
+    """Return what to raise when the disk refused what record ``seq`` needs and everything is as it was before."""
+    if error.errno in NO_ROOM:
+        return LogFullError(file, offset, seq, error.strerror or "no space left")
+    return LogDiskError(file, offset, seq, error.errno, error.strerror or str(error))
 
 
 class ActiveSegment:

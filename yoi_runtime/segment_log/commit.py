@@ -132,6 +132,11 @@ class Commit:
             self.last = start
             self._publish(shown=start, synced=start)
 
+    def hold(self) -> None:
+        """Have every append ask before it writes, until the next segment is begun; everything is synced (``seal``)."""
+        with self._turn:
+            self.ceiling_bytes = -1
+
     def note_appended(self, end: tuple[int, int, int, int], size_bytes: int) -> None:
         """Take note of appended records; called by the appending thread, waits for nothing.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from yoi_runtime.errors import LogBrokenError, LogClosedError, LogDiskError, LogFullError, RecordTooLargeError
-from yoi_runtime.segment_log.active_segment import ActiveSegment
+from yoi_runtime.segment_log.active_segment import NO_ROOM, ActiveSegment, refusal
 from yoi_runtime.segment_log.commit import Commit
 from yoi_runtime.segment_log.cursor import NO_WORKER
 from yoi_runtime.segment_log.directory import SegmentDirectory
@@ -46,14 +46,7 @@ _RUN_BYTES = 256 << 10
 
 _T = TypeVar("_T")
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def _refusal(file: Path, offset: int, seq: int, error: OSError) -> LogFullError | LogDiskError:
-    """Return what to raise when the disk refused what record ``seq`` needs and everything is as it was before."""
-    if error.errno in _NO_ROOM:
-        return LogFullError(file, offset, seq, error.strerror or "no space left")
-    return LogDiskError(file, offset, seq, error.errno, error.strerror or str(error))
+_NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 
 class Appended(NamedTuple):
@@ -85,6 +78,9 @@ class LogWriter:
         self._pwrite = platform.files.pwrite
         self.lock = threading.RLock()
         self._closed = False
+        # Of a roll that is half done: the next segment, whose name may not be on the disk yet, and what the active one
+        # is to be sealed as. Nothing is appended anywhere before it is finished.
+        self._begun: tuple[ActiveSegment, SealedSegment] | None = None
         self._segments = SegmentDirectory(directory, platform)
         self._timestamp = TimestampFormat()
         if not options.allow_network_filesystem:
@@ -107,6 +103,8 @@ class LogWriter:
             self._closed = True
             self._slots.close()
             self._active.close()
+            if self._begun is not None:
+                self._begun[0].close()
 
     def check_place(self) -> None:
         """Make sure that the directory is still the one that was opened, under the lock that was taken.
@@ -155,7 +153,7 @@ class LogWriter:
         try:
             return action()
         except OSError as error:
-            if error.errno not in _NO_ROOM or not self.release_reserve():
+            if error.errno not in NO_ROOM or not self.release_reserve():
                 raise
             return action()
 
@@ -178,8 +176,11 @@ class LogWriter:
 
     def _begin_segment(self) -> None:
         """Put the name of a new active segment on the disk, and let readers see its beginning."""
-        active = self._active
         self._files.sync_directory(self.directory)
+        self._show_beginning()
+
+    def _show_beginning(self) -> None:
+        active = self._active
         self.active_number = active.number
         self._commit.begin_segment(active.fd, active.path, active.start)
 
@@ -329,7 +330,8 @@ class LogWriter:
         if self._commit.appended_bytes + size > self._commit.ceiling_bytes:
             self._commit.wait_for_room(self.options.append_deadline_seconds)
             self._check_in_service()
-        if self._active.offset + size > self._segment_bytes and self.active_records:
+        is_full = self._active.offset + size > self._segment_bytes and self.active_records
+        if is_full or self._begun is not None:
             self.roll()
 
     def _take_back(self, error: OSError, seq: int) -> LogFullError | LogDiskError:
@@ -342,7 +344,7 @@ class LogWriter:
             self._active.cut_back()
         except OSError as failed:
             raise self._commit.break_off(f"seq {seq} could not be taken back: {failed.strerror}") from failed
-        return _refusal(self._active.path, self._active.offset, seq, error)
+        return refusal(self._active.path, self._active.offset, seq, error)
 
     def _check_in_service(self) -> None:
         if self._commit.failure is not None and isinstance(self._commit.failure, LogBrokenError):
@@ -355,35 +357,30 @@ class LogWriter:
 
         Raises:
             LogFullError: no room for a new segment; the active one stays active, and nothing was lost.
-            LogDiskError: the disk refused it for another reason; likewise.
+            LogDiskError: the disk refused it for another reason, or no descriptor was to be had; likewise. Where the new
+                one had its name already, nothing is appended before the roll is finished: by the next append or roll.
             LogBrokenError: a sync failed, or the new segment could not be made known.
         """
         with self.lock:
-            before, number = self._active, self.active_number + 1
+            number = self.active_number + 1
             try:
                 self.check_place()
+                if self._begun is None:
+                    self._begun = self._seal_and_create(number)
             except OSError as error:
-                raise _refusal(self._segments.path(number), 0, self.last_seq + 1, error) from error
-            self._commit.seal()
-            previous = Previous(before.number, before.nonce, before.offset, self.last_seq)
-            sealed = SealedSegment(
-                before.number,
-                before.nonce,
-                before.first_seq,
-                self.last_seq,
-                before.offset,
-                self.steady_clock.now_us(),
-            )
+                raise refusal(self._segments.path(number), 0, self.last_seq + 1, error) from error
             try:
-                segment = self._create_segment(number, previous)
-            except OSError as error:
-                raise _refusal(self._segments.path(number), 0, self.last_seq + 1, error) from error
-            try:
+                self._files.sync_directory(self.directory)
+                (segment, sealed), before, self._begun = self._begun, self._active, None
                 self.sealed_segments.append(sealed)
                 self._active = segment
                 before.close()
-                self._begin_segment()
+                self._show_beginning()
             except BaseException as error:
+                if isinstance(error, OSError) and error.errno in _NO_DESCRIPTOR and self._begun is not None:
+                    # Only the opening of a directory takes one, so no sync was tried: the next may be believed.
+                    self._commit.hold()
+                    raise refusal(self._segments.path(number), 0, self.last_seq + 1, error) from error
                 # No way back: one more record in the old segment, and the new header's account of it is a lie that
                 # recovery would believe. No way on either: the new name may not be on the disk.
                 failure = self._commit.break_off(f"segment {number} could not be begun: {error}")
@@ -391,6 +388,15 @@ class LogWriter:
                     raise
                 raise failure from error
             return sealed
+
+    def _seal_and_create(self, number: int) -> tuple[ActiveSegment, SealedSegment]:
+        """Seal the active segment, and create the next one. Raises ``OSError``: nothing bears its name."""
+        before = self._active
+        self._commit.seal()
+        previous = Previous(before.number, before.nonce, before.offset, self.last_seq)
+        now_us = self.steady_clock.now_us()
+        sealed = SealedSegment(before.number, before.nonce, before.first_seq, self.last_seq, before.offset, now_us)
+        return self._create_segment(number, previous), sealed
 
     def mend(self) -> None:
         """Take back what an append or a roll had half done when Ctrl-C ended it; harmless when there is nothing.
@@ -401,10 +407,13 @@ class LogWriter:
         """
         with self.lock:
             self._check_in_service()
+            if self._begun is not None:
+                self.roll()
             begun = self._segments.path(self.active_number + 1)
             if begun.name in self._files.list_directory(self.directory):
                 self._files.unlink(begun)
-                self._files.sync_directory(self.directory)
+            # Also where it was deleted before, and this failed.
+            self._files.sync_directory(self.directory)
             self._active.cut_back()
             if self.end.seq != self.last_seq:
                 active = self._active
@@ -427,10 +436,11 @@ class LogWriter:
             for _ in range(count):
                 try:
                     self._files.unlink(self._segments.path(self.sealed_segments.oldest_number))
-                except FileNotFoundError:  # somebody deleted it by hand
+                except FileNotFoundError:  # somebody deleted it by hand, or it went before and the sync failed
                     pass
-                self.sealed_segments.drop_oldest()
+                # Before it is forgotten: the next one must not go from the disk before it.
                 self._files.sync_directory(self.directory)
+                self.sealed_segments.drop_oldest()
 
     # Commit and close.
 
@@ -469,6 +479,8 @@ class LogWriter:
             self._closed = True
             finally_.callback(self._writer_lock.release)
             finally_.callback(self._active.close)
+            if self._begun is not None:
+                finally_.callback(self._begun[0].close)
             finally_.callback(self._slots.close)
             finally_.callback(self._commit.stop)
             self._commit.seal()

@@ -51,6 +51,7 @@ from yoi_runtime.server.transcript_source import TranscriptSource
 from yoi_runtime.server.transcript_view import TranscriptView
 from yoi_runtime.server.websocket_outlet import STALL_SECONDS
 from yoi_runtime.workers.descriptor_limit import raised_limit
+from yoi_runtime.workers.worker_counts import WorkerCounts
 
 __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "EventServer"]
 
@@ -102,6 +103,7 @@ class EventServer:
         access: ServerAccess | None = None,
         limits: Limits | None = None,
         figures: LogFigures | None = None,
+        workers: WorkerCounts | None = None,
         siblings: SiblingPlace | None = None,
     ) -> EventServer:
         """Bind, read the log's state, and serve. Port 0 picks a free one; ``url`` and ``port`` tell.
@@ -109,8 +111,8 @@ class EventServer:
         ``listening``: sockets that are bound already (``bind``), instead; the server closes them. ``cache_bytes``: how
         much of the log is kept in memory for subscribers to share. ``transcripts``: where they come from; None answers
         none. ``access``: who may connect; None is everybody on this machine. ``limits``: None is the usual ones.
-        The process's soft limit of open files is raised as far as they need. ``figures``: of the writer, where that is
-        in this process. ``siblings``: where server processes on the same address ask each other for their metrics.
+        The process's soft limit of open files is raised as far as they need. ``figures``, ``workers``: of the Runtime,
+        where that is in this process. ``siblings``: where server processes on the same address ask each other for their metrics.
 
         The port is bound first and answers only when the log has been read: a port in use costs nothing.
 
@@ -152,7 +154,7 @@ class EventServer:
             credentials=credentials,
             limits=room.limits,
         )
-        metrics = ServerMetrics(state, figures)
+        metrics = ServerMetrics(state, figures, workers)
         shared_metrics = None
         if siblings is not None:
             shared_metrics = SiblingMetrics(metrics, siblings)

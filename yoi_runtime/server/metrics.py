@@ -27,6 +27,7 @@ from yoi_runtime.segment_log.figures import LogFigures
 from yoi_runtime.server.lag import worst_lag
 from yoi_runtime.server.limits import RefusedBecause
 from yoi_runtime.version import VERSION
+from yoi_runtime.workers.worker_counts import WorkerCounts
 
 if TYPE_CHECKING:
     from yoi_runtime.server.request_base import ServerState
@@ -70,6 +71,12 @@ _HELP = {
     "yoi_sync_seconds": "How long fdatasync took, for each commit. Only where the log is written.",
     "yoi_unsynced_bytes": "Appended bytes that wait for the disk. Only where the log is written.",
     "yoi_log_writable": "1 while the log takes events, 0 once it is out of service. Only where the log is written.",
+    "yoi_worker_restarts_total": "Commands that were run again after their end. Only where the log is written.",
+    "yoi_workers_given_up_total": "Commands that ended too often, and are not run again. Only where the log is written.",
+    "yoi_ingest_connections": "Programs connected to the local socket. Only where the log is written.",
+    "yoi_ingest_waiting": "Of them, those that wait for the log. Only where the log is written.",
+    "yoi_ingest_events_total": "Events of the local socket: accepted, or repeated and not written again.",
+    "yoi_ingest_refused_total": "Lines and connections of the local socket that were refused, by the answer's code.",
 }
 METRIC_NAMES = tuple(_HELP)
 
@@ -86,11 +93,14 @@ class _Scrape(Collector):
 
 
 class ServerMetrics:
-    """The metrics of one server. One event loop. ``figures``: of the writer, where that is in this process."""
+    """The metrics of one server. One event loop. ``figures``, ``workers``: of the Runtime, where that is in this process."""
 
-    def __init__(self, state: ServerState, figures: LogFigures | None = None) -> None:
+    def __init__(
+        self, state: ServerState, figures: LogFigures | None = None, workers: WorkerCounts | None = None
+    ) -> None:
         self._state = state
         self._figures = figures
+        self._workers = workers
         self._process = ProcessCollector(registry=None)
 
     async def registry(self) -> CollectorRegistry:
@@ -127,6 +137,7 @@ class ServerMetrics:
         yield _histogram("yoi_event_loop_delay_seconds", state.watch.delays)
         yield _gauge("yoi_event_loop_tasks", len(asyncio.all_tasks()))
         yield from self._writer_families()
+        yield from self._worker_families()
 
     def _subscribers(self) -> dict[tuple[str, ...], float]:
         counts: dict[tuple[str, ...], float] = {
@@ -170,6 +181,18 @@ class ServerMetrics:
         yield _histogram("yoi_sync_seconds", figures.sync_seconds)
         yield _gauge("yoi_unsynced_bytes", figures.unsynced_bytes)
         yield _gauge("yoi_log_writable", figures.failure is None)
+
+    def _worker_families(self) -> Iterator[_Family]:
+        if self._workers is None:
+            return
+        yield _counter("yoi_worker_restarts_total", self._workers.restarts)
+        yield _counter("yoi_workers_given_up_total", self._workers.given_up)
+        ingest = self._workers.ingest
+        yield _gauge("yoi_ingest_connections", ingest.connections)
+        yield _gauge("yoi_ingest_waiting", ingest.waiting)
+        events = Counter({"accepted": ingest.accepted, "repeated": ingest.repeated})
+        yield _counter_of("yoi_ingest_events_total", "outcome", events)
+        yield _counter_of("yoi_ingest_refused_total", "code", ingest.refused)
 
     async def _transcript_lag(self) -> list[_Family]:
         source, view = self._state.transcripts, self._state.view

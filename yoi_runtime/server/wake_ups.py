@@ -43,8 +43,14 @@ class Sleeper:
             self._future.set_result(None)
 
     def serve(self) -> None:
-        """Serve it in place, if it sleeps; wake it if that is not enough."""
-        if self._future is not None and not self._future.done() and (self._in_place is None or not self._in_place()):
+        """Serve it in place, if it sleeps; wake it if that is not enough, or fails: its task comes to the same place."""
+        if self._future is None or self._future.done():
+            return
+        try:
+            is_all = self._in_place is not None and self._in_place()
+        except Exception:  # noqa: BLE001 - the task raises it where somebody hears it; the others must be served
+            is_all = False
+        if not is_all:
             self.wake()
 
 
@@ -86,15 +92,19 @@ class WakeUps:
     def _serve_some(self) -> None:
         monotonic, until = time.monotonic, time.monotonic() + _SERVING_SECONDS
         following = self._next
-        while following:
-            sleeper = next(iter(following))
-            del following[sleeper]
-            sleeper.serve()
-            if monotonic() > until:
-                break
-        self._serving = bool(following)
-        if following:
-            asyncio.get_running_loop().call_soon(self._serve_some)
+        self._serving = True
+        try:
+            while following:
+                sleeper = next(iter(following))
+                del following[sleeper]
+                sleeper.serve()
+                if monotonic() > until:
+                    break
+        finally:
+            # Whatever was raised: a round that is said to go on and does not would be the last for everybody.
+            self._serving = bool(following)
+            if following:
+                asyncio.get_running_loop().call_soon(self._serve_some)
 
     def wake_all(self) -> None:
         """Wake everybody: something other than an event happened."""

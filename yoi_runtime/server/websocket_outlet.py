@@ -31,6 +31,8 @@ _log = logging.getLogger("yoi_runtime.server")
 SEND_BUFFER_BYTES = 256 << 10
 # Without one byte taken for this long, a peer is stalled, not slow.
 STALL_SECONDS = 20.0
+# So often in that time it is looked whether a peer takes anything: it is found out a quarter late at most.
+_LOOKS = 4
 _GRACE_SECONDS = 5.0
 _DARWIN_SO_NWRITE = 0x1024
 
@@ -111,7 +113,7 @@ class WebSocketOutlet:
         """
         loop = asyncio.get_running_loop()
         ended = loop.create_future()
-        before = self._taken_bytes()
+        before, since = self._taken_bytes(), loop.time()
         timer: asyncio.TimerHandle | None = None
 
         def tell(_: object) -> None:
@@ -119,15 +121,20 @@ class WebSocketOutlet:
                 ended.set_result(True)
 
         def look() -> None:
-            nonlocal before, timer
-            taken = self._taken_bytes()
+            nonlocal before, since, timer
+            if self._stream.closed():
+                return  # which ``tell`` is about to be told
+            taken, now = self._taken_bytes(), loop.time()
             if taken != before:
-                before, timer = taken, loop.call_later(self._stall_seconds, look)
+                before, since = taken, now
+            left = since + self._stall_seconds - now
+            if left > 0:
+                timer = loop.call_later(min(left, self._stall_seconds / _LOOKS), look)
             elif not ended.done():
                 ended.set_result(False)
 
         written.add_done_callback(tell)
-        timer = loop.call_later(self._stall_seconds, look)
+        timer = loop.call_later(self._stall_seconds / _LOOKS, look)
         try:
             taken: bool = await ended
             return taken

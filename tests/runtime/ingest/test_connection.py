@@ -26,6 +26,7 @@ from yoi_runtime.errors import LogBrokenError
 from yoi_runtime.events import Alert, Event, TextDone, UnknownEvent, WorkerEnded, WorkerStarted
 from yoi_runtime.runtime.ingest import connection
 from yoi_runtime.runtime.ingest.key_window import KeyWindows
+from yoi_runtime.runtime.ingest.lines import RefusalCode
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.segment_log.platform import FileOps
@@ -343,6 +344,7 @@ def test_a_full_disk_holds_the_peer_back_and_loses_nothing(tmp_path: Path):
     ("error", "method", "name"),
     [
         (errno.EMFILE, "create", "00000000000000000002.tmp"),
+        (errno.EMFILE, "sync_directory", "log"),
         (errno.EINTR, "pwrite", "00000000000000000001.jsonl"),
     ],
 )
@@ -473,3 +475,169 @@ def test_a_runtime_that_stops_says_so_and_whether_the_worker_is_over(tmp_path: P
     (end,) = [e.payload for e in envelopes_in(tmp_path / "log") if isinstance(e.payload, WorkerEnded)]
     assert end.outcome == "cancelled"
     assert end.restart_pending is (True if reconnects else None)
+
+
+# An end that was not answered.
+
+
+def runs_in(data_dir: Path) -> list[int]:
+    events = [envelope.payload for envelope in envelopes_in(data_dir / "log")]
+    return [event.run for event in events if isinstance(event, WorkerStarted)]
+
+
+LINES = [text(number, f"key-{number}") for number in range(50)]
+SAID = {"kind": "end", "outcome": "failed", "exit_code": 3}
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("was_written", [True, False])
+@pytest.mark.parametrize("is_restarted", [True, False])
+def test_an_end_that_was_not_answered_is_said_again_and_no_run_is_begun_for_it(
+    tmp_path: Path, durable: bool, was_written: bool, is_restarted: bool
+):
+    """Without a restart, its connection was lost: the Worker has crashed, as far as the Runtime knows."""
+    with listening(tmp_path) as runtime:
+        with peer_of(tmp_path) as peer:
+            run = peer.hello(durable=durable, reconnects=True)["run"]
+            refuse_none(peer.ask(*LINES[:30]))
+            peer.say(*LINES[30:], *([SAID] if was_written else []))
+            wait_until(lambda: len(texts_of(tmp_path)) == 50)
+            if was_written:
+                wait_until(lambda: ends_in(tmp_path))
+            elif is_restarted:
+                runtime.close()
+        wait_until(lambda: not runtime.running_workers())
+        if not is_restarted:
+            end_again(tmp_path, run, durable)
+    if is_restarted:
+        with listening(tmp_path):
+            end_again(tmp_path, run, durable)
+    guessed = [] if was_written else [("cancelled", None), ("lost", None)] if is_restarted else [("crashed", None)]
+    assert ends_in(tmp_path) == [*guessed, ("failed", 3)]
+    assert runs_in(tmp_path) == [1]
+    assert texts_of(tmp_path) == [f"number {number}" for number in range(50)]
+    check_numbers(envelopes_in(tmp_path / "log"))
+
+
+def end_again(data_dir: Path, run: int, durable: bool) -> None:
+    for _ in range(2):  # and again
+        with peer_of(data_dir) as peer:
+            answer = peer.hello(durable=durable, reconnects=True, ends_run=run)
+            assert (answer["kind"], answer["run"]) == ("hello", run)
+            *answers, ended = peer.ask(*LINES[30:], SAID)
+            refuse_none(answers)
+            assert [answer["repeated"] for answer in answers] == [True] * 20
+            assert ended["kind"] == "ended"
+            assert peer.rest() == []
+
+
+@pytest.mark.parametrize("has_key", [True, False])
+def test_who_comes_to_end_a_run_and_has_news_begins_another(tmp_path: Path, has_key: bool):
+    with listening(tmp_path):
+        with peer_of(tmp_path) as peer:
+            peer.hello()
+            refuse_none(peer.ask(*LINES[:10]))
+            peer.ask(END)
+        with peer_of(tmp_path) as peer:
+            peer.hello(ends_run=1, command=["agent"])
+            assert runs_in(tmp_path) == [1]
+            answers = peer.ask(*LINES[5:10], text(10, "key-10" if has_key else None), *LINES[8:12], END)
+            assert answers.pop()["kind"] == "ended"
+            refuse_none(answers)
+            assert [answer.get("repeated", False) for answer in answers] == [
+                *([True] * 5 + [False] + [True] * 2),
+                *([True, False] if has_key else [False, False]),
+            ]
+        # Which was a run like any other: it goes without an end, and has crashed.
+        with peer_of(tmp_path) as peer:
+            peer.hello(ends_run=2)
+            refuse_none(peer.ask(text(99, "key-99")))
+        wait_until(lambda: len(ends_in(tmp_path)) == 3)
+    assert runs_in(tmp_path) == [1, 2, 3]
+    assert [outcome for outcome, _ in ends_in(tmp_path)] == ["completed", "completed", "crashed"]
+
+
+def test_a_run_that_is_not_the_workers_newest_is_not_ended_again(tmp_path: Path):
+    with listening(tmp_path), peer_of(tmp_path) as unknown, peer_of(tmp_path) as old:
+        assert unknown.hello("nobody", ends_run=1)["run"] == 1
+        unknown.ask(END)
+        assert old.hello("nobody", ends_run=7)["run"] == 2
+        # While it runs nobody else ends it, nor comes in its stead.
+        with peer_of(tmp_path) as second:
+            assert second.hello("nobody", ends_run=2)["code"] == "worker_running"
+        old.ask(SAID)
+    assert ends_in(tmp_path) == [("completed", None), ("failed", 3)]
+
+
+@pytest.mark.parametrize("what", ["end", "event"])
+def test_who_comes_to_end_a_run_makes_way_for_whoever_is_the_worker_meanwhile(tmp_path: Path, what: str):
+    said = END if what == "end" else text(2, "key-2")
+    with listening(tmp_path), peer_of(tmp_path) as late:
+        with peer_of(tmp_path) as peer:
+            peer.hello()
+            peer.ask(text(1, "key-1"), END)
+        late.hello(ends_run=1)
+        late.ask(text(1, "key-1"))
+        with peer_of(tmp_path) as other:
+            other.hello()
+            (answer,) = late.ask(said)
+            assert (answer["code"], answer["fatal"]) == ("worker_running", True)
+            other.ask(END)
+        with peer_of(tmp_path) as late_again, peer_of(tmp_path) as other:
+            late_again.hello(ends_run=2)
+            late_again.ask(text(1, "key-1"))
+            # What it had looked up before somebody else was the Worker is looked up again.
+            other.hello()
+            (cursor,) = refuse_none(other.ask(text(2, "key-2")))
+            other.ask({"kind": "end", "outcome": "cancelled"})
+            (answer,) = late_again.ask(said)
+            if what == "event":
+                assert (answer["cursor"], answer["repeated"]) == (cursor, True)
+                late_again.ask(END)
+            else:
+                assert answer["kind"] == "ended"
+    outcomes = [outcome for outcome, _ in ends_in(tmp_path)]
+    assert outcomes == ["completed", "completed", "cancelled", *(["completed"] if what == "event" else [])]
+    assert texts_of(tmp_path) == ["number 1", "number 2"]
+
+
+def test_who_comes_to_end_a_run_and_goes_again_changes_nothing(tmp_path: Path):
+    with listening(tmp_path) as runtime:
+        with peer_of(tmp_path) as peer:
+            peer.hello()
+            peer.ask(END)
+        with peer_of(tmp_path) as peer:
+            peer.hello(ends_run=1)
+        with peer_of(tmp_path) as peer:
+            peer.hello(ends_run=1)
+            runtime.close()
+            assert [answer["code"] for answer in peer.rest()] == ["shutting_down"]
+    assert (runs_in(tmp_path), ends_in(tmp_path)) == ([1], [("completed", None)])
+
+
+# What is counted.
+
+
+def test_events_refusals_connections_and_who_waits_are_counted(tmp_path: Path):
+    disk = SmallDisk(1 << 20, QuickFiles())
+    with listening(tmp_path, disk) as runtime:
+        counts = runtime.worker_counts.ingest
+        assert set(counts.refused) == {code.value for code in RefusalCode}
+        with peer_of(tmp_path) as peer:
+            peer.hello()
+            assert counts.connections == 1
+            refuse_none(peer.ask(text(1, "a"), text(2, "b"), text(1, "a")))
+            peer.ask(*([{"text": 1}] * 2), {"event": "own", "data": list(range(60_000))}, {"text": "c", "key": "?"})
+            with peer_of(tmp_path) as second:
+                second.hello()
+            assert (counts.accepted, counts.repeated, counts.waiting) == (2, 1, 0)
+            disk.room_bytes = 0
+            peer.say(text(3), END)
+            wait_until(lambda: disk.refused > 1)
+            wait_until(lambda: counts.waiting == 1)
+            disk.room_bytes = 1 << 20
+            assert [peer.hear()["kind"] for _ in range(2)] == ["ack", "ended"]
+        wait_until(lambda: counts.connections == 0)
+        assert (counts.accepted, counts.waiting) == (3, 0)
+        refused = {code: count for code, count in counts.refused.items() if count}
+        assert refused == {"event_invalid": 2, "event_too_large": 1, "key_invalid": 1, "worker_running": 1}

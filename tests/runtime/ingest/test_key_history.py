@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 
 from tests.event_log.quick_files import QuickFiles
 from tests.faults.clocks import ManualClock
+from tests.runtime.ingest.peer import peer_of
 from tests.runtime.sample_runtime import SMALL, open_runtime, platform_of
+from tests.support.deadline import wait_until
 from yoi_runtime.catalog import place_indexer
 from yoi_runtime.catalog.place_file import place_path
 from yoi_runtime.catalog.place_indexer import index_segment
@@ -137,3 +140,74 @@ def test_what_was_rotated_out_is_not_known_any_more(tmp_path: Path):
     newest = KeyHistory(tmp_path / "log", PLATFORM).newest_of("a")
     assert 0 < len(newest) < len(found) / 2
     assert newest == found[-len(newest) :]
+
+
+def test_without_places_what_is_read_of_all_counts_against_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(key_history, "_READ_BYTES", 10_000)
+    runtime = open_runtime(tmp_path)
+    found = write(runtime, 300, "a")["a"]
+    runtime.close()
+    for _ in range(2):  # scanned now, and remembered then
+        newest = KeyHistory(tmp_path / "log", PLATFORM).newest_of("a")
+        # Three segments of 4 KiB, and what the active one held.
+        assert 10 < len(newest) < 40
+        assert newest == found[-len(newest) :]
+
+
+class HeldFiles(QuickFiles):
+    """Stops the reading thread at one of its reads, until it is let go."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.reads = 0
+        self.is_held, self.go = threading.Event(), threading.Event()
+
+    def pread(self, fd: int, size: int, offset: int) -> bytes:
+        if threading.current_thread().name.startswith("asyncio_"):
+            self.reads += 1
+            if self.reads == self.at:
+                self.is_held.set()
+                assert self.go.wait(30)
+        return super().pread(fd, size, offset)
+
+
+@pytest.mark.parametrize("has_places", [False, True])
+def test_a_long_reading_does_not_hold_up_a_stop(tmp_path: Path, has_places: bool):
+    """64 MiB of a Worker's own records, and a program that comes again with a key just before the Runtime stops."""
+    options = replace(SMALL, segment_bytes=16 << 20, ingest=True)
+    runtime = open_runtime(tmp_path, options)
+    with runtime.create_worker("a") as worker:
+        for begin in range(0, 9_000, 100):
+            keys = [f"a-{number}" for number in range(begin, begin + 100)]
+            worker.offer_many([TextDelta(text=key.ljust(8_000, "x")) for key in keys], keys)
+    runtime._log.roll()
+    if has_places:
+        for segment in runtime._log.sealed_segments():
+            assert index_segment(runtime.log_directory, segment, PLATFORM)
+    runtime.close()
+    if not has_places:
+        for path in (tmp_path / "log").glob("*.places"):
+            path.unlink()
+    assert sum(path.stat().st_size for path in (tmp_path / "log").glob("*.jsonl")) > 64 << 20
+    files = HeldFiles(at=20)
+    runtime = open_runtime(tmp_path, replace(options, retain_segments=None), files)
+    with peer_of(tmp_path) as peer:
+        assert peer.hello("a")["run"] == 2
+        peer.say({"text": "again", "key": "a-17"})
+        assert files.is_held.wait(30)
+        stopping = threading.Thread(target=runtime.close)
+        stopping.start()
+        assert runtime._ingest is not None
+        history = runtime._ingest._history
+        wait_until(lambda: history._stopped)
+        files.go.set()
+        stopping.join(30)
+        assert not stopping.is_alive()
+        assert [answer["code"] for answer in peer.rest()] == ["shutting_down"]
+    assert files.reads - 20 <= 3, "one that was under way, and no other"
+    fresh = HeldFiles(at=-1)
+    reading = threading.Thread(target=KeyHistory(tmp_path / "log", platform_of(fresh)).newest_of, args=["a"])
+    reading.name = "asyncio_of_a_test"
+    reading.start()
+    reading.join()
+    assert fresh.reads > 60, "there was much more to read"

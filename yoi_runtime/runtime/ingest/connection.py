@@ -11,8 +11,9 @@ import contextlib
 import itertools
 import logging
 import socket
-from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from yoi_runtime.errors import (
     EventInvalidError,
@@ -41,6 +42,7 @@ from yoi_runtime.runtime.ingest.lines import (
 )
 from yoi_runtime.runtime.worker import Outcome, Worker
 from yoi_runtime.workers.line_splitter import LineSplitter
+from yoi_runtime.workers.worker_counts import IngestCounts
 
 __all__ = ["Connection", "Host"]
 
@@ -58,13 +60,19 @@ _LAST_ANSWERS_SECONDS = 10.0
 _RETRY_FIRST_SECONDS = 0.01
 _RETRY_LAST_SECONDS = 1.0
 
+_T = TypeVar("_T")
+
 
 class Host(Protocol):
     """What connections ask of the Runtime they lead to."""
 
+    counts: IngestCounts
+
     @property
     def log_id(self) -> str: ...
     def create_worker(self, worker_id: str, *, command: list[str] | None = None) -> Worker: ...
+    def is_over(self, worker_id: str, run: int) -> bool: ...
+    def end_run(self, worker_id: str, run: int, outcome: Outcome, exit_code: int | None) -> None: ...
     async def durable(self, cursor: str) -> None: ...
     async def settled(self) -> None: ...
     async def window_of(self, worker_id: str, *, is_new: bool) -> KeyWindow:
@@ -80,6 +88,7 @@ class Connection:
     def __init__(self, connection: socket.socket, host: Host) -> None:
         self._socket = connection
         self._host = host
+        self._counts = host.counts
         self._conversation = Conversation()
         self._splitter = LineSplitter(MAX_LINE_BYTES)
         self._answers = Answers(connection, host.durable)
@@ -150,8 +159,9 @@ class Connection:
 
     async def _take(self, heard: Heard | Refused) -> None:
         match heard:
-            case Refused(_, answer):
+            case Refused(_, code, answer):
                 await self._flush()
+                self._counts.refused[code] += 1
                 self._answers.put(answer)
             case Heard(number, Hello() as hello):
                 self._open(number, hello)
@@ -159,22 +169,33 @@ class Connection:
                 await self._take_event(number, line)
             case Heard(number, End() as end):
                 await self._flush()
-                assert self._worker is not None
-                await _when_there_is_room(self._worker, end.outcome, end.exit_code)
-                self._give_back_keys()
-                if self._durable:
-                    await self._host.settled()
-                self._answers.put(ended_line(number))
+                await self._end(number, end)
 
     def _open(self, number: int, hello: Hello) -> None:
+        self._hello, run = hello, hello.ends_run
+        # Who comes back to end a run begins none, unless he has news.
+        if run is None or not self._host.is_over(hello.worker_id, run):
+            if not self._begin(number, hello):
+                return
+            assert self._worker is not None
+            run = self._worker.run
+        self._answers.put(hello_line(number, self._host.log_id, hello.worker_id, run))
+
+    def _begin(self, number: int, hello: Hello) -> bool:
+        """Begin a run; False when somebody else is this Worker, and line ``number`` was answered so."""
         try:
-            worker = self._host.create_worker(hello.worker_id, command=hello.command)
+            self._worker = self._host.create_worker(hello.worker_id, command=hello.command)
         except WorkerRunningError as error:
-            self._answers.put(refusal_line(RefusalCode.WORKER_RUNNING, str(error), "worker_id", number))
-            self._conversation.phase = Phase.OVER
-            return
-        self._worker, self._hello = worker, hello
-        self._answers.put(hello_line(number, self._host.log_id, worker.worker_id, worker.run))
+            self._refuse_running(number, error)
+            return False
+        # Somebody else may have been this Worker until now.
+        self._window = None
+        return True
+
+    def _refuse_running(self, number: int, error: WorkerRunningError) -> None:
+        self._counts.refused[RefusalCode.WORKER_RUNNING] += 1
+        self._answers.put(refusal_line(RefusalCode.WORKER_RUNNING, str(error), "worker_id", number))
+        self._conversation.phase = Phase.OVER
 
     @property
     def _durable(self) -> bool:
@@ -187,20 +208,41 @@ class Connection:
             if line.key in self._pending_keys:
                 await self._flush()
             cursor = (await self._keys()).cursor_of(line.key)
+            if cursor is None and self._worker is None:
+                if not self._begin(number, self._said_hello):
+                    return
+                cursor = (await self._keys()).cursor_of(line.key)
             if cursor is not None:
                 await self._flush()
+                self._counts.repeated += 1
                 self._answers.put(ack_line(number, cursor, repeated=True), cursor if self._durable else None)
                 return
             self._pending_keys.add(line.key)
+        if self._worker is None and not self._begin(number, self._said_hello):
+            return
         self._pending.append((number, line))
 
     async def _keys(self) -> KeyWindow:
         if self._window is None:
             # What came without a key before the first that has one cannot be in the window.
             await self._flush()
-            assert self._worker is not None
-            self._window = await self._host.window_of(self._worker.worker_id, is_new=self._worker.run == 1)
+            is_new = self._worker is not None and self._worker.run == 1
+            window = self._host.window_of(self._said_hello.worker_id, is_new=is_new)
+            self._window = await self._held_back(window)
         return self._window
+
+    @property
+    def _said_hello(self) -> Hello:
+        assert self._hello is not None
+        return self._hello
+
+    async def _held_back(self, until: Awaitable[_T]) -> _T:
+        """Wait for the log, and be counted among those who do."""
+        self._counts.waiting += 1
+        try:
+            return await until
+        finally:
+            self._counts.waiting -= 1
 
     async def _flush(self) -> None:
         """Append the events that were heard, however long the log takes to have room for them, and answer each."""
@@ -210,7 +252,7 @@ class Connection:
         delay = _RETRY_FIRST_SECONDS
         while pending:
             assert worker is not None
-            await worker.ready()
+            await self._held_back(worker.ready())
             try:
                 cursors, stopped = _offer(worker, [line for _, line in pending])
             except (EventInvalidError, RecordTooLargeError) as error:
@@ -224,6 +266,7 @@ class Connection:
                 return
             if cursors:
                 taken, pending = pending[: len(cursors)], pending[len(cursors) :]
+                self._counts.accepted += len(taken)
                 if self._window is not None:
                     # Whatever comes now: what is in the log must not be taken again.
                     self._window.add([line.key for _, line in taken], cursors)
@@ -233,20 +276,39 @@ class Connection:
             if stopped is not None:
                 raise stopped
             if pending:
-                await asyncio.sleep(delay)
+                await self._held_back(asyncio.sleep(delay))
                 delay = min(2 * delay, _RETRY_LAST_SECONDS)
 
     def _refuse(self, number: int, error: EventInvalidError | RecordTooLargeError) -> None:
+        code = RefusalCode.EVENT_TOO_LARGE if isinstance(error, RecordTooLargeError) else RefusalCode.EVENT_INVALID
+        self._counts.refused[code] += 1
         if isinstance(error, RecordTooLargeError):
             # Not the error's text: it names a directory of ours.
             reason = (
                 f"a record of {error.size_bytes} bytes is over the limit of {error.limit_bytes}, and has no text to cut"
             )
-            self._answers.put(refusal_line(RefusalCode.EVENT_TOO_LARGE, reason, "data", number))
+            self._answers.put(refusal_line(code, reason, "data", number))
         else:
-            self._answers.put(refusal_line(RefusalCode.EVENT_INVALID, error.reason, error.where, number))
+            self._answers.put(refusal_line(code, error.reason, error.where, number))
 
     # The end.
+
+    async def _end(self, number: int, end: End) -> None:
+        try:
+            if (worker := self._worker) is not None:
+                await self._persist(lambda: worker.end(end.outcome, end.exit_code))
+            else:
+                hello = self._said_hello
+                assert hello.ends_run is not None
+                run = hello.ends_run
+                await self._persist(lambda: self._host.end_run(hello.worker_id, run, end.outcome, end.exit_code))
+        except WorkerRunningError as error:
+            self._refuse_running(number, error)
+            return
+        self._give_back_keys()
+        if self._durable:
+            await self._host.settled()
+        self._answers.put(ended_line(number))
 
     async def _finish(self) -> None:
         """Send the last answers, then wait a little until the peer closes."""
@@ -266,7 +328,7 @@ class Connection:
     async def _crashed(self) -> None:
         """End a Worker whose connection is gone without an end; nothing where it has ended."""
         if self._worker is not None:
-            await _when_there_is_room(self._worker, "crashed", None)
+            await self._persist(partial(self._worker.end, "crashed"))
             self._give_back_keys()
 
     def _end_now(self, outcome: Outcome, *, restart_pending: bool = False) -> None:
@@ -287,15 +349,29 @@ class Connection:
         worker = self._worker
         while worker is not None and not worker.ended:
             try:
-                await _when_there_is_room(worker, "crashed", None)
+                await self._persist(partial(worker.end, "crashed"))
             except (LogBrokenError, LogClosedError):
                 self._end_now("crashed")  # which says that it cannot
                 return
             except (LogError, OSError):
                 await asyncio.sleep(_RETRY_LAST_SECONDS)
 
+    async def _persist(self, write: Callable[[], object]) -> None:
+        """Write something, however long the log takes to have room for it."""
+        delay = _RETRY_FIRST_SECONDS
+        while True:
+            try:
+                write()
+                return
+            except LogError as error:
+                if not error.is_passing:
+                    raise
+                await self._held_back(asyncio.sleep(delay))
+                delay = min(2 * delay, _RETRY_LAST_SECONDS)
+
     def _say_last(self, code: RefusalCode, reason: str) -> None:
         """Say why it is over, if the peer has room for it now."""
+        self._counts.refused[code] += 1
         with contextlib.suppress(OSError):
             self._socket.send(refusal_line(code, reason), socket.MSG_DONTWAIT)
 
@@ -325,17 +401,3 @@ def _offer(worker: Worker, lines: list[EventLine]) -> _Offered:
         if not error.is_passing:
             raise
         return _Offered(())
-
-
-async def _when_there_is_room(worker: Worker, outcome: Outcome, exit_code: int | None) -> None:
-    """Write a Worker's end, however long the log takes to have room for it."""
-    delay = _RETRY_FIRST_SECONDS
-    while True:
-        try:
-            worker.end(outcome, exit_code)
-            return
-        except LogError as error:
-            if not error.is_passing:
-                raise
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, _RETRY_LAST_SECONDS)

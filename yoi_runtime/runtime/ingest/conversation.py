@@ -43,9 +43,10 @@ class Heard(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A line that is not, and the answer to it."""
+    """A line that is not, and the answer to it, which bears this code."""
 
     number: int
+    code: str
     answer: bytes
 
 
@@ -62,7 +63,8 @@ class Conversation:
         except IngestRefusedError as error:
             if error.code in FATAL_CODES:
                 self.phase = Phase.OVER
-            return Refused(line.number, refusal_line(error.code, error.reason, error.where, line.number))
+            answer = refusal_line(error.code, error.reason, error.where, line.number)
+            return Refused(line.number, error.code, answer)
 
     def _heard(self, line: Line) -> PeerLine:
         if line.cut_bytes:

@@ -1,7 +1,8 @@
 """The keys of a Worker's newest events, read back from the log: what a restarted Runtime knows of what it was sent.
 
 Reads backwards, segment by segment: by a place file where there is one, and otherwise the whole segment, once for all
-Workers that ask. A segment whose index does not name the Worker is not looked into.
+Workers that ask. A segment whose index does not name the Worker is not looked into. What is read is bounded, and a
+reading that is under way can be ended from another thread.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from yoi_runtime.catalog.place_file import PlaceFile
 from yoi_runtime.catalog.places import places_after
 from yoi_runtime.catalog.segment_index import read_index
-from yoi_runtime.errors import LogFormatError, RecordCorruptError, SegmentGoneError
+from yoi_runtime.errors import LogClosedError, LogFormatError, RecordCorruptError, SegmentGoneError
 from yoi_runtime.events import keyed_records
 from yoi_runtime.runtime.ingest.key_window import KEPT_KEYS
 from yoi_runtime.segment_log.platform import Platform
@@ -25,7 +26,7 @@ from yoi_runtime.segment_log.record import check_crc
 
 __all__ = ["KeyHistory"]
 
-# Of one Worker's own records, looked up by their places.
+# Of one Worker's own records, looked up by their places; of a segment that has none, of all its records.
 _READ_BYTES: Final = 64 << 20
 _SCAN_BYTES = 1 << 20
 # Records that lie so near to each other are read together.
@@ -38,13 +39,25 @@ _Found = tuple[str, str]
 _Span = Sequence[tuple[int, int]]
 
 
+class _Scan(NamedTuple):
+    """The keys of all Workers in a segment, and how much had to be read for them."""
+
+    found: dict[str, list[_Found]]
+    size_bytes: int
+
+
 class KeyHistory:
     """Reads the log in ``log_directory``. For one thread at a time; everything appended has to be committed before."""
 
     def __init__(self, log_directory: Path, platform: Platform) -> None:
         self._directory = log_directory
         self._platform = platform
-        self._scans: OrderedDict[Position, dict[str, list[_Found]]] = OrderedDict()
+        self._scans: OrderedDict[Position, _Scan] = OrderedDict()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Have a reading that is under way, and every later one, end with ``LogClosedError``; from any thread."""
+        self._stopped = True
 
     def newest_of(self, worker_id: str, most: int = KEPT_KEYS) -> list[_Found]:
         """Return the newest keys of a Worker and the cursors of their events, oldest first, at most so many.
@@ -53,6 +66,7 @@ class KeyHistory:
 
         Raises:
             LogError, OSError: the log cannot be read; call again.
+            LogClosedError: ``stop`` was called.
         """
         reader = LogReader(self._directory, self._platform)
         try:
@@ -64,6 +78,9 @@ class KeyHistory:
     def _newest_first(self, reader: LogReader, worker_id: str) -> Iterator[_Found]:
         bytes_left = _READ_BYTES
         for number in reversed(reader.segment_numbers()):
+            self._go_on()
+            if bytes_left <= 0:
+                return
             try:
                 start = reader.start_of(number)
                 if number < reader.end.segment:
@@ -73,15 +90,22 @@ class KeyHistory:
                     places = self._places_in(start, worker_id)
                     if places is not None:
                         for span in _spans_newest_first(places):
+                            self._go_on()
                             if bytes_left <= 0:
                                 return
                             bytes_left -= sum(length for _, length in span)
                             yield from _keys_in_span(reader, number, span)
                         continue
-                yield from reversed(self._scan(reader, start).get(worker_id, ()))
+                scan = self._scan(reader, start)
+                bytes_left -= scan.size_bytes
+                yield from reversed(scan.found.get(worker_id, ()))
             except (LogFormatError, SegmentGoneError, FileNotFoundError):
                 # Its header is damaged, or it was rotated out meanwhile.
                 continue
+
+    def _go_on(self) -> None:
+        if self._stopped:
+            raise LogClosedError(self._directory)
 
     def _places_in(self, start: Position, worker_id: str) -> list[tuple[int, int]] | None:
         """Return (offset, length) of a Worker's records in a sealed segment, None when no place file says it."""
@@ -91,15 +115,16 @@ class KeyHistory:
         places = file.places_of(worker_id, self._platform)
         return places_after(places, 0, len(places)) if places is not None else None
 
-    def _scan(self, reader: LogReader, start: Position) -> dict[str, list[_Found]]:
-        """Return the keys of all Workers in the segment that begins at ``start``, as far as it is committed."""
+    def _scan(self, reader: LogReader, start: Position) -> _Scan:
+        """Read the segment that begins at ``start``, as far as it is committed."""
         known = self._scans.get(start)
         if known is not None:
             self._scans.move_to_end(start)
             return known
         found: dict[str, list[_Found]] = {}
-        position = start
+        position, size_bytes = start, 0
         while position.segment == start.segment:
+            self._go_on()
             try:
                 chunk = reader.read(position, _SCAN_BYTES)
             except RecordCorruptError as error:
@@ -109,13 +134,15 @@ class KeyHistory:
                 break
             for record in keyed_records(chunk.data):
                 found.setdefault(record.worker_id, []).append((record.key, record.cursor))
+            size_bytes += len(chunk.data)
             position = chunk.end
+        scan = _Scan(found, size_bytes)
         # One that is still written to has other keys the next time.
         if start.segment < reader.end.segment:
-            self._scans[start] = found
+            self._scans[start] = scan
             if len(self._scans) > _KEPT_SCANS:
                 self._scans.popitem(last=False)
-        return found
+        return scan
 
 
 def _spans_newest_first(places: _Span) -> Iterator[_Span]:

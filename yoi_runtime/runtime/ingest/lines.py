@@ -88,6 +88,7 @@ class Hello(_Said):
     """The first line: which Worker this is. ``durable``: acknowledge what survives a power cut, and nothing before.
 
     ``reconnects``: when the Runtime stops, this peer comes back; who follows the Worker is not told that it is over.
+    ``ends_run``: it has said the end of this run, and comes back because that was not answered.
     """
 
     kind: Literal["hello"]
@@ -97,6 +98,7 @@ class Hello(_Said):
     command: Annotated[list[Str], Field(min_length=1)] | None = None
     durable: bool = False
     reconnects: bool = False
+    ends_run: Annotated[int, Field(ge=1)] | None = None
 
 
 class End(_Said):

@@ -18,9 +18,10 @@ from yoi_runtime.runtime.ingest.key_history import KeyHistory
 from yoi_runtime.runtime.ingest.key_window import KeyWindow, KeyWindows
 from yoi_runtime.runtime.ingest.lines import RefusalCode, refusal_line
 from yoi_runtime.runtime.ingest.runtime_socket import is_welcome, listen, peer_uid, remove
-from yoi_runtime.runtime.worker import Worker
+from yoi_runtime.runtime.worker import Outcome, Worker
 from yoi_runtime.segment_log.cursor import CursorToken
 from yoi_runtime.segment_log.platform import Platform, abandon_after_fork
+from yoi_runtime.workers.worker_counts import IngestCounts, WorkerCounts
 
 __all__ = ["MOST_CONNECTIONS", "IngestListener", "Owner"]
 
@@ -40,7 +41,11 @@ class Owner(Protocol):
     def log_id(self) -> str: ...
     @property
     def log_directory(self) -> Path: ...
+    @property
+    def worker_counts(self) -> WorkerCounts: ...
     def create_worker(self, worker_id: str, *, command: Sequence[str] | None = None) -> Worker: ...
+    def is_over(self, worker_id: str, run: int) -> bool: ...
+    def end_run(self, worker_id: str, run: int, outcome: Outcome, exit_code: int | None = None) -> None: ...
     async def durable(self, cursor: CursorToken) -> None: ...
     async def settled(self) -> None: ...
 
@@ -55,6 +60,7 @@ class IngestListener:
             OSError: there can be no socket in that directory.
         """
         self._owner = owner
+        self.counts: IngestCounts = owner.worker_counts.ingest
         self._history = KeyHistory(owner.log_directory, platform)
         self._windows = KeyWindows()
         self._listener = listen(owner.data_dir)
@@ -102,6 +108,8 @@ class IngestListener:
             self._loop.remove_reader(self._listener)
             remove(self._owner.data_dir)
             self._listener.close()
+            # The loop's end waits for its threads.
+            self._history.stop()
             for task in self._connections:
                 task.cancel()
             await asyncio.gather(*self._connections, return_exceptions=True)
@@ -121,19 +129,28 @@ class IngestListener:
             self._loop.call_later(_ACCEPT_RETRY_SECONDS, self._accept_from_now_on)
             return
         if not is_welcome(peer_uid(connection), os.geteuid()):
-            _turn_away(connection, RefusalCode.FORBIDDEN, "this Runtime takes events of its own user only")
+            self._turn_away(connection, RefusalCode.FORBIDDEN, "this Runtime takes events of its own user only")
         elif len(self._connections) >= MOST_CONNECTIONS:
             reason = f"{MOST_CONNECTIONS} programs are connected already"
-            _turn_away(connection, RefusalCode.TOO_MANY_CONNECTIONS, reason)
+            self._turn_away(connection, RefusalCode.TOO_MANY_CONNECTIONS, reason)
         else:
             connection.setblocking(False)
             task = self._loop.create_task(Connection(connection, self).run(), name="ingest connection")
             self._connections[task] = connection
+            self.counts.connections = len(self._connections)
             task.add_done_callback(self._gone)
+
+    def _turn_away(self, connection: socket.socket, code: RefusalCode, reason: str) -> None:
+        """Say why, as far as there is room at once, and close."""
+        self.counts.refused[code] += 1
+        with contextlib.suppress(OSError):
+            connection.send(refusal_line(code, reason), socket.MSG_DONTWAIT)
+        connection.close()
 
     def _gone(self, task: asyncio.Task[None]) -> None:
         # Closed already, unless the task was cancelled before it began.
         self._connections.pop(task).close()
+        self.counts.connections = len(self._connections)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a local program's connection failed", exc_info=error, extra=named(Notice.INGEST_FAILED))
 
@@ -145,6 +162,12 @@ class IngestListener:
 
     def create_worker(self, worker_id: str, *, command: list[str] | None = None) -> Worker:
         return self._owner.create_worker(worker_id, command=command)
+
+    def is_over(self, worker_id: str, run: int) -> bool:
+        return self._owner.is_over(worker_id, run)
+
+    def end_run(self, worker_id: str, run: int, outcome: Outcome, exit_code: int | None) -> None:
+        self._owner.end_run(worker_id, run, outcome, exit_code)
 
     async def durable(self, cursor: str) -> None:
         await self._owner.durable(CursorToken(cursor))
@@ -165,10 +188,3 @@ class IngestListener:
 
     def give_back(self, worker_id: str, window: KeyWindow) -> None:
         self._windows.give_back(worker_id, window)
-
-
-def _turn_away(connection: socket.socket, code: RefusalCode, reason: str) -> None:
-    """Say why, as far as there is room at once, and close."""
-    with contextlib.suppress(OSError):
-        connection.send(refusal_line(code, reason), socket.MSG_DONTWAIT)
-    connection.close()
