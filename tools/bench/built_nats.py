@@ -38,7 +38,9 @@ def built_nats_program(*, install: bool) -> str:
         raise PeerMissingError(f"NATS {VERSION} has not been built, and nothing may be installed")
     go = shutil.which("go") or (str(_USUAL_GO) if _USUAL_GO.exists() else None)
     if go is None:
-        raise PeerMissingError(f"NATS {VERSION} is built with Go, which is missing (Debian, Ubuntu: apt install golang-go)")
+        raise PeerMissingError(
+            f"NATS {VERSION} is built with Go, which is missing (Debian, Ubuntu: apt install golang-go)"
+        )
     with dev.set_up_lock():
         if not program.exists():
             dev.say(f"building NATS {VERSION} with Go, for the comparison (a minute or two)")
@@ -61,7 +63,9 @@ def _build(go: str, program: Path) -> None:
             "GOTOOLCHAIN": "local",
         }
         command = [go, "install", "-ldflags=-s -w", _MODULE]
-        ended = subprocess.run(command, env=variables, cwd=scratch, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
+        ended = subprocess.run(
+            command, env=variables, cwd=scratch, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
+        )
         if ended.returncode:
             raise PeerMissingError(f"NATS {VERSION} could not be built; Go's words are above")
         # A whole file or none, whenever this is broken off.

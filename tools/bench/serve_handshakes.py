@@ -99,11 +99,11 @@ def ours(directory: str, count: int, guarded: bool) -> dict[str, float]:
             access = None
             if guarded:
                 tokens = Path(data_dir) / "tokens.json"
-                for number in range(TOKENS):
-                    token, _ = add_token(tokens, label=f"backend {number}", workers=["agent-7"], expires_at=None)
+                labels = [f"backend {number}" for number in range(TOKENS)]
+                made = [add_token(tokens, label=label, workers=["agent-7"], expires_at=None) for label in labels]
                 access = ServerAccess(token_file=tokens)
                 path = "/v1/workers/agent-7/events/ws?batch=1"
-                driven = {"path": path, "protocol": "yoi.events.v1", "token": token}
+                driven = {"path": path, "protocol": "yoi.events.v1", "token": made[-1][0]}
             server = await EventServer.start(Path(data_dir), "127.0.0.1", 0, access=access)
             try:
                 return await _driven(server.port, count, driven, time.process_time)

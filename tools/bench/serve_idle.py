@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tools.bench.child import measure
 from tools.bench.figures import Figure, Result, Target
@@ -33,7 +34,7 @@ def run(setting: Setting) -> Result:
     directory = str(setting.shelf.directory)
     for number in range(setting.rounds):
         setting.say(f"round {number + 1} of {setting.rounds}")
-        common = {"directory": directory, "seconds": seconds}
+        common: dict[str, Any] = {"directory": directory, "seconds": seconds}
         found["here"].append(measure("serve_idle", "here", subscribers=idle, **common))
         found["elsewhere"].append(measure("serve_idle", "elsewhere", subscribers=idle, polling=False, **common))
         found["polling"].append(measure("serve_idle", "elsewhere", subscribers=0, polling=True, **common))

@@ -14,7 +14,9 @@ __all__ = ["read_only_server"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 # As where the library is missing that asks the kernel for notices.
-_WITHOUT_NOTICES = "import sys; sys.modules['inotify_simple'] = None; from yoi_runtime.__main__ import main; sys.exit(main())"
+_WITHOUT_NOTICES = (
+    "import sys; sys.modules['inotify_simple'] = None; from yoi_runtime.__main__ import main; sys.exit(main())"
+)
 
 
 @contextmanager

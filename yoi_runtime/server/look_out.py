@@ -49,8 +49,12 @@ class LookOut:
     def start(self) -> None:
         """Begin to listen, in the running event loop."""
         loop = asyncio.get_running_loop()
+
+        def ring() -> None:
+            loop.call_soon_threadsafe(self.ring)
+
         self._bell = doorbell_of(self._directory)
-        self._stop_listening = self._bell.listen(lambda: loop.call_soon_threadsafe(self.ring))
+        self._stop_listening = self._bell.listen(ring)
 
     def ring(self) -> None:
         """Have the next look at once."""
