@@ -69,4 +69,4 @@ def _build(go: str, program: Path) -> None:
         if ended.returncode:
             raise PeerMissingError(f"NATS {VERSION} could not be built; Go's words are above")
         # A whole file or none, whenever this is broken off.
-        os.replace(f"{scratch}/bin/nats-server", program)
+        Path(scratch, "bin", "nats-server").replace(program)

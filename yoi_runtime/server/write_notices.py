@@ -20,14 +20,16 @@ except ImportError:
     # An extra without it, or not Linux: ``WriteNotices`` says so when it is made.
     INotify = None
 
-__all__ = ["PAUSE_SECONDS", "WriteNotices"]
-
-# After a notice the next is listened for this much later: what is written by then is one notice more, not thousands.
-PAUSE_SECONDS = 0.001
+__all__ = ["WriteNotices"]
 
 
 class WriteNotices:
-    """Calls ``on_write`` in the running event loop after ``path`` was written to, once for all that came in a pause."""
+    """Calls ``on_write`` in the running event loop after ``path`` was written to, at most once in a turn of it.
+
+    The kernel makes one notice of all that nobody has read yet, so a loop that is busy hears once of many writes. A notice
+    costs 3.3 µs (and who writes, 1.1). Listening again only a millisecond later took a fifth less processor time at 1,000
+    events a second, and half a millisecond more for each.
+    """
 
     def __init__(self, path: Path, on_write: Callable[[], None]) -> None:
         """Begin to listen.
@@ -40,14 +42,13 @@ class WriteNotices:
             raise OSError(errno.ENOSYS, "inotify is not here")
         self._on_write = on_write
         self._loop = asyncio.get_running_loop()
-        self._pause: asyncio.TimerHandle | None = None
         self._inotify = INotify(nonblocking=True)
         try:
             self._inotify.add_watch(path, flags.MODIFY)
         except OSError:
             self._inotify.close()
             raise
-        self._listen()
+        self._loop.add_reader(self._inotify, self._told)
 
     def take(self) -> bool:
         """Take the notices that have come, without a call; say whether there were any."""
@@ -57,17 +58,9 @@ class WriteNotices:
         """Listen no more; may be repeated."""
         if self._inotify.closed:
             return
-        if self._pause is not None:
-            self._pause.cancel()
         self._loop.remove_reader(self._inotify)
         self._inotify.close()
 
-    def _listen(self) -> None:
-        self._pause = None
-        self._loop.add_reader(self._inotify, self._told)
-
     def _told(self) -> None:
-        self._loop.remove_reader(self._inotify)
-        self._pause = self._loop.call_later(PAUSE_SECONDS, self._listen)
         if self.take():
             self._on_write()
