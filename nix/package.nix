@@ -33,6 +33,7 @@ let
 
   extras = {
     ws-server = [
+      python3Packages.inotify-simple
       python3Packages.prometheus-client
       python3Packages.tornado
     ];

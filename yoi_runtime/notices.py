@@ -69,6 +69,7 @@ class Notice(StrEnum):
     LOG_NOT_SHOWN_TO_ITS_END = "log_not_shown_to_its_end"
     LOG_DIRECTORY_UNREADABLE = "log_directory_unreadable"
     LOG_REPLACED = "log_replaced"
+    LOG_POLLED = "log_polled"
     RECORD_DAMAGED = "record_damaged"
     PLACE_FILE_UNREADABLE = "place_file_unreadable"
 

@@ -70,6 +70,7 @@ let
         "hatchling"
         "hypothesis"
         "import-linter"
+        "inotify-simple"
         "jsonschema"
         "mypy"
         "packaging"

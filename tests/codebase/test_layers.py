@@ -20,7 +20,7 @@ from tests.codebase.tree import PACKAGE, ROOT, modules
 # What each room may import beside the standard library and yoi_runtime itself.
 OUTSIDE = {
     "checksum.py": {"zlib_ng"},
-    "server": {"prometheus_client", "pydantic", "pydantic_core", "tornado"},
+    "server": {"inotify_simple", "prometheus_client", "pydantic", "pydantic_core", "tornado"},
     "client": {"pydantic", "pydantic_core", "tornado"},
     "cli": {"pydantic", "pydantic_core", "typer", "rich"},
 }

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.end_to_end.programs import Program, runtime_process, server_process, until_known
 from tests.server.foreign_client import Peer, subscribed
 from tests.server.serving import EVERYTHING, records_of, stream_path
+from tests.support.deadline import wait_until_async
 from yoi_runtime.segment_log.cursor import CursorToken, decode_token
+from yoi_runtime.server import write_notices
 
 SMALL = {"segment_bytes": 4096, "retain_segments": 3}
 
@@ -82,6 +88,34 @@ async def _newest(everything: Peer, runtime: Program) -> str:
     await emit(runtime, "a", "marker")
     events = await everything.until(lambda event: event["payload"]["data"].get("text") == "marker")
     return events[-1]["cursor"]
+
+
+@pytest.mark.skipif(write_notices.INotify is None or sys.platform != "linux", reason="no inotify here: servers poll")
+async def test_a_server_beside_the_writer_sleeps_while_nothing_happens(tmp_path: Path):
+    """It wakes a few times a second for what is regular. By polling it would be a hundred times."""
+    async with both(tmp_path) as (runtime, server), stream(server, "a") as peer:
+        await peer.snapshot()
+        await emit(runtime, "a", "the last for now")
+        assert await peer.texts(1) == ["the last for now"]
+        # Past the second in which more is expected.
+        await _pause(1.5)
+        before = _times_woken(server.process.pid)
+        await _pause(2)
+        assert _times_woken(server.process.pid) - before < 60
+        await emit(runtime, "a", "awake")
+        assert await peer.texts(1) == ["awake"]
+
+
+async def _pause(seconds: float) -> None:
+    """Let time go by in which nothing happens: that is what is looked at."""
+    until = time.monotonic() + seconds
+    await wait_until_async(lambda: time.monotonic() >= until)
+
+
+def _times_woken(pid: int) -> int:
+    """Source: proc(5), /proc/pid/status."""
+    lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
 
 
 async def test_a_cursor_works_at_every_server_on_the_directory(tmp_path: Path):

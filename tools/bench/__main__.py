@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    listed = "\n".join(f"  {bench.name:<14}{bench.summary}" for bench in BENCHES.values())
+    listed = "\n".join(f"  {bench.name:<18}{bench.summary}" for bench in BENCHES.values())
     parser = argparse.ArgumentParser(
         prog="tools/dev.py bench",
         description="Measure yoi_runtime and its peers, in turn, each measurement a fresh process.",

@@ -20,7 +20,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MARK", "Swarm", "cpu_seconds", "cpu_since", "masked", "read_streams", "upgrade"]
+__all__ = [
+    "MARK",
+    "Swarm",
+    "allow_descriptors",
+    "cpu_seconds",
+    "cpu_since",
+    "masked",
+    "read_streams",
+    "upgrade",
+    "upgrade_request",
+]
 
 _ROOT = Path(__file__).resolve().parents[2]
 # In the last event of a run.
@@ -43,6 +53,12 @@ def cpu_seconds(pid: int) -> float:
 def cpu_since(pid: int, before: float) -> float:
     """Return how much a process has used since ``cpu_seconds`` said ``before``; at least one tick, which is what is told."""
     return max(cpu_seconds(pid) - before, 1 / os.sysconf("SC_CLK_TCK"))
+
+
+def allow_descriptors() -> None:
+    """Let this process open as many files as it may."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class Swarm:
@@ -111,7 +127,7 @@ def _connect_all(port: int, paths: list[str], protocol: str | None) -> list[sock
 
 def _ask(port: int, path: str, protocol: str | None) -> socket.socket:
     peer = socket.create_connection(("127.0.0.1", port), timeout=60)
-    peer.sendall(_request(port, path, protocol))
+    peer.sendall(upgrade_request(port, path, protocol))
     return peer
 
 
@@ -128,9 +144,11 @@ def _take_answer(peer: socket.socket) -> None:
         raise ConnectionError(f"refused: {answer!r}")
 
 
-def _request(port: int, path: str, protocol: str | None) -> bytes:
+def upgrade_request(port: int, path: str, protocol: str | None = None, token: str | None = None) -> bytes:
+    """Return what a client asks to get a WebSocket."""
     key = base64.b64encode(os.urandom(16)).decode()
     offered = f"Sec-WebSocket-Protocol: {protocol}\r\n" if protocol else ""
+    offered += f"Authorization: Bearer {token}\r\n" if token else ""
     return (
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{offered}\r\n"
@@ -155,7 +173,7 @@ def read_streams(
     Says "ready" on stdout when all are connected.
     """
     asked = time.perf_counter()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    allow_descriptors()
     poll = select.epoll()
     peers: dict[int, socket.socket] = {}
     for peer in (

@@ -16,7 +16,7 @@ from typing import Any
 
 from tools.bench.light_reader import MARK, Swarm, cpu_seconds, cpu_since, masked, upgrade
 
-__all__ = ["can_sync_always", "fan_out", "replay", "synced_delays"]
+__all__ = ["can_sync_always", "fan_out", "nats_server", "replay", "synced_delays"]
 
 _CONNECT = 'CONNECT {"verbose":false,"pedantic":false,"headers":true}\r\n'
 _PER_WRITE = 64
@@ -24,7 +24,7 @@ _START_SECONDS = 10.0
 
 
 @contextmanager
-def _server(
+def nats_server(
     program: str, directory: str, *, sync: str | None = None, stream: bool = False
 ) -> Iterator[tuple[int, int, int]]:
     """Run a NATS server; yields (pid, TCP port, WebSocket port)."""
@@ -122,7 +122,7 @@ def _publish(client: _Client, events: int, text_bytes: int) -> None:
 
 def fan_out(program: str, directory: str, subscribers: int, events: int, text_bytes: int) -> dict[str, float]:
     """Publish to subscribers over WebSocket; nothing is stored."""
-    with _server(program, directory) as (pid, port, web_port):
+    with nats_server(program, directory) as (pid, port, web_port):
         hello = _CONNECT + "SUB events 1\r\n"
         swarm = Swarm(port=web_port, paths=["/"] * subscribers, hello=hello)
         try:
@@ -142,7 +142,7 @@ def fan_out(program: str, directory: str, subscribers: int, events: int, text_by
 
 def replay(program: str, directory: str, readers: int, events: int, text_bytes: int, spread: bool) -> dict[str, float]:
     """Replay a stream from its file to readers over WebSocket; ``spread``: each begins elsewhere."""
-    with _server(program, directory, stream=True) as (pid, port, web_port):
+    with nats_server(program, directory, stream=True) as (pid, port, web_port):
         client = _Client(port)
         client.ask(
             "$JS.API.STREAM.CREATE.EVENTS",
@@ -206,7 +206,7 @@ def synced_delays(
     program: str, directory: str, subscribers: int, events: int, per_second: int, text_bytes: int
 ) -> dict[str, Any]:
     """Publish at a steady rate into a stream that syncs every message; return the readers' delays in ms."""
-    with _server(program, directory, stream=True, sync="always") as (_, port, web_port):
+    with nats_server(program, directory, stream=True, sync="always") as (_, port, web_port):
         client = _Client(port)
         client.ask(
             "$JS.API.STREAM.CREATE.EVENTS",

@@ -13,10 +13,12 @@ from tools.bench import (
     open_log,
     serve_catch_up,
     serve_fan_out,
+    serve_handshakes,
     serve_idle,
     serve_latency,
     serve_processes,
     serve_scoped,
+    serve_stalled,
 )
 from tools.bench.figures import Result
 from tools.bench.setting import Setting
@@ -43,7 +45,9 @@ BENCHES = {
         Bench("serve-catch-up", "readers of an old log, beside JetStream and Redis", 5, serve_catch_up.run),
         Bench("serve-scoped", "1,000 Workers with a subscriber each; one Worker's resume in 1 GB", 3, serve_scoped.run),
         Bench("serve-latency", "from append to receipt, beside JetStream that syncs", 3, serve_latency.run),
-        Bench("serve-idle", "handshakes, idle and stalled subscribers", 3, serve_idle.run),
+        Bench("serve-handshakes", "subscribers that come, beside NATS and naive Tornado", 5, serve_handshakes.run),
+        Bench("serve-idle", "subscribers who get nothing, where the log is written and elsewhere", 3, serve_idle.run),
+        Bench("serve-stalled", "subscribers who read nothing, and others beside them", 3, serve_stalled.run),
         Bench("serve-processes", "two server processes on one socket beside one", 3, serve_processes.run),
         Bench("memory", "memory of an open log of 10 MB and of 10 GB", 5, memory.run),
         Bench("client", "our client on a backlog, beside the websockets client", 3, client.run),

@@ -12,6 +12,8 @@ __all__ = ["Complaint", "first_complaint"]
 
 
 class Complaint(NamedTuple):
+    """What is wrong, and where."""
+
     where: str
     """The member, as in ``data.blocks[0].text``, or ``""`` for the whole."""
 

@@ -16,6 +16,7 @@ _WORKER_ID: Final = re.compile(WORKER_ID_PATTERN)
 
 
 def is_worker_id(text: str) -> bool:
+    """Return whether ``text`` is a Worker id."""
     return _WORKER_ID.fullmatch(text) is not None
 
 

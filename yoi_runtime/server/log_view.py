@@ -1,8 +1,7 @@
 """The view: what one process shows of a log, shared by all its subscribers. No sockets here.
 
 One task follows the watermark, folds each new record into the ledger once, and only then lets
-subscribers see it: whoever reads up to ``end`` finds the Workers' state at least that new. Wake-ups come
-from the writer's bell when it is in this process, and from polling in any other.
+subscribers see it: whoever reads up to ``end`` finds the Workers' state at least that new. When it looks, ``LookOut`` says.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from yoi_runtime.catalog.worker_state import WorkerState
 from yoi_runtime.errors import LogError, LogUnavailableError, RecordCorruptError, SegmentGoneError
 from yoi_runtime.notices import Notice, named
 from yoi_runtime.segment_log.cursor import NO_WORKER, CursorToken, worker_tag
-from yoi_runtime.segment_log.doorbell import doorbell_of
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform
 from yoi_runtime.segment_log.position import Position
 from yoi_runtime.segment_log.reader import LogReader
 from yoi_runtime.segment_log.retention import RetentionPolicy
 from yoi_runtime.server.chunk_cache import ChunkCache, Encoder, SharedChunk
+from yoi_runtime.server.look_out import LookOut
 from yoi_runtime.server.own_reading import OwnReading
 from yoi_runtime.server.wake_ups import Sleeper, WakeUps
 
@@ -37,13 +36,6 @@ _log = logging.getLogger("yoi_runtime.server")
 CHUNK_BYTES = BLOCK_BYTES
 # Chunks in memory, which subscribers at the same place share: the last moments of a log and what is asked for often.
 CACHE_BYTES = 64 << 20
-# How long a reader without a bell sleeps: an event in another process is seen this much later at most. While events
-# come it looks more often: 70 µs each time on a busy machine, a fiftieth of a processor.
-_POLL_SECONDS = 0.01
-_POLL_BUSY_SECONDS = 0.004
-_BUSY_FOR_SECONDS = 1.0
-# With the writer in this process every commit rings; this is for a ring that was lost.
-_POLL_WITH_BELL_SECONDS = 0.5
 # How often to look which segments are gone, so that their bytes are freed within 5 s.
 _RELIST_SECONDS = 2.0
 
@@ -73,8 +65,7 @@ class LogView:
         self._finished = False
         self.hurried = False
         self._failure: Exception | None = None
-        self._rung = asyncio.Event()
-        self._last_news = platform.clock.monotonic()
+        self._look_out = LookOut(log_directory, platform.clock)
         self.wake_ups = WakeUps()
         self._own_reading = OwnReading(self._reader, platform)
         self._cache = ChunkCache(cache_bytes)
@@ -89,14 +80,8 @@ class LogView:
         """
         await self._fold_from(await self._load_ledger())
         self._caught_up = True
-        loop = asyncio.get_running_loop()
-
-        def ring() -> None:
-            loop.call_soon_threadsafe(self._rung.set)
-
-        self._bell = doorbell_of(self._reader.directory)
-        self._stop_listening = self._bell.listen(ring)
-        self._task = loop.create_task(self._follow(), name="log view")
+        self._look_out.start()
+        self._task = asyncio.get_running_loop().create_task(self._follow(), name="log view")
 
     async def _load_ledger(self) -> Position:
         """Take over the catalog's snapshot, and return the place from which the log has to be read on."""
@@ -226,7 +211,7 @@ class LogView:
                     await self._reopen()
                 self._reader.refresh()
                 if self._reader.end > self._end:
-                    self._last_news = monotonic()
+                    self._look_out.found_news()
                     await self._fold_from(self._end)
                     continue
                 if monotonic() >= relist_at:
@@ -241,7 +226,7 @@ class LogView:
                     _log.error(text, error, exc_info=_is_bug(error), extra=named(Notice.LOG_NOT_FOLLOWED))
                 self._failure = error
                 self._wake()
-            await self._bell_or_poll()
+            await self._look_out.next_look()
         await self._finish()
 
     async def _finish(self) -> None:
@@ -267,20 +252,11 @@ class LogView:
             told = named(Notice.LOG_DIRECTORY_UNREADABLE)
             _log.warning("the log's directory cannot be looked at, will try again: %s", error, extra=told)
 
-    async def _bell_or_poll(self) -> None:
-        self._rung.clear()
-        quiet_seconds = self.platform.clock.monotonic() - self._last_news
-        seconds = _POLL_BUSY_SECONDS if quiet_seconds < _BUSY_FOR_SECONDS else _POLL_SECONDS
-        if self._bell.has_ringer:
-            seconds = _POLL_WITH_BELL_SECONDS
-        poll = asyncio.get_running_loop().call_later(seconds, self._rung.set)
-        await self._rung.wait()
-        poll.cancel()
-
     def _let_go(self) -> None:
         """Part with a log that is no longer the one in the directory; whoever follows it is told."""
         _log.warning("the log was removed or replaced by another one", extra=named(Notice.LOG_REPLACED))
         self._caught_up = False
+        self._look_out.look_elsewhere()
         self.epoch += 1
         self._wake()
 
@@ -293,6 +269,7 @@ class LogView:
         self._reader.close()
         self._cache.clear()
         self._reader = LogReader(self._reader.directory, self.platform)
+        self._look_out.look_elsewhere()
         self._own_reading = OwnReading(self._reader, self.platform)
         await self._fold_from(await self._load_ledger())
         self._caught_up = True
@@ -460,7 +437,7 @@ class LogView:
     def begin_closing(self) -> None:
         """Show what is committed, and then nothing more: subscribers say goodbye when they have sent it."""
         self._closing = True
-        self._rung.set()
+        self._look_out.ring()
 
     def hurry(self) -> None:
         """Make subscribers say goodbye wherever they are."""
@@ -470,7 +447,7 @@ class LogView:
         """Stop following and close every file."""
         self.begin_closing()
         if self._task is not None:
-            self._stop_listening()
+            self._look_out.close()
             await self._task
             self._task = None
         if self._accounting is not None:
