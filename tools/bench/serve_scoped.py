@@ -156,8 +156,11 @@ async def _known(server: Any, workers: int) -> None:
         await view.beyond(view.end)
 
 
-async def emit_steadily(agents: list[Any], per_second: int, seconds: float) -> int:
-    """Let the Workers emit in turn, so many a second in all; return how many there were. Each ends with a mark."""
+async def emit_steadily(agents: list[Any], per_second: int, seconds: float, *, more_to_come: bool = False) -> int:
+    """Let the Workers emit in turn, so many a second in all; return how many there were.
+
+    Each ends with a mark, unless there is ``more_to_come``.
+    """
     from yoi_runtime.events import TextDelta
 
     loop = asyncio.get_running_loop()
@@ -166,7 +169,7 @@ async def emit_steadily(agents: list[Any], per_second: int, seconds: float) -> i
         due = min(total, int((loop.time() - began) * per_second) + 1)
         # At most a millisecond of work at a time, also when it is behind.
         for number in range(done, min(due, done + 50)):
-            last = MARK if number >= total - len(agents) else ""
+            last = MARK if number >= total - len(agents) and not more_to_come else ""
             text = f"sent-at-{time.monotonic_ns()}-{last}".ljust(TEXT_BYTES, "x")
             agents[number % len(agents)].emit(TextDelta(text=text))
         done = min(due, done + 50)
