@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.conftest import ExpectLog
 from tests.faults.clocks import ManualClock
 from tests.support.deadline import wait_until_async
 from yoi_runtime.server.keepalive import PING_SECONDS, PONG_SECONDS, Keepalive
@@ -155,3 +156,22 @@ async def test_running_looks_at_every_socket_in_turn_and_at_a_part_of_them_at_a_
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert {peer.pings for peer in peers} == {1}
+
+
+def test_one_peer_at_which_it_fails_costs_nobody_else_his_pings(expect_log: ExpectLog):
+    expect_log("yoi_runtime.server", "the keepalive failed at a peer, and goes on")
+    watched = Watched(50)
+    sick = watched.peers[7]
+
+    def fail() -> None:
+        sick.pings += 1
+        raise RuntimeError("a bug of ours")
+
+    sick.send_ping = fail  # type: ignore[method-assign]
+    for interval in (1, 2):
+        watched.pass_seconds(PING_SECONDS)
+        assert [peer.pings for peer in watched.peers if peer is not sick] == [interval] * 49
+        for peer in watched.peers:
+            if peer is not sick:
+                watched.keepalive.heard(peer)
+    assert (sick.pings, sick.dropped) == (1, 1), "unheard, it is dropped like a half-open one"

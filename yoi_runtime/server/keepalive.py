@@ -8,11 +8,16 @@ late, though the peer is well. The write's own stall limit watches it then.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from itertools import cycle
 from typing import Protocol
 
+from yoi_runtime.notices import Notice, named
+
 __all__ = ["PING_SECONDS", "PONG_SECONDS", "Keepalive", "Pingable"]
+
+_log = logging.getLogger("yoi_runtime.server")
 
 PING_SECONDS = 20.0
 PONG_SECONDS = 10.0
@@ -72,15 +77,21 @@ class Keepalive:
         """Ping who is due; drop who did not answer."""
         now = self._clock()
         for peer, pulse in list(self._parts[part].items()):
-            if peer.is_writing():
-                pulse.quiet_since, pulse.pinged_at = now, None
-            elif pulse.pinged_at is not None:
-                if now - pulse.pinged_at >= self._pong_seconds:
-                    self.forget(peer)
-                    peer.drop()
-            elif now - pulse.quiet_since >= self._ping_seconds:
-                pulse.pinged_at = now
-                peer.send_ping()
+            try:
+                self._look_at_one(peer, pulse, now)
+            except Exception:  # noqa: BLE001 - nobody would be pinged any more, and no half-open peer found
+                _log.exception("the keepalive failed at a peer, and goes on", extra=named(Notice.GUARD_FAILED))
+
+    def _look_at_one(self, peer: Pingable, pulse: _Pulse, now: float) -> None:
+        if peer.is_writing():
+            pulse.quiet_since, pulse.pinged_at = now, None
+        elif pulse.pinged_at is not None:
+            if now - pulse.pinged_at >= self._pong_seconds:
+                self.forget(peer)
+                peer.drop()
+        elif now - pulse.quiet_since >= self._ping_seconds:
+            pulse.pinged_at = now
+            peer.send_ping()
 
     async def run(self) -> None:
         """Look at one part after the other, one every second, until cancelled."""
