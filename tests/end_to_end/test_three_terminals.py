@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,15 @@ from tests.workers.adapters.streams import REPLAY, STREAMS, stream_lines, told_l
 from yoi_runtime.workers.adapters import make_adapter
 
 STREAM = next(path for path in STREAMS if path.stem == "claude-code-partial")
-# With the agent's own pauses, ten times as fast.
-AGENT = [sys.executable, "-I", "-S", str(REPLAY), str(STREAM), "10"]
+AGENT = [sys.executable, "-I", "-S", str(REPLAY), str(STREAM)]
+
+
+@contextmanager
+def follower(tmp_path: Path, data: Path, follow: list[str]) -> Iterator[Program]:
+    """Start the program that follows once the Worker is in the log."""
+    eventually(lambda: any(b'"worker_started"' in file.read_bytes() for file in (data / "log").glob("*.jsonl")))
+    with start_program(tmp_path, *follow) as tail:
+        yield tail
 
 
 @pytest.mark.timeout(300)
