@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TypeVar, get_args
 
 from yoi_runtime.events import WorkerOutcome, WorkerStatus
-from yoi_runtime.events.worker_id import is_worker_id
 from yoi_runtime.segment_log.json_fields import whole_number
 
 __all__ = ["Tally", "WorkerState"]
 
 _T = TypeVar("_T")
+_WORKER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(slots=True)
@@ -58,8 +59,7 @@ class Tally:
 class WorkerState:
     """One Worker. ``worker_seq`` and ``seq`` are those of its newest record (0: none yet).
 
-    ``created_seq`` is that of its ``worker_created``. ``run`` counts its starts; ``outcome`` is None while it runs.
-    ``rotated_out`` tallies what of it is gone.
+    ``created_seq`` is that of its ``worker_created``. ``run`` counts its starts; ``outcome`` is None while it runs. ``rotated_out`` tallies what of it is gone.
     ``restart_pending``: it has ended and its Runtime is going to run it again.
     ``found_ended_us``: when, in the log's steady time, a snapshot first found it ended.
     """
@@ -128,7 +128,7 @@ class WorkerState:
 
 
 def _worker_id(value: object) -> str:
-    if not isinstance(value, str) or not is_worker_id(value):
+    if not isinstance(value, str) or not _WORKER_ID.fullmatch(value):
         raise ValueError(f"{value!r:.80} is no Worker's id")
     return value
 

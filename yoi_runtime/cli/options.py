@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar, get_a
 
 from yoi_runtime.cli.operator_log import LOG_LEVELS, LogFormat
 from yoi_runtime.errors import AdapterError, RequestInvalidError, WorkerIdInvalidError
-from yoi_runtime.events.worker_id import check_worker_id
 from yoi_runtime.protocol.paths import events_url
 from yoi_runtime.protocol.versions import ProtocolVersion
 from yoi_runtime.segment_log.commit import Durability
@@ -21,6 +20,7 @@ from yoi_runtime.segment_log.options import LogOptions
 from yoi_runtime.transcript.options import TranscriptOptions
 from yoi_runtime.workers.restart_policy import RestartWhen
 from yoi_runtime.workers.terminal import TerminalOptions
+from yoi_runtime.workers.worker_id import check_worker_id
 
 if TYPE_CHECKING:
     from yoi_runtime.workers.adapters import AdapterName

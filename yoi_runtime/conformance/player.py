@@ -32,7 +32,6 @@ from yoi_runtime.conformance.story import OverError, Story
 from yoi_runtime.conformance.timing import Timing
 from yoi_runtime.conformance.views import view
 from yoi_runtime.errors import RequestInvalidError
-from yoi_runtime.events.worker_id import WORKER_ID_PATTERN
 from yoi_runtime.protocol.diagnostics import DiagnosticCode, diagnostic
 from yoi_runtime.protocol.paths import EVENTS_WS, WORKER_EVENTS_WS
 from yoi_runtime.protocol.stream_request import (
@@ -46,7 +45,7 @@ from yoi_runtime.protocol.versions import ProtocolVersion
 
 __all__ = ["Player"]
 
-_WORKER_PATH: Final = re.compile(WORKER_EVENTS_WS.replace("{worker_id}", f"({WORKER_ID_PATTERN})"))
+_WORKER_PATH: Final = re.compile(WORKER_EVENTS_WS.replace("{worker_id}", "([A-Za-z0-9_-]{1,64})"))
 
 
 class _SkippedError(Exception):

@@ -12,7 +12,6 @@ from pydantic_core import PydanticCustomError
 
 from yoi_runtime.errors import EventInvalidError
 from yoi_runtime.events.strict_json import check_json
-from yoi_runtime.events.worker_id import WORKER_ID_PATTERN
 
 __all__ = [
     "I32",
@@ -45,7 +44,7 @@ UtcTime = Annotated[
     str,
     Field(strict=True, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z$"),
 ]
-WorkerId = Annotated[str, Field(strict=True, pattern=f"^{WORKER_ID_PATTERN}$")]
+WorkerId = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 def _checked(value: object) -> object:

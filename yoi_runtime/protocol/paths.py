@@ -1,6 +1,6 @@
 """The URL paths of a Runtime's HTTP server, and the addresses a client makes of them.
 
-Templates name their variable in braces, ``{worker_id}``; what fills it is a Worker id
+Templates name their variable in braces, ``{worker_id}``; what fills it matches ``[A-Za-z0-9_-]{1,64}``
 and so needs no escaping.
 """
 
@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from yoi_runtime.errors import RequestInvalidError
-from yoi_runtime.events.worker_id import check_worker_id
+from yoi_runtime.errors import RequestInvalidError, WorkerIdInvalidError
 
 __all__ = [
     "EVENTS_STATUS",
@@ -38,6 +37,7 @@ EVENTS_STATUS = "/v1/events/status"
 HEALTHZ = "/healthz"
 READYZ = "/readyz"
 
+_WORKER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 # urlsplit drops some of these silently; an address that holds one was not meant.
 _BLANK_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
@@ -49,7 +49,7 @@ def worker_path(worker_id: str) -> str:
     Raises:
         WorkerIdInvalidError: the id breaks the grammar.
     """
-    return WORKER.format(worker_id=check_worker_id(worker_id))
+    return WORKER.format(worker_id=_checked(worker_id))
 
 
 def worker_events_path(worker_id: str) -> str:
@@ -58,7 +58,7 @@ def worker_events_path(worker_id: str) -> str:
     Raises:
         WorkerIdInvalidError: the id breaks the grammar.
     """
-    return WORKER_EVENTS_WS.format(worker_id=check_worker_id(worker_id))
+    return WORKER_EVENTS_WS.format(worker_id=_checked(worker_id))
 
 
 def worker_transcript_path(worker_id: str) -> str:
@@ -67,7 +67,7 @@ def worker_transcript_path(worker_id: str) -> str:
     Raises:
         WorkerIdInvalidError: the id breaks the grammar.
     """
-    return WORKER_TRANSCRIPT.format(worker_id=check_worker_id(worker_id))
+    return WORKER_TRANSCRIPT.format(worker_id=_checked(worker_id))
 
 
 def events_url(base_url: str, worker_id: str | None = None, **parameters: str | None) -> str:
@@ -97,3 +97,9 @@ def events_url(base_url: str, worker_id: str | None = None, **parameters: str | 
     path = parts.path.rstrip("/") + (EVENTS_WS if worker_id is None else worker_events_path(worker_id))
     query = urlencode([(name, value) for name, value in parameters.items() if value is not None], quote_via=quote)
     return urlunsplit((scheme, parts.netloc, path, query, ""))
+
+
+def _checked(worker_id: str) -> str:
+    if _WORKER_ID.fullmatch(worker_id) is None:
+        raise WorkerIdInvalidError(worker_id)
+    return worker_id

@@ -23,7 +23,6 @@ from yoi_runtime.events import (
     WorkerEnded,
     WorkerStarted,
 )
-from yoi_runtime.events.worker_id import check_worker_id
 from yoi_runtime.notices import Notice, named
 from yoi_runtime.runtime.ingest.lines import RefusalCode
 from yoi_runtime.runtime.ingest.listener import IngestListener
@@ -35,6 +34,7 @@ from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform, abandon_af
 from yoi_runtime.segment_log.writer import LogWriter
 from yoi_runtime.version import VERSION
 from yoi_runtime.workers.worker_counts import IngestCounts, WorkerCounts
+from yoi_runtime.workers.worker_id import check_worker_id
 
 __all__ = ["LOG_DIRECTORY", "Runtime"]
 

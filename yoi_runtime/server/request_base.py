@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from tornado.web import HTTPError, RequestHandler
 
 from yoi_runtime.errors import LogError, WorkerIdInvalidError
-from yoi_runtime.events.worker_id import check_worker_id
 from yoi_runtime.notices import Notice, named
 from yoi_runtime.protocol.diagnostics import Diagnostic, DiagnosticCode, code_spec, diagnostic
 from yoi_runtime.server.credentials import Credentials, Grant, query_credential
@@ -28,6 +27,7 @@ from yoi_runtime.server.refusals import Refusals
 from yoi_runtime.server.request_guard import HostList, refusal
 from yoi_runtime.server.traffic import Traffic
 from yoi_runtime.server.transcript_source import TranscriptSource
+from yoi_runtime.workers.worker_id import check_worker_id
 
 if TYPE_CHECKING:
     from yoi_runtime.server.doorway import Doorway

@@ -21,7 +21,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from yoi_runtime.errors import SecretFileError, TokenNotFoundError
 from yoi_runtime.events.complaint import first_complaint
-from yoi_runtime.events.scalars import WorkerId
 from yoi_runtime.server.secret_file import FileStamp, read_secret_file
 
 __all__ = [
@@ -44,6 +43,8 @@ MAX_LABEL_CHARACTERS = 64
 _MAX_FILE_BYTES = 4 << 20
 _WHAT = "the token file"
 
+_WorkerId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
 
 class TokenEntry(BaseModel):
     """One token of the list. ``workers``: whose events it may read, None for everything; ``expires_at``: None for never."""
@@ -54,7 +55,7 @@ class TokenEntry(BaseModel):
     id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     label: Annotated[str, StringConstraints(max_length=MAX_LABEL_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")] = ""
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(repr=False)
-    workers: Annotated[frozenset[WorkerId], Field(min_length=1)] | None = None
+    workers: Annotated[frozenset[_WorkerId], Field(min_length=1)] | None = None
     created_at: AwareDatetime
     expires_at: AwareDatetime | None = None
 

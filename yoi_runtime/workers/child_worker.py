@@ -18,7 +18,6 @@ from typing import Final
 from yoi_runtime.errors import EventInvalidError, LogError, RecordTooLargeError
 from yoi_runtime.events.conversation_events import Status
 from yoi_runtime.events.event import Event
-from yoi_runtime.events.worker_id import check_worker_id
 from yoi_runtime.workers.adapters import Adapter, NowMs, StreamName, quote, wall_clock_ms, worker_alert
 from yoi_runtime.workers.child_process import ChildProcess
 from yoi_runtime.workers.event_sink import EventSink
@@ -27,6 +26,7 @@ from yoi_runtime.workers.outcome import WorkerExit, worker_exit
 from yoi_runtime.workers.pipe_reader import PipeReader
 from yoi_runtime.workers.terminal import TerminalOptions
 from yoi_runtime.workers.terminal_text import TerminalText
+from yoi_runtime.workers.worker_id import check_worker_id
 
 __all__ = ["MAX_LINE_BYTES", "ChildWorker"]
 
