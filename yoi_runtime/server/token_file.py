@@ -20,7 +20,6 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from yoi_runtime.errors import SecretFileError, TokenNotFoundError
-from yoi_runtime.events.complaint import first_complaint
 from yoi_runtime.server.secret_file import FileStamp, read_secret_file
 
 __all__ = [
@@ -141,6 +140,9 @@ def _parse(path: Path, data: bytes) -> tuple[TokenEntry, ...]:
     try:
         entries = tuple(_TokenList.model_validate_json(data).tokens)
     except ValidationError as error:
+        # It brings the events, which a command line that only checks its options does without.
+        from yoi_runtime.events.complaint import first_complaint
+
         raise SecretFileError(path, f"{_WHAT} is not a list of tokens: {first_complaint(error)}") from None
     for what, values in (("id", [entry.id for entry in entries]), ("token", [entry.sha256 for entry in entries])):
         if len(set(values)) < len(values):
