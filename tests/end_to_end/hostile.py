@@ -118,8 +118,16 @@ class Target:
             return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
 
     def subscribed(self, path: str = "/v1/events/ws") -> socket.socket:
-        """Open a stream and return the socket, its first frame read."""
+        """Open a stream and return the socket, its first frame read; an ``AssertionError`` where it is refused."""
         connection = self.connect()
+        try:
+            self._subscribe(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _subscribe(self, connection: socket.socket, path: str) -> None:
         lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}"]
         lines += [f"{name}: {value}" for name, value in [*HANDSHAKE, *self.bearer]]
         connection.sendall("\r\n".join([*lines, "", ""]).encode())
@@ -129,7 +137,6 @@ class Target:
             assert more, seen
             seen += more
         assert seen.startswith(b"HTTP/1.1 101 "), seen
-        return connection
 
     def fresh_subscriber(self) -> float:
         """Subscribe, see the first frame, leave; returns how long that took."""
