@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from yoi_runtime.cli import operator_log
 from yoi_runtime.cli.exit_codes import say, sentence_of
 from yoi_runtime.cli.extras import load_event_server
+from yoi_runtime.cli.log_watch import LogWatch
 from yoi_runtime.cli.options import DEFAULT_CACHE_BYTES, Address
 from yoi_runtime.cli.server_file import ServerInfo, remove_server_file, write_server_file
 from yoi_runtime.cli.server_orders import ServerOrders
@@ -72,6 +73,7 @@ class ServedRuntime:
             runtime, grace_seconds=STOP_GRACE_SECONDS, last_output_seconds=_LAST_OUTPUT_SECONDS
         )
         self._metrics_directory: tempfile.TemporaryDirectory[str] | None = None
+        self._watching = asyncio.create_task(LogWatch(runtime.figures).run(), name="log watch")
 
     @classmethod
     async def start(cls, options: ServeOptions) -> ServedRuntime:
@@ -191,6 +193,7 @@ class ServedRuntime:
         Raises:
             LogError, OSError: the last events may not have been written.
         """
+        self._watching.cancel()
         self.server.refuse()
         if self._others is not None:
             self._others.refuse()

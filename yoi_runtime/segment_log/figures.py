@@ -19,12 +19,23 @@ TIMED_EVERY = 64
 class LogFigures:
     """The figures of one open log. Any thread may read them."""
 
-    __slots__ = ("_commit", "append_seconds")
+    __slots__ = ("_commit", "_refused", "append_seconds")
 
     def __init__(self, commit: Commit) -> None:
         self._commit = commit
         # Of calls, with all that they had to wait for: room below the bound of unsynced bytes, a roll.
         self.append_seconds = Latencies()
+        self._refused: tuple[int, str] | None = None
+
+    def note_refused(self, seq: int, reason: str) -> None:
+        """Take note that the disk took no record ``seq``."""
+        self._refused = seq, reason
+
+    @property
+    def refused_because(self) -> str | None:
+        """Return why the disk refused the last append, None when it took that, or there was none."""
+        refused = self._refused
+        return refused[1] if refused is not None and refused[0] > self._commit.appended.seq else None
 
     @property
     def sync_seconds(self) -> Latencies:

@@ -344,7 +344,12 @@ class LogWriter:
             self._active.cut_back()
         except OSError as failed:
             raise self._commit.break_off(f"seq {seq} could not be taken back: {failed.strerror}") from failed
-        return refusal(self._active.path, self._active.offset, seq, error)
+        return self._refusal(self._active.path, self._active.offset, error)
+
+    def _refusal(self, file: Path, offset: int, error: OSError) -> LogFullError | LogDiskError:
+        refused = refusal(file, offset, self.last_seq + 1, error)
+        self.figures.note_refused(refused.seq, refused.reason)
+        return refused
 
     def _check_in_service(self) -> None:
         if self._commit.failure is not None and isinstance(self._commit.failure, LogBrokenError):
@@ -368,7 +373,7 @@ class LogWriter:
                 if self._begun is None:
                     self._begun = self._seal_and_create(number)
             except OSError as error:
-                raise refusal(self._segments.path(number), 0, self.last_seq + 1, error) from error
+                raise self._refusal(self._segments.path(number), 0, error) from error
             try:
                 self._files.sync_directory(self.directory)
                 (segment, sealed), before, self._begun = self._begun, self._active, None
@@ -380,7 +385,7 @@ class LogWriter:
                 if isinstance(error, OSError) and error.errno in _NO_DESCRIPTOR and self._begun is not None:
                     # Only the opening of a directory takes one, so no sync was tried: the next may be believed.
                     self._commit.hold()
-                    raise refusal(self._segments.path(number), 0, self.last_seq + 1, error) from error
+                    raise self._refusal(self._segments.path(number), 0, error) from error
                 # No way back: one more record in the old segment, and the new header's account of it is a lie that
                 # recovery would believe. No way on either: the new name may not be on the disk.
                 failure = self._commit.break_off(f"segment {number} could not be begun: {error}")

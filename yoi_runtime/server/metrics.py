@@ -71,6 +71,7 @@ _HELP = {
     "yoi_sync_seconds": "How long fdatasync took, for each commit. Only where the log is written.",
     "yoi_unsynced_bytes": "Appended bytes that wait for the disk. Only where the log is written.",
     "yoi_log_writable": "1 while the log takes events, 0 once it is out of service. Only where the log is written.",
+    "yoi_log_refusing": "1 while the disk takes no events: it refused the last. Only where the log is written.",
     "yoi_worker_restarts_total": "Commands that were run again after their end. Only where the log is written.",
     "yoi_workers_given_up_total": "Commands that ended too often, and are not run again. Only where the log is written.",
     "yoi_ingest_connections": "Programs connected to the local socket. Only where the log is written.",
@@ -181,6 +182,7 @@ class ServerMetrics:
         yield _histogram("yoi_sync_seconds", figures.sync_seconds)
         yield _gauge("yoi_unsynced_bytes", figures.unsynced_bytes)
         yield _gauge("yoi_log_writable", figures.failure is None)
+        yield _gauge("yoi_log_refusing", figures.refused_because is not None)
 
     def _worker_families(self) -> Iterator[_Family]:
         if self._workers is None:
