@@ -12,14 +12,20 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final
 
 from yoi_runtime.errors import LogError, LogStoppedError, WorkerRunningError, WorkerStartError
 from yoi_runtime.events import Event
 from yoi_runtime.notices import Notice, named
 from yoi_runtime.runtime.runtime import Runtime
 from yoi_runtime.runtime.worker import Outcome, Worker
+from yoi_runtime.runtime.worker_end import (
+    RETRY_FIRST_SECONDS,
+    RETRY_LAST_SECONDS,
+    end_or_warn,
+    write_when_there_is_room,
+)
 from yoi_runtime.workers.adapters import AdapterName, make_adapter, wall_clock_ms, worker_alert
 from yoi_runtime.workers.child_worker import ChildWorker
 from yoi_runtime.workers.outcome import WorkerExit
@@ -30,10 +36,6 @@ from yoi_runtime.workers.traced_sink import sink_in_trace
 __all__ = ["ChildWorkers"]
 
 _log = logging.getLogger("yoi_runtime.runtime")
-
-# How soon what the log refused is offered again.
-_RETRY_FIRST_SECONDS: Final = 0.01
-_RETRY_LAST_SECONDS: Final = 1.0
 
 
 class _WorkerSink:
@@ -210,7 +212,7 @@ class ChildWorkers:
             try:
                 again = await self._begin_again(supervised, ended, decision)
             except BaseException:
-                self._end_restart_or_warn(supervised.worker_id)
+                end_or_warn(supervised.worker_id, partial(self._runtime.end_restart, supervised.worker_id, "cancelled"))
                 raise
             if again is None:
                 return WorkerExit("cancelled", None, None, supervised.stop_reason)
@@ -229,7 +231,7 @@ class ChildWorkers:
                 why,
                 extra=named(Notice.WORKER_GIVEN_UP, worker_id=worker.worker_id, restarts=decision.restarts),
             )
-            await _persist(lambda: worker.offer(worker_alert("error", why, wall_clock_ms)))
+            await write_when_there_is_room(lambda: worker.offer(worker_alert("error", why, wall_clock_ms)))
         await _end(worker, ended)
 
     async def _begin_again(
@@ -244,7 +246,7 @@ class ChildWorkers:
         )
         _log.log(level, message, worker_id, ended.outcome, ended.description, decision.number, delay, extra=fields)
         await supervised.pause(delay)
-        retry = _RETRY_FIRST_SECONDS
+        retry = RETRY_FIRST_SECONDS
         while supervised.stop_reason is None:
             try:
                 worker, child = self._prepare(supervised)
@@ -255,24 +257,13 @@ class ChildWorkers:
                 if not error.is_passing:
                     raise
                 await supervised.pause(retry)
-                retry = min(2 * retry, _RETRY_LAST_SECONDS)
+                retry = min(2 * retry, RETRY_LAST_SECONDS)
             else:
                 supervised.child = child
                 self._runtime.worker_counts.restarts += 1
                 return worker, child
-        await _persist(lambda: self._runtime.end_restart(worker_id, "cancelled"))
+        await write_when_there_is_room(lambda: self._runtime.end_restart(worker_id, "cancelled"))
         return None
-
-    def _end_restart_or_warn(self, worker_id: str) -> None:
-        try:
-            self._runtime.end_restart(worker_id, "cancelled")
-        except (LogError, OSError) as error:
-            _log.warning(
-                "the end of Worker %s could not be written: %s",
-                worker_id,
-                error,
-                extra=named(Notice.WORKER_END_NOT_WRITTEN, worker_id=worker_id),
-            )
 
     async def wait(self) -> None:
         """Return when no child runs any more, or will again; the tasks tell how each ended."""
@@ -302,31 +293,8 @@ class ChildWorkers:
 
 
 async def _end(worker: Worker, ended: WorkerExit, *, restart_pending: bool = False) -> None:
-    """Write a Worker's end, however long the log takes to have room for it."""
-    await _persist(lambda: worker.end(ended.outcome, ended.exit_code, restart_pending=restart_pending))
-
-
-async def _persist(write: Callable[[], object]) -> None:
-    """Write something, however long the log takes to have room for it."""
-    delay = _RETRY_FIRST_SECONDS
-    while True:
-        try:
-            write()
-            return
-        except LogError as error:
-            if not error.is_passing:
-                raise
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, _RETRY_LAST_SECONDS)
+    await write_when_there_is_room(lambda: worker.end(ended.outcome, ended.exit_code, restart_pending=restart_pending))
 
 
 def _end_or_warn(worker: Worker, outcome: Outcome) -> None:
-    try:
-        worker.end(outcome)
-    except (LogError, OSError) as error:
-        _log.warning(
-            "the end of Worker %s could not be written: %s",
-            worker.worker_id,
-            error,
-            extra=named(Notice.WORKER_END_NOT_WRITTEN, worker_id=worker.worker_id),
-        )
+    end_or_warn(worker.worker_id, lambda: worker.end(outcome))

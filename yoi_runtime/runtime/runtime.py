@@ -28,6 +28,7 @@ from yoi_runtime.runtime.ingest.lines import RefusalCode
 from yoi_runtime.runtime.ingest.listener import IngestListener
 from yoi_runtime.runtime.options import RuntimeOptions
 from yoi_runtime.runtime.worker import Outcome, Worker
+from yoi_runtime.runtime.worker_end import end_or_warn
 from yoi_runtime.segment_log.cursor import CursorToken
 from yoi_runtime.segment_log.figures import LogFigures
 from yoi_runtime.segment_log.platform import REAL_PLATFORM, Platform, abandon_after_fork
@@ -287,15 +288,7 @@ class Runtime:
 
     @staticmethod
     def _end_at_close(worker: Worker) -> None:
-        try:
-            worker.end("cancelled")
-        except (LogError, OSError) as error:
-            _log.warning(
-                "the end of Worker %s could not be written: %s",
-                worker.worker_id,
-                error,
-                extra=named(Notice.WORKER_END_NOT_WRITTEN, worker_id=worker.worker_id),
-            )
+        end_or_warn(worker.worker_id, lambda: worker.end("cancelled"))
 
     def __enter__(self) -> Self:
         return self

@@ -41,6 +41,12 @@ from yoi_runtime.runtime.ingest.lines import (
     refusal_line,
 )
 from yoi_runtime.runtime.worker import Outcome, Worker
+from yoi_runtime.runtime.worker_end import (
+    RETRY_FIRST_SECONDS,
+    RETRY_LAST_SECONDS,
+    end_or_warn,
+    write_when_there_is_room,
+)
 from yoi_runtime.workers.line_splitter import LineSplitter
 from yoi_runtime.workers.worker_counts import IngestCounts
 
@@ -57,8 +63,6 @@ HELLO_SECONDS: Final = 10.0
 _LINGER_SECONDS = 1.0
 # For the answers to what a peer said that has closed its side.
 _LAST_ANSWERS_SECONDS = 10.0
-_RETRY_FIRST_SECONDS = 0.01
-_RETRY_LAST_SECONDS = 1.0
 
 _T = TypeVar("_T")
 
@@ -249,7 +253,7 @@ class Connection:
         pending, self._pending = self._pending, []
         self._pending_keys.clear()
         worker = self._worker
-        delay = _RETRY_FIRST_SECONDS
+        delay = RETRY_FIRST_SECONDS
         while pending:
             assert worker is not None
             await self._held_back(worker.ready())
@@ -272,12 +276,12 @@ class Connection:
                     self._window.add([line.key for _, line in taken], cursors)
                 answers = [ack_line(number, cursor) for (number, _), cursor in zip(taken, cursors, strict=True)]
                 self._answers.put(b"".join(answers), cursors[-1] if self._durable else None)
-                delay = _RETRY_FIRST_SECONDS
+                delay = RETRY_FIRST_SECONDS
             if stopped is not None:
                 raise stopped
             if pending:
                 await self._held_back(asyncio.sleep(delay))
-                delay = min(2 * delay, _RETRY_LAST_SECONDS)
+                delay = min(2 * delay, RETRY_LAST_SECONDS)
 
     def _refuse(self, number: int, error: EventInvalidError | RecordTooLargeError) -> None:
         code = RefusalCode.EVENT_TOO_LARGE if isinstance(error, RecordTooLargeError) else RefusalCode.EVENT_INVALID
@@ -332,17 +336,8 @@ class Connection:
             self._give_back_keys()
 
     def _end_now(self, outcome: Outcome, *, restart_pending: bool = False) -> None:
-        if self._worker is None:
-            return
-        try:
-            self._worker.end(outcome, restart_pending=restart_pending)
-        except (LogError, OSError) as error:
-            _log.warning(
-                "the end of Worker %s could not be written: %s",
-                self._worker.worker_id,
-                error,
-                extra=named(Notice.WORKER_END_NOT_WRITTEN, worker_id=self._worker.worker_id),
-            )
+        if (worker := self._worker) is not None:
+            end_or_warn(worker.worker_id, partial(worker.end, outcome, restart_pending=restart_pending))
 
     async def _end_some_time(self) -> None:
         """End the Worker ``crashed`` as soon as the log takes that, if it ever does: before, nobody can be that Worker."""
@@ -354,20 +349,11 @@ class Connection:
                 self._end_now("crashed")  # which says that it cannot
                 return
             except (LogError, OSError):
-                await asyncio.sleep(_RETRY_LAST_SECONDS)
+                await asyncio.sleep(RETRY_LAST_SECONDS)
 
     async def _persist(self, write: Callable[[], object]) -> None:
         """Write something, however long the log takes to have room for it."""
-        delay = _RETRY_FIRST_SECONDS
-        while True:
-            try:
-                write()
-                return
-            except LogError as error:
-                if not error.is_passing:
-                    raise
-                await self._held_back(asyncio.sleep(delay))
-                delay = min(2 * delay, _RETRY_LAST_SECONDS)
+        await self._held_back(write_when_there_is_room(write))
 
     def _say_last(self, code: RefusalCode, reason: str) -> None:
         """Say why it is over, if the peer has room for it now."""
