@@ -282,7 +282,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Have the collector pass over what stays to the end: modules and thousands of tests.
 
-    ``io_loop`` collects after each test, which takes a tenth of a second with them.
+    ``io_loop`` collects after each test, and would look at all of them.
     """
     gc.collect()
     gc.freeze()

@@ -146,7 +146,7 @@ def nix_environment() -> dict[str, str]:
         "experimental-features = nix-command flakes",
         # Debian's package makes no group of builders.
         "build-users-group =",
-        # Two packages are built, and much of each is pip, which has one core.
+        # Two packages are built, each for long with one core: side by side.
         "max-jobs = auto",
         "substituters =",
         "sandbox = true",

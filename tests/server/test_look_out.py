@@ -37,6 +37,15 @@ async def next_look(looking: LookOut) -> None:
         await looking.next_look()
 
 
+async def asleep(looking: LookOut) -> asyncio.Future[None]:
+    """Let it wait for the next look; nothing has told of one so far."""
+    waiting = asyncio.ensure_future(looking.next_look())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    return waiting
+
+
 @told_by_the_kernel
 @pytest.mark.usefixtures("clock_is_off")
 async def test_what_another_process_writes_is_looked_at_because_the_kernel_says_so(watermark: Path):
@@ -46,10 +55,7 @@ async def test_what_another_process_writes_is_looked_at_because_the_kernel_says_
         # The first look is for what was written before there were notices.
         await next_look(looking)
         for _ in range(3):
-            waiting = asyncio.ensure_future(looking.next_look())
-            for _ in range(10):
-                await asyncio.sleep(0)
-            assert not waiting.done()
+            waiting = await asleep(looking)
             write_in_place(watermark)
             async with asyncio.timeout(10):
                 await waiting
@@ -64,10 +70,7 @@ async def test_where_the_writer_is_here_its_bell_is_heard_and_the_kernel_not_ask
     before = open_descriptors()
     looking.start()
     try:
-        waiting = asyncio.ensure_future(looking.next_look())
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert not waiting.done()
+        waiting = await asleep(looking)
         assert open_descriptors() == before
         await asyncio.to_thread(bell.ring)
         async with asyncio.timeout(10):
@@ -89,10 +92,7 @@ async def test_when_the_writer_goes_elsewhere_the_kernel_is_asked_and_no_more_wh
         bell.ring()
         await next_look(looking)
         assert open_descriptors() == asked - 1
-        waiting = asyncio.ensure_future(looking.next_look())
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert not waiting.done()
+        waiting = await asleep(looking)
         # Rings a last time: it is heard, and then the kernel is asked again.
         bell.detach()
         async with asyncio.timeout(10):
@@ -168,7 +168,9 @@ async def test_a_notice_that_has_not_been_heard_yet_is_no_reason_to_distrust(wat
         await next_look(looking)
         write_in_place(watermark)
         # The clock was first.
+        looking._rung.clear()
         looking._look_unasked()
+        assert looking._unasked
         looking.found_news()
         assert looking._patience_seconds() == look_out._POLL_WHEN_TOLD_SECONDS
     finally:
@@ -190,10 +192,7 @@ async def test_another_log_in_the_place_of_this_one_is_listened_to(watermark: Pa
         monkeypatch.setattr(look_out, "_POLL_BUSY_SECONDS", NEVER)
         watermark.write_bytes(b"other slots")  # noqa: ASYNC240 - one small file
         await next_look(looking)
-        waiting = asyncio.ensure_future(looking.next_look())
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert not waiting.done()
+        waiting = await asleep(looking)
         write_in_place(watermark)
         async with asyncio.timeout(10):
             await waiting

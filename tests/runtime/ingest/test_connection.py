@@ -25,6 +25,7 @@ from tests.support.deadline import wait_until
 from yoi_runtime.errors import LogBrokenError
 from yoi_runtime.events import Alert, Event, TextDone, UnknownEvent, WorkerEnded, WorkerStarted
 from yoi_runtime.runtime.ingest import connection
+from yoi_runtime.runtime.ingest.key_history import KeyHistory
 from yoi_runtime.runtime.ingest.key_window import KeyWindows
 from yoi_runtime.runtime.ingest.lines import RefusalCode
 from yoi_runtime.runtime.options import RuntimeOptions
@@ -599,6 +600,27 @@ def test_who_comes_to_end_a_run_makes_way_for_whoever_is_the_worker_meanwhile(tm
     outcomes = [outcome for outcome, _ in ends_in(tmp_path)]
     assert outcomes == ["completed", "completed", "cancelled", *(["completed"] if what == "event" else [])]
     assert texts_of(tmp_path) == ["number 1", "number 2"]
+
+
+def test_who_comes_to_end_a_run_leaves_the_keys_to_whoever_comes_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with listening(tmp_path):
+        with peer_of(tmp_path) as peer:
+            peer.hello()
+            refuse_none(peer.ask(*LINES[:10]))
+            peer.ask(END)
+
+        def read_again(*_: object) -> None:
+            raise AssertionError("the keys are in memory")
+
+        monkeypatch.setattr(KeyHistory, "newest_of", read_again)
+        # Without news; with news, of which it is the only author; and as any Worker.
+        for ends_run, lines in ((1, LINES[:10]), (1, LINES[:11]), (None, LINES[:11])):
+            with peer_of(tmp_path) as peer:
+                peer.hello(ends_run=ends_run)
+                refuse_none(peer.ask(*lines))
+                peer.ask(END)
+    assert texts_of(tmp_path) == [f"number {number}" for number in range(11)]
+    assert runs_in(tmp_path) == [1, 2, 3]
 
 
 def test_who_comes_to_end_a_run_and_goes_again_changes_nothing(tmp_path: Path):

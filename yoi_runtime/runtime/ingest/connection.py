@@ -192,8 +192,9 @@ class Connection:
         except WorkerRunningError as error:
             self._refuse_running(number, error)
             return False
-        # Somebody else may have been this Worker until now.
-        self._window = None
+        if hello.ends_run is None or self._worker.run != hello.ends_run + 1:
+            # Somebody else has been this Worker meanwhile: what was looked up is not all.
+            self._window = None
         return True
 
     def _refuse_running(self, number: int, error: WorkerRunningError) -> None:
@@ -325,9 +326,15 @@ class Connection:
 
     def _give_back_keys(self) -> None:
         """Leave the Worker's keys to its next connection, which may come as soon as the Worker has ended."""
-        if self._worker is not None and self._window is not None:
-            self._host.give_back(self._worker.worker_id, self._window)
-            self._window = None
+        window, self._window = self._window, None
+        if window is None:
+            return
+        hello = self._said_hello
+        # Who came to end a run knows all keys for as long as nobody else has begun another.
+        if self._worker is not None or (
+            hello.ends_run is not None and self._host.is_over(hello.worker_id, hello.ends_run)
+        ):
+            self._host.give_back(hello.worker_id, window)
 
     async def _crashed(self) -> None:
         """End a Worker whose connection is gone without an end; nothing where it has ended."""
